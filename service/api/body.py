@@ -1,0 +1,77 @@
+"""Request bodies: read within the limit, parsed from JSON or a form, checked against a schema."""
+
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qs
+
+from fastapi import Depends, HTTPException, Request
+from pydantic import BaseModel, ValidationError
+
+from service.api.errors import describe
+from service.errors import InvalidInput, PayloadTooLarge
+from service.registry import Registry
+from service.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+
+
+def get_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def get_registry(request: Request) -> Registry:
+    registry: Registry = request.app.state.registry
+    return registry
+
+
+SettingsOf = Annotated[Settings, Depends(get_settings)]
+RegistryOf = Annotated[Registry, Depends(get_registry)]
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The whole body. Raises PayloadTooLarge as soon as it is known to exceed the limit."""
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+async def parse_body(request: Request, schema: type[M], limit: int, form: bool = False) -> M:
+    """The body as the schema. A body without a media type is read as JSON.
+
+    Raises PayloadTooLarge, InvalidInput, or HTTPException (415) for another media type.
+    """
+    media_type = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
+    if media_type not in ((JSON, FORM) if form else (JSON,)):
+        raise HTTPException(415, f"send {JSON}" + (f" or {FORM}" if form else "") + f", not {media_type}")
+    body = await read_body(request, limit)
+    try:
+        if media_type == FORM:
+            return schema.model_validate(parse_form(body))
+        return schema.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
+
+
+def parse_form(body: bytes) -> dict[str, Any]:
+    """Form fields; one that comes several times is a list. Raises InvalidInput if it is not UTF-8."""
+    try:
+        fields = parse_qs(body.decode(), keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise InvalidInput(f"the form cannot be read: {error}") from None
+    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+
+
+def request_body(schema: type[BaseModel], *media_types: str) -> dict[str, Any]:
+    """A route's `openapi_extra` that documents its body, which it parses itself."""
+    documented = schema.model_json_schema()
+    return {"requestBody": {"required": True, "content": {m: {"schema": documented} for m in media_types}}}

@@ -1,0 +1,46 @@
+"""POST /classify."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
+from service.api.encoding import FastJSON, attention, rounded, token
+from service.api.errors import responses
+from service.api.limits import check_texts
+from service.api.schemas import ClassifyRequest, ClassifyResponse
+from service.classifier import Prediction
+
+router = APIRouter(tags=["classify"])
+
+
+@router.post(
+    "/classify",
+    summary="Classify texts, with the attention behind each answer",
+    response_class=FastJSON,
+    responses={200: {"model": ClassifyResponse}, **responses(404, 413, 415, 422, 429, 500, 503, 504)},
+    openapi_extra=request_body(ClassifyRequest, JSON),
+)
+async def classify(request: Request, registry: RegistryOf, settings: SettingsOf) -> FastJSON:
+    """Each text gets its label, the probability of every label, its tokens with character offsets, and the
+    attention weights: how much each token counted. `summary` is the one row a person would look at, `full` every
+    matrix the model has, `none` leaves them out.
+    """
+    body = await parse_body(request, ClassifyRequest, settings.max_body_bytes)
+    texts = check_texts("text", body.text, settings)
+    classifier = registry.classifier(body.model, body.version)
+    predictions = await classifier.classify(texts, body.attention, body.truncate, settings.timeout_s)
+    manifest = classifier.manifest
+    content = {"model": manifest.name, "version": str(manifest.version)}
+    return FastJSON({**content, "predictions": [encode(prediction) for prediction in predictions]})
+
+
+def encode(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "label": prediction.label,
+        "score": rounded(prediction.score),
+        "scores": {label: rounded(score) for label, score in prediction.scores.items()},
+        "truncated": prediction.truncated,
+        "tokens": [token(t) for t in prediction.tokens],
+        "attention": [attention(matrix) for matrix in prediction.attention],
+    }

@@ -1,0 +1,152 @@
+"""Errors -> HTTP, once: every class of `service/errors.py` gets its status here, and every error one body.
+
+`application/problem+json` (RFC 9457) with two members more, so that clients of other servers read it too:
+`error` (LibreTranslate, Open Inference Protocol, TEI) and `error_type` (TEI).
+"""
+
+import logging
+import re
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from service.errors import (
+    InferenceFailed,
+    InferenceTimeout,
+    InvalidInput,
+    MissingParameter,
+    ModelNotFound,
+    ModelNotReady,
+    Overloaded,
+    PayloadTooLarge,
+    ServiceError,
+    UnsupportedFormat,
+    UnsupportedLanguagePair,
+)
+
+log = logging.getLogger(__name__)
+
+STATUSES: dict[type[ServiceError], int] = {
+    MissingParameter: 400,  # these three are LibreTranslate's own cases, with its own status
+    UnsupportedFormat: 400,
+    UnsupportedLanguagePair: 400,
+    InvalidInput: 422,
+    PayloadTooLarge: 413,
+    ModelNotFound: 404,
+    ModelNotReady: 503,
+    Overloaded: 429,
+    InferenceTimeout: 504,
+    InferenceFailed: 500,
+}
+"""Each class and, where it has no line of its own, its subclasses."""
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """What went wrong, in the form of RFC 9457."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "type": "urn:limelight:error:empty_text",
+                "title": "Empty text",
+                "status": 422,
+                "detail": "text 0 has no visible character",
+                "instance": "/classify",
+                "error": "text 0 has no visible character",
+                "error_type": "empty_text",
+            }
+        }
+    )
+    type: str = Field(description="A URN that names the kind of error.")
+    title: str = Field(description="The kind of error, for people.")
+    status: int = Field(description="The HTTP status, again.")
+    detail: str = Field(description="What is wrong with this request, and what to do.")
+    instance: str = Field(description="The path that was asked for.")
+    error: str = Field(description="`detail` again, where LibreTranslate and inference clients look for it.")
+    error_type: str = Field(description="The kind of error, for programs: the class's name in snake_case.")
+
+
+def status_of(error: ServiceError) -> int:
+    return next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
+
+
+def problem(request: Request, status: int, error_type: str, detail: str, headers: Any = None) -> Response:
+    content = Problem(
+        type=f"urn:limelight:error:{error_type}",
+        title=error_type.replace("_", " ").capitalize(),
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+        error=detail,
+        error_type=error_type,
+    )
+    return JSONResponse(content.model_dump(), status, headers, MEDIA_TYPE)
+
+
+def snake_case(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+async def on_service_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    status = status_of(error)
+    if status >= 500:
+        log.error("%s: %s", type(error).__name__, error, exc_info=error.__cause__)
+    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Overloaded) else None
+    return problem(request, status, snake_case(type(error).__name__), str(error), headers)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    error_type = HTTPStatus(error.status_code).name.lower()
+    return problem(request, error.status_code, error_type, str(error.detail), error.headers)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return problem(request, 422, "invalid_input", describe(error.errors()))
+
+
+async def on_unexpected(request: Request, error: Exception) -> Response:
+    # Starlette logs the traceback; the caller is told nothing of the inside.
+    return problem(request, 500, "internal_server_error", "an unexpected error; it has been logged")
+
+
+def describe(errors: Any) -> str:
+    """pydantic's errors in one line, each with the field it is about."""
+    return "; ".join(
+        f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" if e["loc"] else str(e["msg"]) for e in errors
+    )
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(ServiceError, on_service_error)
+    app.add_exception_handler(HTTPException, on_http_exception)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(Exception, on_unexpected)
+
+
+DESCRIPTIONS = {
+    400: "A parameter is missing, or the language or format is not supported",
+    404: "There is no such model",
+    413: "The body is larger than the service reads",
+    415: "The body is in a form that this route does not read",
+    422: "The request is not valid",
+    429: "Too much is waiting already; try again after `Retry-After` seconds",
+    500: "The service failed; its fault",
+    503: "The model is not ready",
+    504: "The answer was not ready in time",
+}
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for its documentation."""
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    return {s: {"description": DESCRIPTIONS[s], "content": {MEDIA_TYPE: schema}} for s in statuses}

@@ -1,0 +1,51 @@
+"""GET /models and GET /models/{name}."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from service.api.body import RegistryOf
+from service.api.errors import responses
+from service.api.schemas import AttentionKinds, Model, ModelDetail, ModelList
+from service.bundle import Manifest
+
+router = APIRouter(tags=["models"])
+
+
+@router.get("/models", summary="Every model, ready or not", response_model_exclude_unset=True)
+async def list_models(registry: RegistryOf) -> ModelList:
+    return ModelList(models=[Model(**registry.describe(entry)) for entry in registry.entries()])
+
+
+@router.get(
+    "/models/{name}",
+    summary="One model with its limits, figures, data and licences",
+    response_model_exclude_unset=True,
+    responses=responses(404, 422),
+)
+async def get_model(
+    registry: RegistryOf, name: str, version: Annotated[int | None, Query(ge=1, description="The highest by default.")] = None
+) -> ModelDetail:
+    entry = registry.entry(name, version)
+    described = registry.describe(entry)
+    return ModelDetail(**described, **(details(entry.manifest) if entry.manifest else {}))
+
+
+def details(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "limits": manifest.limits.model_dump(),
+        "attention": attention_kinds(manifest),
+        "metrics": [metric.model_dump() for metric in manifest.metrics],
+        "data": [source.model_dump() for source in manifest.data],
+        "training": manifest.training.model_dump(),
+    }
+
+
+def attention_kinds(manifest: Manifest) -> list[AttentionKinds]:
+    """How many layers and heads of each kind `full` holds."""
+    kinds: dict[str, AttentionKinds] = {}
+    for output in manifest.attention:
+        kind = kinds.setdefault(output.kind, AttentionKinds(kind=output.kind, layers=None, heads=output.heads))
+        if output.layer is not None:
+            kind.layers = max(kind.layers or 0, output.layer + 1)
+    return list(kinds.values())

@@ -1,0 +1,154 @@
+"""What goes over the wire: requests are checked against these, answers are documented by them."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.attention import AttentionDetail
+
+Texts = str | list[str]
+
+
+class ClassifyRequest(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"text": "FREE entry! Text WIN to 80086 now", "model": "sms-spam", "attention": "summary"}]
+        },
+    )
+    text: Texts = Field(description="The text, or a list of texts, to classify.")
+    model: str | None = Field(None, description="Which classifier; GET /models lists them.")
+    version: int | None = Field(None, ge=1, description="Which version of it; the highest by default.")
+    attention: AttentionDetail = Field("summary", description="How much attention to return.")
+    truncate: bool = Field(False, description="Cut a text over the model's limit instead of refusing it.")
+
+
+class TranslateRequest(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"q": "A man is riding a bike.", "source": "en", "target": "fr"}]}
+    )
+    q: Texts | None = Field(None, description="The text, or a list of texts, to translate. Required.")
+    source: str | None = Field(None, description="Language code of `q`. Required, unless `model` is given.")
+    target: str | None = Field(None, description="Language code to translate into. Required, unless `model` is given.")
+    format: str = Field("text", description="Only `text`.")
+    model: str | None = Field(None, description="Which translator, where several serve the pair.")
+    version: int | None = Field(None, ge=1, description="Which version of it; the highest by default.")
+    beam_size: int = Field(4, ge=1, description="Hypotheses kept side by side; 1 is greedy search.")
+    length_penalty: float = Field(
+        1.0, ge=0, le=4, description="Exponent of the length that scores are divided by; more favours longer text."
+    )
+    max_length: int | None = Field(None, ge=1, description="Most tokens of a sentence's translation.")
+    alternatives: int = Field(0, ge=0, description="How many translations to give beside the best.")
+    attention: AttentionDetail = Field("summary", description="How much attention to return.")
+
+
+class Token(BaseModel):
+    """A token and the text it stands for, from `start` to `end` (code points, end exclusive)."""
+
+    text: str
+    start: int
+    end: int
+    special: str | None = Field(None, description="Name of a special token, which stands for no text. Else absent.")
+
+
+class Attention(BaseModel):
+    """`weights[i][j]`: how much query i looks at key j. Every row sums to 1."""
+
+    kind: Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
+    layer: int | None = Field(description="From 0; null where there is only one.")
+    head: int | None = Field(description="From 0; null where there is only one, or where heads were averaged.")
+    weights: list[list[float]] = Field(description="Rows of queries, columns of keys; 4 significant digits.")
+
+
+class Prediction(BaseModel):
+    label: str
+    score: float = Field(description="Probability of the label.")
+    scores: dict[str, float] = Field(description="Probability of every label.")
+    truncated: bool = Field(description="Whether the text was cut to the model's limit.")
+    tokens: list[Token]
+    attention: list[Attention]
+
+
+class ClassifyResponse(BaseModel):
+    model: str
+    version: str
+    predictions: list[Prediction] = Field(description="One for each text, in order.")
+
+
+class Span(BaseModel):
+    start: int
+    end: int
+
+
+class Hypothesis(BaseModel):
+    text: str
+    score: float
+
+
+class Sentence(BaseModel):
+    text: str
+    score: float = Field(description="Sum of log-probabilities over the length penalty; 0 is certainty.")
+    source: Span = Field(description="Where the sentence stands in `q`.")
+    source_tokens: list[Token] = Field(description="With offsets into `q`.")
+    target_tokens: list[Token] = Field(description="With offsets into the whole translation.")
+    attention: list[Attention]
+    alternatives: list[Hypothesis] | None = Field(None, description="When asked for.")
+
+
+class Translation(BaseModel):
+    text: str
+    sentences: list[Sentence]
+
+
+class TranslateResponse(BaseModel):
+    translatedText: Texts = Field(description="A string where `q` is one, else a list.")  # noqa: N815
+    model: str
+    version: str
+    translations: list[Translation] = Field(description="One for each text, in order.")
+    alternatives: list[str] | list[list[str]] | None = Field(None, description="When asked for.")
+
+
+class Language(BaseModel):
+    code: str
+    name: str
+    targets: list[str]
+
+
+class Model(BaseModel):
+    """A model as GET /models lists it."""
+
+    name: str
+    version: str
+    ready: bool
+    problem: str | None = Field(description="Why it is not ready.")
+    task: Literal["classification", "translation"] | None = None
+    description: str | None = None
+    architecture: dict[str, Any] | None = None
+    default: bool | None = Field(None, description="Whether requests that name no model come to this one.")
+    labels: list[str] | None = None
+    source: str | None = None
+    target: str | None = None
+
+
+class AttentionKinds(BaseModel):
+    kind: str
+    layers: int | None
+    heads: int | None
+
+
+class ModelDetail(Model):
+    """Everything about a model."""
+
+    limits: dict[str, int | None] | None = None
+    attention: list[AttentionKinds] | None = Field(None, description="What `full` attention holds.")
+    metrics: list[dict[str, Any]] | None = None
+    data: list[dict[str, Any]] | None = Field(None, description="What it was trained on, and under which licence.")
+    training: dict[str, Any] | None = None
+
+
+class ModelList(BaseModel):
+    models: list[Model]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]

@@ -1,0 +1,83 @@
+"""POST /translate and GET /languages: a superset of LibreTranslate's."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from service.api.body import FORM, JSON, RegistryOf, SettingsOf, parse_body, request_body
+from service.api.encoding import FastJSON, attention, rounded, token
+from service.api.errors import responses
+from service.api.limits import check_texts
+from service.api.schemas import Language, TranslateRequest, TranslateResponse
+from service.errors import MissingParameter, UnsupportedFormat
+from service.translator import Options, Sentence, Translation
+
+router = APIRouter(tags=["translate"])
+
+NAMES = {"en": "English", "fr": "French", "de": "German", "cs": "Czech", "ko": "Korean"}
+
+
+@router.post(
+    "/translate",
+    summary="Translate texts, with the alignment behind each sentence",
+    response_class=FastJSON,
+    responses={200: {"model": TranslateResponse}, **responses(400, 404, 413, 415, 422, 429, 500, 503, 504)},
+    openapi_extra=request_body(TranslateRequest, JSON, FORM),
+)
+async def translate(request: Request, registry: RegistryOf, settings: SettingsOf) -> FastJSON:
+    """The text is split into sentences, each is translated, and they are joined with the white space between them
+    kept. Clients of LibreTranslate work unchanged; beside `translatedText` every sentence has its tokens and the
+    attention from target to source.
+    """
+    body = await parse_body(request, TranslateRequest, settings.max_body_bytes, form=True)
+    for field in ("q",) if body.model else ("q", "source", "target"):
+        if getattr(body, field) is None:
+            raise MissingParameter(f"Invalid request: missing {field} parameter")
+    assert body.q is not None
+    if body.format != "text":
+        raise UnsupportedFormat(f"{body.format} format is not supported")
+    texts = check_texts("q", body.q, settings)
+    translator = registry.translator(body.source, body.target, body.model, body.version)
+    options = Options(body.beam_size, body.length_penalty, body.max_length, body.alternatives, body.attention)
+    translations = await translator.translate(texts, options, settings.timeout_s)
+
+    def like_q(values: list[Any]) -> Any:
+        """A string for a string, a list for a list."""
+        return values[0] if isinstance(body.q, str) else values
+
+    content = {
+        "translatedText": like_q([translation.text for translation in translations]),
+        "model": translator.manifest.name,
+        "version": str(translator.manifest.version),
+        "translations": [encode(translation, body.alternatives > 0) for translation in translations],
+    }
+    if body.alternatives:
+        content["alternatives"] = like_q([translation.alternatives for translation in translations])
+    return FastJSON(content)
+
+
+def encode(translation: Translation, alternatives: bool) -> dict[str, Any]:
+    sentences = [encode_sentence(sentence, alternatives) for sentence in translation.sentences]
+    return {"text": translation.text, "sentences": sentences}
+
+
+def encode_sentence(sentence: Sentence, alternatives: bool) -> dict[str, Any]:
+    encoded = {
+        "text": sentence.text,
+        "score": rounded(sentence.score),
+        "source": {"start": sentence.start, "end": sentence.end},
+        "source_tokens": [token(t) for t in sentence.source_tokens],
+        "target_tokens": [token(t) for t in sentence.target_tokens],
+        "attention": [attention(matrix) for matrix in sentence.attention],
+    }
+    if alternatives:
+        encoded["alternatives"] = [{"text": t, "score": rounded(score)} for t, score in sentence.alternatives]
+    return encoded
+
+
+@router.get("/languages", summary="Which languages can be translated into which")
+async def languages(registry: RegistryOf) -> list[Language]:
+    targets: dict[str, list[str]] = {}
+    for source, target in sorted(registry.pairs()):
+        targets.setdefault(source, []).append(target)
+    return [Language(code=code, name=NAMES.get(code, code), targets=to) for code, to in targets.items()]

@@ -1,0 +1,269 @@
+"""The bundle: the contract between `training/`, which writes it, and `service/`, which reads it.
+
+    models/<name>/<version>/
+      bundle.json            the manifest below
+      *.onnx                 the graphs, without their weights
+      weights.safetensors    every weight once, shared by the graphs, under the network's own names
+      tokenizer.json         text -> ids
+      golden.json            inputs and the answers they must give before the bundle is called ready
+      README.md              the model card
+
+Nothing here is executable. `docs/bundle.md` says what stays readable across versions.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from service.errors import BundleCorrupt, BundleNotFound, BundleVersionUnsupported
+
+FORMAT_VERSION = 1
+MANIFEST = "bundle.json"
+GOLDEN = "golden.json"
+CARD = "README.md"
+WEIGHTS = "weights.safetensors"
+
+AttentionKind = Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
+GraphRole = Literal["classify", "encode", "step"]
+Task = Literal["classification", "translation"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TensorInfo(_Section):
+    """One input or output of a graph. A dimension is a number or a symbol (`batch`, `source_length`, ...)."""
+
+    name: str
+    dtype: Literal["float32", "float16", "int64", "bool"]
+    shape: list[int | str]
+
+
+class StatePair(_Section):
+    """What one step hands to the next: the step's output of this name becomes the next step's input of that name."""
+
+    output: str
+    input: str
+
+
+class Graph(_Section):
+    """One ONNX file.
+
+    The inputs of `step` are `token_ids`, the inputs of its state pairs, and outputs of `encode` of the same
+    name. A state starts as the output of `encode` of that name, if there is one, and else as zeros, with
+    zero length along every symbolic dimension but `batch`.
+    """
+
+    role: GraphRole
+    file: str
+    precision: Literal["float32", "float16", "int8"]
+    inputs: list[TensorInfo]
+    outputs: list[TensorInfo]
+    state: list[StatePair] = []
+
+
+class AttentionOutput(_Section):
+    """Where one kind and layer of attention comes from. The output has the shape [batch, (heads,) queries, keys]."""
+
+    kind: AttentionKind
+    layer: int | None
+    heads: int | None
+    graph: GraphRole
+    output: str
+    summary: bool = False
+    """The one that `summary` shows, averaged over its heads."""
+
+
+class Architecture(_Section):
+    """For people. Never branched on."""
+
+    network: Literal["classifier", "seq2seq", "transformer"]
+    cell: Literal["rnn", "lstm", "gru"] | None
+    bidirectional: bool
+    attention: Literal["dot", "scaled_dot", "general", "additive", "location", "local", "multi_head"]
+    parameters: int
+
+
+class SpecialIds(_Section):
+    """Ids that decoding needs to know."""
+
+    bos: int
+    eos: int
+    never: list[int]
+    """Ids a translation never contains: <pad>, <unk>, <s>."""
+
+
+class Limits(_Section):
+    max_tokens: int = Field(gt=0)
+    """Tokens of one text or sentence, special ones included."""
+    max_target_tokens: int | None = None
+    max_beam_size: int | None = None
+
+
+class Metric(_Section):
+    name: str
+    value: float
+    data: str
+    """Corpus and split, such as `multi30k test`."""
+    detail: str = ""
+    """How it was measured: a signature, a decoding method."""
+
+
+class DataSource(_Section):
+    name: str
+    origin: str
+    licence: str
+
+
+class Training(_Section):
+    recipe: dict[str, object]
+    recipe_sha256: str
+    seed: int
+    minutes: float
+    hardware: str
+
+
+class Manifest(_Section):
+    """`bundle.json`."""
+
+    format_version: int
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = Field(gt=0)
+    task: Task
+    description: str
+    architecture: Architecture
+    graphs: list[Graph]
+    weights: Literal["float32", "float16"]
+    """How the weights are stored. float16 is widened to float32 when the graphs are loaded."""
+    tokenizers: dict[Literal["text", "source", "target"], str]
+    labels: list[str] | None = None
+    source: str | None = None
+    target: str | None = None
+    special_ids: SpecialIds | None = None
+    limits: Limits
+    attention: list[AttentionOutput]
+    metrics: list[Metric] = []
+    training: Training
+    data: list[DataSource]
+    opset: int
+    files: dict[str, str]
+    """Name -> sha256 of every file the service reads."""
+
+    @model_validator(mode="after")
+    def complete(self) -> "Manifest":
+        """Everything the task needs is there. All that is missing is named at once."""
+        roles = {graph.role for graph in self.graphs}
+        wanted: dict[str, bool] = {
+            "exactly one summary attention": sum(a.summary for a in self.attention) == 1,
+            **{f"a sha256 of {g.file}": g.file in self.files for g in self.graphs},
+            **{f"a sha256 of {file}": file in self.files for file in (*self.tokenizers.values(), GOLDEN)},
+        }
+        if self.task == "classification":
+            wanted |= {
+                "a classify graph": roles == {"classify"},
+                "two labels or more": len(self.labels or []) >= 2,
+                "a text tokenizer": set(self.tokenizers) == {"text"},
+            }
+        else:
+            wanted |= {
+                "an encode and a step graph": roles == {"encode", "step"},
+                "source and target languages": bool(self.source and self.target),
+                "source and target tokenizers": set(self.tokenizers) == {"source", "target"},
+                "special_ids": self.special_ids is not None,
+                "limits of target tokens and beam size": bool(
+                    self.limits.max_target_tokens and self.limits.max_beam_size
+                ),
+            }
+        names_outside = [name for name in self.files if name != os.path.basename(name) or name in ("", ".", "..")]
+        wanted |= {f"a plain file name instead of {name!r}": False for name in names_outside}
+        if missing := [need for need, there in wanted.items() if not there]:
+            raise ValueError("the manifest lacks " + ", ".join(missing))
+        return self
+
+    def graph(self, role: GraphRole) -> Graph:
+        return next(graph for graph in self.graphs if graph.role == role)
+
+    @property
+    def summary(self) -> AttentionOutput:
+        return next(output for output in self.attention if output.summary)
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `bundle.json`. Raises BundleNotFound, BundleVersionUnsupported or BundleCorrupt."""
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BundleNotFound(f"{folder} holds no {MANIFEST}") from None
+    except (OSError, ValueError) as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error}") from None
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BundleVersionUnsupported(f"{path} has format {version}; this service reads up to {FORMAT_VERSION}")
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        details = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors())
+        raise BundleCorrupt(f"{path}: {details}") from None
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Compare every file with its checksum. Raises BundleCorrupt with all differences in one message."""
+    problems = []
+    for name, expected in manifest.files.items():
+        path = folder / name
+        try:
+            actual = sha256_of(path)
+        except OSError as error:
+            problems.append(f"{name} cannot be read ({error.strerror})")
+            continue
+        if actual != expected:
+            problems.append(f"{name} has sha256 {actual[:12]}..., the manifest says {expected[:12]}...")
+    if problems:
+        raise BundleCorrupt(f"{folder}: " + "; ".join(problems))
+
+
+def write_bundle(folder: Path, staged: Path, manifest: Manifest) -> None:
+    """Move the files of `staged`, with their manifest, to `folder` in one step, replacing what is there.
+
+    `staged` must lie on the same file system. A reader sees the old bundle or the new one, never a half.
+    """
+    (staged / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    staged.chmod(0o755)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    retired = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".retired-"))
+    if folder.exists():
+        folder.rename(retired / "old")
+    staged.rename(folder)
+    shutil.rmtree(retired)
+
+
+def update_manifest(folder: Path, **changes: object) -> Manifest:
+    """Replace fields of a written manifest, such as `metrics`, in one step."""
+    manifest = Manifest.model_validate({**read_manifest(folder).model_dump(), **changes})
+    temporary = folder / f".{MANIFEST}"
+    temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / MANIFEST)
+    return manifest
+
+
+def find_bundles(models: Path) -> dict[str, dict[int, Path]]:
+    """Name -> version -> folder of everything under `models/` that looks like a bundle."""
+    found: dict[str, dict[int, Path]] = {}
+    for path in sorted(models.glob(f"*/*/{MANIFEST}")):
+        name, version = path.parent.parent.name, path.parent.name
+        if version.isdecimal():
+            found.setdefault(name, {})[int(version)] = path.parent
+    return found

@@ -1,0 +1,116 @@
+"""The classifier: texts -> predictions, each with the tokens and the attention behind it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
+from service.bundle import Manifest
+from service.errors import EmptyText, TextTooLong
+from service.runtime import Runtime
+from service.scheduling import Limits, Scheduler
+from service.text import Encoded, TextTokenizer, Token, is_blank
+
+
+@dataclass(frozen=True)
+class Prediction:
+    label: str
+    score: float
+    scores: dict[str, float]
+    """Label -> probability."""
+    truncated: bool
+    tokens: list[Token]
+    attention: list[AttentionMatrix]
+
+
+@dataclass(frozen=True)
+class ClassifierWork:
+    encoded: Encoded
+    attention: AttentionDetail
+
+    @property
+    def length(self) -> int:
+        return len(self.encoded.ids)
+
+    @property
+    def group(self) -> AttentionDetail:
+        return self.attention
+
+
+class Classifier:
+    """A loaded classification bundle. Raises BundleError where it cannot be loaded."""
+
+    def __init__(self, folder: Path, manifest: Manifest, runtime: Runtime, limits: Limits):
+        assert manifest.labels is not None  # the manifest checked itself
+        self.manifest = manifest
+        self.labels = manifest.labels
+        self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
+        self._session = runtime.open(folder, manifest.graph("classify"))
+        self._scheduler = Scheduler(manifest.name, self._run, limits)
+
+    def close(self) -> None:
+        self._scheduler.close()
+
+    async def classify(
+        self,
+        texts: Sequence[str],
+        attention: AttentionDetail = "summary",
+        truncate: bool = False,
+        timeout_s: float | None = None,
+    ) -> list[Prediction]:
+        """One prediction per text, in order.
+
+        Raises EmptyText, TextTooLong, Overloaded, InferenceTimeout or InferenceFailed; nothing runs unless
+        every text can.
+        """
+        encodings = await asyncio.to_thread(self._encode, texts, truncate)
+        work = [ClassifierWork(encoded, attention) for encoded, _ in encodings]
+        predictions = await self._scheduler.submit(work, timeout_s)
+        return [
+            Prediction(*prediction, truncated, encoded.tokens, found)
+            for (prediction, found), (encoded, truncated) in zip(predictions, encodings, strict=True)
+        ]
+
+    def _encode(self, texts: Sequence[str], truncate: bool) -> list[tuple[Encoded, bool]]:
+        """Each text's tokens, and whether they were cut to the limit."""
+        limit = self.manifest.limits.max_tokens
+        encodings = []
+        for index, (text, encoded) in enumerate(zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True)):
+            if is_blank(text) or not encoded.ids:
+                raise EmptyText(f"text {index} has no visible character")
+            too_long = len(encoded.ids) > limit
+            if too_long and not truncate:
+                raise TextTooLong(
+                    f"text {index} has {len(encoded.ids)} tokens, {self.manifest.name} reads up to {limit}; "
+                    'shorten it, or allow it to be cut with "truncate": true'
+                )
+            encodings.append((Encoded(encoded.ids[:limit], encoded.tokens[:limit]), too_long))
+        return encodings
+
+    def _run(
+        self, batch: Sequence[ClassifierWork]
+    ) -> list[tuple[tuple[str, float, dict[str, float]], list[AttentionMatrix]]]:
+        lengths = np.array([item.length for item in batch], dtype=np.int64)
+        ids = np.zeros((len(batch), lengths.max()), dtype=np.int64)
+        for row, item in enumerate(batch):
+            ids[row, : item.length] = item.encoded.ids
+        detail = batch[0].attention
+        wanted = outputs_for(detail, self.manifest.attention)
+        outputs = self._session.run({"ids": ids, "lengths": lengths}, ["probabilities", *(w.output for w in wanted)])
+        results = []
+        for row, (probabilities, length) in enumerate(zip(outputs["probabilities"].tolist(), lengths, strict=True)):
+            scores = dict(zip(self.labels, probabilities, strict=True))
+            label = max(scores, key=scores.__getitem__)
+            # Queries are either one (pooling) or as many as the tokens (self-attention): both are cropped.
+            cropped = [(w, outputs[w.output][row][..., :length, :length]) for w in wanted]
+            results.append(((label, scores[label], scores), matrices(detail, cropped)))  # type: ignore[arg-type]
+        return results
+
+    async def golden(self, case: dict[str, Any]) -> dict[str, Any]:
+        """This bundle's answer to a golden case, in the form golden.json holds it."""
+        [prediction] = await self.classify([case["text"]])
+        return {"scores": prediction.scores, "attention": prediction.attention[0].weights.tolist()}

@@ -1,0 +1,117 @@
+"""What decoding knows of a model: one step.
+
+Legend: R rows (one per live hypothesis), V vocabulary, T target length.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = dict[str, NDArray[np.generic]]
+Ids = NDArray[np.int64]
+Floats = NDArray[np.floating]
+
+
+@dataclass
+class State:
+    """What a step needs besides the last tokens. Every array has the rows as its first dimension."""
+
+    source: Arrays
+    """Of the source; the same at every step, so the hypotheses of one sentence share its value."""
+    past: Arrays
+    """Of what was decoded; each step returns the next."""
+
+
+class DecoderStep(Protocol):
+    """One step of any translator: a Transformer with its cache, an RNN with its state, a toy in a test."""
+
+    def __call__(self, token_ids: Ids, state: State) -> tuple[Floats, Arrays, Arrays]:
+        """token_ids [R] -> log-probabilities of the next token [R, V], the next past, attention by name.
+
+        An attention array is [R, heads, 1, keys], or [R, 1, keys]: the weights of this one position.
+        """
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What bounds the search."""
+
+    bos: int
+    eos: int
+    never: tuple[int, ...]
+    """Ids that are never produced."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One candidate."""
+
+    token_ids: list[int]
+    """Without <s> and </s>."""
+    score: float
+    """Sum of the log-probabilities of its tokens and of </s>, divided by the length penalty."""
+    attention: Arrays
+    """By name, [heads, T, keys] (or [T, keys]); later positions have more keys in decoder self-attention,
+    earlier ones are filled up with zeros."""
+
+
+def length_penalty(length: int | NDArray[np.int64], alpha: float) -> float | NDArray[np.float64]:
+    """length ** alpha, where the length counts </s>: 0 compares sums of log-probabilities, 1 their means.
+
+    Longer hypotheses have smaller sums; without a penalty search prefers to say little (Wu et al. 2016,
+    section 7; this is the plain form that OpenNMT, Marian and fairseq use).
+    """
+    return np.asarray(length, dtype=np.float64) ** alpha
+
+
+def constrain(log_probs: Floats, rules: Rules, must_end: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Log-probabilities [R, V] with the impossible at -inf; rows in `must_end` [R] can only say </s>."""
+    allowed = log_probs.astype(np.float64)
+    allowed[:, list(rules.never)] = -np.inf
+    if must_end.any():
+        end = allowed[must_end, rules.eos]
+        allowed[must_end] = -np.inf
+        allowed[must_end, rules.eos] = end
+    return allowed
+
+
+def take(arrays: Arrays, rows: NDArray[np.intp]) -> Arrays:
+    return {name: array[rows] for name, array in arrays.items()}
+
+
+class History:
+    """What every live hypothesis said and looked at, as a tree: each step's rows point at the step before.
+
+    Beam search reorders, copies and drops rows all the time. Nothing is copied here when it does: a
+    hypothesis is read back along its parents once, when it is finished.
+    """
+
+    def __init__(self) -> None:
+        self._steps: list[tuple[NDArray[np.intp], Ids, Arrays]] = []
+
+    def add(self, parents: NDArray[np.intp], token_ids: Ids, attention: Arrays) -> None:
+        """A step: each new row's parent in the step before [R], the token it chose [R], and the attention
+        of the step's rows *before* the choice, which `parents` indexes [R_before, ...]."""
+        self._steps.append((parents, token_ids, attention))
+
+    def read(self, row: int, last_token: int | None = None) -> tuple[list[int], Arrays]:
+        """The tokens and attention of the hypothesis that is row `row` after the last step."""
+        tokens, attention = [], []
+        for parents, token_ids, weights in reversed(self._steps):
+            tokens.append(int(token_ids[row]))
+            row = int(parents[row])
+            attention.append({name: array[row] for name, array in weights.items()})
+        tokens.reverse()
+        attention.reverse()
+        return tokens, {name: _stack([step[name] for step in attention]) for name in (attention or [{}])[0]}
+
+
+def _stack(positions: list[NDArray[np.generic]]) -> NDArray[np.generic]:
+    """T arrays [..., 1, keys_t] -> [..., T, max keys], shorter ones filled with zeros at the end."""
+    longest = max(position.shape[-1] for position in positions)
+    padded = [
+        np.pad(position, [(0, 0)] * (position.ndim - 1) + [(0, longest - position.shape[-1])]) for position in positions
+    ]
+    return np.concatenate(padded, axis=-2)

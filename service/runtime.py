@@ -1,0 +1,103 @@
+"""onnxruntime: the one owner of session options, providers and threads."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from service.bundle import Graph, TensorInfo
+from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
+
+log = logging.getLogger(__name__)
+
+Arrays = dict[str, NDArray[np.generic]]
+Device = Literal["auto", "cpu", "cuda"]
+
+DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+
+
+def available_cores() -> int:
+    """The cores this process may use: its affinity, cut by the container's quota (cgroup v2), one at least."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            cores = min(cores, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass  # no cgroup v2 here: the affinity is all there is to know
+    return cores
+
+
+class Session:
+    """One loaded graph: named arrays in, named arrays out. Safe to call from several threads."""
+
+    def __init__(self, session: ort.InferenceSession, graph: Graph):
+        self._session = session
+        self.graph = graph
+        self.output_names = [output.name for output in graph.outputs]
+
+    def run(self, inputs: Arrays, outputs: list[str] | None = None) -> Arrays:
+        """Run the graph for the outputs asked for (all by default). An output not asked for is never copied."""
+        names = outputs if outputs is not None else self.output_names
+        return dict(zip(names, self._session.run(names, inputs), strict=True))
+
+
+class Runtime:
+    """Opens sessions on one device with one set of options.
+
+    Raises DeviceUnavailable if `cuda` is asked for and onnxruntime cannot use it: no silent fallback.
+    """
+
+    def __init__(self, device: Device = "auto", threads: int | None = None):
+        self.threads = threads or available_cores()
+        if hasattr(ort, "preload_dlls") and device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+            ort.preload_dlls()  # finds the CUDA libraries that came as Python packages
+        has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
+        if device == "cuda" and not has_cuda:
+            raise DeviceUnavailable(
+                "LIMELIGHT_DEVICE=cuda, but this onnxruntime has no CUDA provider: install the extra `gpu`"
+            )
+        self.device = device
+        self.providers = ["CPUExecutionProvider"]
+        if has_cuda and device != "cpu":
+            self.providers.insert(0, "CUDAExecutionProvider")
+
+    def _options(self) -> ort.SessionOptions:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Idle workers that spin take the cores from the web server and from other models.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return options
+
+    def open(self, folder: Path, graph: Graph) -> Session:
+        """Load one graph. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
+        try:
+            session = ort.InferenceSession(str(folder / graph.file), self._options(), providers=self.providers)
+        except Exception as error:  # onnxruntime's own exceptions share no base class but this one
+            raise BundleCorrupt(f"{folder / graph.file} cannot be loaded: {error}") from error
+        if self.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+            raise DeviceUnavailable("LIMELIGHT_DEVICE=cuda, but the CUDA provider did not start (see the log above)")
+        differences = [
+            *_differences("input", graph.inputs, session.get_inputs()),
+            *_differences("output", graph.outputs, session.get_outputs()),
+        ]
+        if differences:
+            raise BundleMismatch(f"{folder / graph.file}: " + "; ".join(differences))
+        return Session(session, graph)
+
+
+def _differences(what: str, manifest: list[TensorInfo], graph: list[ort.NodeArg]) -> list[str]:
+    """How the tensors the manifest lists differ from those the graph has."""
+    listed = {tensor.name: (tensor.dtype, tensor.shape) for tensor in manifest}
+    actual = {node.name: (DTYPES.get(node.type, node.type), list(node.shape)) for node in graph}
+    return [
+        f"{what} {name}: the manifest says {listed.get(name, 'nothing')}, the graph {actual.get(name, 'nothing')}"
+        for name in sorted(listed.keys() | actual.keys())
+        if listed.get(name) != actual.get(name)
+    ]

@@ -1,0 +1,112 @@
+"""Text -> ids and character offsets; text -> sentences. Offsets count Unicode code points."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import sentencex
+from tokenizers import Encoding, Tokenizer
+from tokenizers.decoders import DecodeStream
+
+from service.errors import BundleCorrupt
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token and the piece of text it stands for: text == whole[start:end], end exclusive."""
+
+    text: str
+    start: int
+    end: int
+    special: str | None = None
+    """The name of a special token, such as </s>, which stands for no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    ids: list[int]
+    tokens: list[Token]
+    """One for each id."""
+
+
+class TextTokenizer:
+    """A bundle's tokenizer.json. Raises BundleCorrupt if it cannot be read."""
+
+    def __init__(self, path: Path):
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise BundleCorrupt(f"{path} is not a tokenizer: {error}") from None
+
+    def encode(self, text: str, start: int = 0, end: int | None = None) -> Encoded:
+        """The tokens of text[start:end], with offsets into the whole text."""
+        piece = text[start:end]
+        return _encoded(self._tokenizer.encode(piece), piece, start)
+
+    def encode_batch(self, texts: list[str]) -> list[Encoded]:
+        encodings = self._tokenizer.encode_batch(texts)
+        return [_encoded(encoding, text, 0) for encoding, text in zip(encodings, texts, strict=True)]
+
+    def text(self, ids: list[int]) -> str:
+        """Ids -> the text they spell."""
+        return str(self._tokenizer.decode(ids))
+
+    def decode(self, ids: list[int], start: int = 0) -> list[Token]:
+        """Ids -> their surface, laid end to end from `start` on: the joined texts are the decoded text.
+
+        >>> tokenizer.decode([17, 4])  # doctest: +SKIP
+        [Token(text='Bon', start=0, end=3), Token(text='jour', start=3, end=7)]
+        """
+        stream = DecodeStream(skip_special_tokens=True)
+        tokens: list[Token] = []
+        end = start
+        for token_id in ids:
+            surface = stream.step(self._tokenizer, token_id) or ""
+            # White space before a word belongs to the text, not to the word.
+            visible = surface.lstrip()
+            end += len(surface)
+            tokens.append(Token(visible, end - len(visible), end))
+        return tokens
+
+
+def _encoded(encoding: Encoding, text: str, shift: int) -> Encoded:
+    tokens = []
+    for (start, end), special, name in zip(
+        encoding.offsets, encoding.special_tokens_mask, encoding.tokens, strict=True
+    ):
+        if special:
+            end = start = tokens[-1].end - shift if tokens else 0
+        else:
+            # A word's token carries the space before it; its span does not, unless it is all there is.
+            surface = text[start:end]
+            start += len(surface) - len(surface.lstrip()) if surface.strip() else 0
+        tokens.append(Token(text[start:end], start + shift, end + shift, name if special else None))
+    return Encoded(encoding.ids, tokens)
+
+
+def is_blank(text: str) -> bool:
+    """True if nothing of the text can be seen: empty, white space, control and zero-width characters only."""
+    return not any(character.isprintable() and not character.isspace() for character in text)
+
+
+LINE = re.compile(r"[^\r\n\v\f\x85\u2028\u2029]+")
+
+
+def sentences(text: str, language: str) -> Iterator[tuple[int, int]]:
+    """The spans of the sentences of a text, in order, without the white space around them.
+
+    A line break always ends a sentence. What lies between the spans is white space.
+
+    >>> list(sentences("One. Two!\\n\\n- three", "en"))
+    [(0, 4), (5, 9), (11, 18)]
+    """
+    for line in LINE.finditer(text):
+        position = line.start()
+        for sentence in sentencex.segment(language, line.group()):
+            start = text.index(sentence, position)
+            position = start + len(sentence)
+            stripped = sentence.strip()
+            if stripped:
+                start += len(sentence) - len(sentence.lstrip())
+                yield start, start + len(stripped)

@@ -1,0 +1,1 @@
+"""Offline training of attention models: recipes in, ONNX bundles out."""

@@ -1,0 +1,48 @@
+"""The model card: what a bundle is, what it was made of, how good it is and what it is not for."""
+
+from service.bundle import Manifest
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]]
+    return "\n".join(lines)
+
+
+def model_card(manifest: Manifest) -> str:
+    """The bundle's README.md, made from its manifest alone."""
+    recipe, training, architecture = manifest.training.recipe, manifest.training, manifest.architecture
+    metrics = [[m.name, f"{m.value:.4g}", m.data, m.detail] for m in manifest.metrics]
+    what = f"labels {', '.join(manifest.labels)}" if manifest.labels else f"{manifest.source} -> {manifest.target}"
+    cell = f", {'bidirectional ' if architecture.bidirectional else ''}{architecture.cell}" if architecture.cell else ""
+    return f"""# {manifest.name}, version {manifest.version}
+
+{manifest.description}
+
+- Task: {manifest.task}, {what}
+- Network: {architecture.network}{cell}, {architecture.attention.replace("_", "-")} attention, \
+{architecture.parameters:,} parameters, stored as {manifest.weights}
+- Limit: {manifest.limits.max_tokens} tokens a {"text" if manifest.labels else "sentence"}
+
+## Intended use
+
+{recipe["intended_use"]}
+
+## Limits
+
+{recipe["known_limits"]}
+
+## Results
+
+{table(["metric", "value", "data", "how"], metrics) if metrics else "Not evaluated yet."}
+
+## Data
+
+{table(["corpus", "origin", "licence"], [[d.name, d.origin, d.licence] for d in manifest.data])}
+
+The training texts are not part of this bundle.
+
+## Training
+
+{training.minutes:.1f} minutes on {training.hardware}, seed {training.seed}; recipe `{manifest.name}` \
+(sha256 `{training.recipe_sha256[:12]}`), whole in `bundle.json`.
+"""

@@ -1,0 +1,255 @@
+"""Named public corpora and the user's own TSV -> rows.
+
+A named corpus lies under `LIMELIGHT_DATA` (default `data/`) as gzipped TSV files with a header line and
+no quoting. What is missing there is downloaded from its public origin, brought into that form and kept
+only if its checksum is right.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import os
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "valid", "test"]
+Table = list[list[str]]
+"""Rows of columns, the header first."""
+
+BREAKS = str.maketrans(dict.fromkeys("\t\r\n\v\f\0\x1c\x1d\x1e\x85\u2028\u2029", " "))
+
+
+class CorpusError(ValueError):
+    """The data cannot be used; the message names the file and, where there is one, the line."""
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    label: str
+    text: str
+
+
+@dataclass(frozen=True)
+class SentencePair:
+    source: str
+    target: str
+    references: tuple[str, ...]
+    """Every accepted translation, `target` first."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    folder: str
+    files: dict[Split, tuple[str, str]]
+    """Split -> (file name, sha256 of the unpacked text)."""
+    licence: str
+    origin: str
+    prepare: Callable[["Corpus"], dict[Split, Table]] | None = None
+    """Downloads the origin and makes the splits; None where the split cannot be made again from it."""
+    base_url: str = ""
+
+
+def data_folder() -> Path:
+    return Path(os.environ.get("LIMELIGHT_DATA", "data"))
+
+
+def download(url: str) -> bytes:
+    """The bytes behind a URL. Raises CorpusError, with the URL."""
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response:
+            content: bytes = response.read()
+            return content
+    except (urllib.error.URLError, TimeoutError) as error:
+        raise CorpusError(f"cannot download {url}: {error}") from None
+
+
+def clean(text: str) -> str:
+    return text.translate(BREAKS).strip()
+
+
+def prepare_sms_spam(corpus: Corpus) -> dict[Split, Table]:
+    """The CSV's first two columns, in file order: 5,000 rows to train on, the rest to test on."""
+    content = download(f"{corpus.base_url}/spam.csv").decode("latin-1")
+    rows = [[clean(field) for field in row[:2]] for row in csv.reader(io.StringIO(content))][1:]
+    header = ["label", "text"]
+    return {"train": [header, *rows[:5000]], "test": [header, *rows[5000:]]}
+
+
+def prepare_multi30k(corpus: Corpus) -> dict[Split, Table]:
+    """One file per language, line by line side by side."""
+    languages = ["en", "de", "fr", "cs"]
+    names: dict[Split, str] = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
+    tables: dict[Split, Table] = {}
+    for split, name in names.items():
+        packed = [download(f"{corpus.base_url}/{name}.{language}.gz") for language in languages]
+        columns = [[clean(line) for line in gzip.decompress(p).decode().removesuffix("\n").split("\n")] for p in packed]
+        tables[split] = [languages, *([*row] for row in zip(*columns, strict=True))]
+    return tables
+
+
+CORPORA: dict[str, Corpus] = {
+    "sms-spam": Corpus(
+        folder="classification/sms_spam",
+        files={
+            "train": ("train.tsv.gz", "e961988229af1b18f9b42516405fe1bac3b0cee441dbf8bddeac1f6400eaea8b"),
+            "test": ("test.tsv.gz", "469d13c881e3814beb7df2334ea458eb3f9d7280519a922d348be064399c4748"),
+        },
+        licence="not stated for the corpus; the repository it is taken from is under the Apache License 2.0",
+        origin="SMS Spam Collection, https://github.com/mohitgupta-omg/Kaggle-SMS-Spam-Collection-Dataset-",
+        prepare=prepare_sms_spam,
+        base_url="https://raw.githubusercontent.com/mohitgupta-omg/Kaggle-SMS-Spam-Collection-Dataset-/9823a7f115df",
+    ),
+    "tatoeba-en-fr": Corpus(
+        folder="translation/tatoeba_en_fr",
+        files={
+            "train": ("train.tsv.gz", "0174a3a075c48ad97968ad436521982f7aa726d82f718a4bec4a7c6c77d3936c"),
+            "valid": ("valid.tsv.gz", "bd6546d431ddcb143a4a99215f1be5dfc9001f0d7e5c69df219a2f7615c407f4"),
+            "test": ("test.tsv.gz", "d8351889c8689f47a510929b914b067aad44fc69cc7bbd3872253438855eea3c"),
+        },
+        licence="CC BY 2.0 FR (Tatoeba, by way of manythings.org/anki)",
+        origin="Tatoeba, https://tatoeba.org, packed by https://www.manythings.org/anki (2019-04-07)",
+    ),
+    "multi30k": Corpus(
+        folder="translation/multi30k",
+        files={
+            "train": ("train.tsv.gz", "5b02a1a5d508391ea4a74c2d7fa9545a459b16c9d86424203159a6e7957eb451"),
+            "valid": ("valid.tsv.gz", "5e07ca370791632ba0d202ba5dca8afff1a5db470e1726baabc45de6517fa068"),
+            "test": ("test_2016_flickr.tsv.gz", "e42302bf476ec3b316aee00d43b75b1a1b7a7b17c5d57a17e8b89b547d820f8b"),
+        },
+        licence="not stated for the text; for non-commercial research and educational purposes",
+        origin="Multi30k task 1, https://github.com/multi30k/dataset",
+        prepare=prepare_multi30k,
+        base_url="https://raw.githubusercontent.com/multi30k/dataset/a3d2e0d26b56/data/task1/raw",
+    ),
+}
+
+
+def fetch(corpus: Corpus) -> None:
+    """Download a corpus into the data folder. Raises CorpusError; nothing is written unless every split is right."""
+    if corpus.prepare is None:
+        raise CorpusError(
+            f"{corpus.folder} is not in {data_folder()} (LIMELIGHT_DATA), and its split cannot be made again from its "
+            f"origin ({corpus.origin}). Put the files there, or train on your own pairs with --data pairs.tsv."
+        )
+    packed = {}
+    for split, table in corpus.prepare(corpus).items():
+        text = "".join("\t".join(row) + "\n" for row in table).encode()
+        name, expected = corpus.files[split]
+        if (actual := hashlib.sha256(text).hexdigest()) != expected:
+            raise CorpusError(f"{corpus.folder}/{name} as downloaded has sha256 {actual}, expected {expected}")
+        packed[name] = gzip.compress(text, 9, mtime=0)
+    folder = data_folder() / corpus.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in packed.items():
+        (folder / name).write_bytes(content)
+
+
+def read_table(name: str, split: Split) -> Table | None:
+    """A split of a named corpus, the header first; None if the corpus has no such split. Raises CorpusError."""
+    corpus = CORPORA[name]
+    if split not in corpus.files:
+        return None
+    file_name, expected = corpus.files[split]
+    path = data_folder() / corpus.folder / file_name
+    if not path.is_file():
+        fetch(corpus)
+    text = gzip.decompress(path.read_bytes())
+    if (actual := hashlib.sha256(text).hexdigest()) != expected:
+        raise CorpusError(f"{path} is not the file this recipe was made for: sha256 {actual}, expected {expected}")
+    return [line.split("\t") for line in text.decode().removesuffix("\n").split("\n")]
+
+
+def read_tsv(path: Path, columns: tuple[str, str]) -> Table:
+    """The user's own file: two tab-separated columns, UTF-8, a header line with their names or none.
+
+    Raises CorpusError with the line number at the first line that is not so.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise CorpusError(f"{path}: {error}") from None
+    table = [list(columns)]
+    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
+        try:
+            row = line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r").split("\t")
+        except UnicodeDecodeError as error:
+            raise CorpusError(f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})") from None
+        if len(row) != 2:
+            raise CorpusError(
+                f"{path}, line {number}: expected {columns[0]}<TAB>{columns[1]}, found {len(row)} column(s)"
+            )
+        row = [clean(field) for field in row]
+        if number == 1 and tuple(field.lower() for field in row) == columns:
+            continue
+        for field, column in zip(row, columns, strict=True):
+            if not field:
+                raise CorpusError(f"{path}, line {number}: the {column} is empty")
+        table.append(row)
+    return table
+
+
+def held_out(row: list[str]) -> float:
+    """A row's place in [0, 1), the same in every run and on every machine: decides its split."""
+    return int.from_bytes(hashlib.sha256("\t".join(row).encode()).digest()[:8], "big") / 2**64
+
+
+def user_split(table: Table, split: Split) -> Table:
+    """Of the user's file a tenth is kept for validation and a tenth for the test, by content."""
+    bounds: dict[Split, tuple[float, float]] = {"test": (0.0, 0.1), "valid": (0.1, 0.2), "train": (0.2, 1.0)}
+    low, high = bounds[split]
+    rows = [row for row in table[1:] if low <= held_out(row) < high]
+    if not rows:
+        raise CorpusError(f"too few rows: none is left for the {split} split")
+    return [table[0], *rows]
+
+
+def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
+    """A split of a named corpus or of the user's file; a corpus without `valid` gives a tenth of its `train`."""
+    if corpus not in CORPORA:
+        path = Path(corpus)
+        if not path.is_file():
+            raise CorpusError(f"{corpus!r} is neither a file nor a known corpus ({', '.join(sorted(CORPORA))})")
+        return user_split(read_tsv(path, columns), split)
+    if "valid" not in CORPORA[corpus].files and split != "test":
+        table = read_table(corpus, "train")
+        assert table is not None
+        return [table[0], *(row for row in table[1:] if (held_out(row) < 0.1) == (split == "valid"))]
+    table = read_table(corpus, split)
+    if table is None:
+        raise CorpusError(f"{corpus} has no {split} split")
+    return table
+
+
+def labelled_texts(corpora: list[str], split: Split) -> list[LabelledText]:
+    """The rows of a classification recipe. Raises CorpusError, also if there are fewer than two labels."""
+    rows = [
+        LabelledText(*row) for corpus in corpora for row in split_of(corpus, split, ("label", "text"))[1:]
+    ]
+    if split == "train" and len(counts := Counter(row.label for row in rows)) < 2:
+        raise CorpusError(f"a classifier needs two labels or more; the data has only {list(counts)}")
+    return rows
+
+
+def sentence_pairs(corpus: str, split: Split, source: str, target: str) -> list[SentencePair]:
+    """The rows of one translation corpus, with every reference it has. Raises CorpusError."""
+    header, *rows = split_of(corpus, split, ("source", "target"))
+    if corpus not in CORPORA:
+        header = [source, target]
+    for language in (source, target):
+        if language not in header:
+            raise CorpusError(f"{corpus} has the languages {header}, not {language!r}")
+    source_column, target_column = header.index(source), header.index(target)
+    more_column = header.index(f"more_{target}") if f"more_{target}" in header else None
+
+    def pairs() -> Iterator[SentencePair]:
+        for row in rows:
+            more = row[more_column].split(" ||| ") if more_column is not None and row[more_column] else []
+            yield SentencePair(row[source_column], row[target_column], (row[target_column], *more))
+
+    return list(pairs())

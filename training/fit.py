@@ -1,0 +1,132 @@
+"""Trains a recipe's network into a run folder; stopped at any time, it goes on from its last epoch.
+
+    runs/<recipe>/  tokenizer.json | task.json | last.ckpt | best.ckpt | metrics.csv
+"""
+
+import json
+import os
+import time
+import warnings
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger
+from tokenizers import Tokenizer
+
+from training.recipe import ClassificationRecipe, TranslationRecipe, recipe_hash
+from training.tasks import ClassificationTask, TranslationTask, new_task
+
+AnyRecipe = ClassificationRecipe | TranslationRecipe
+AnyTask = ClassificationTask | TranslationTask
+
+
+class RunError(RuntimeError):
+    """The run folder cannot be used; the message says why and what to do."""
+
+
+def run_folder(recipe: AnyRecipe) -> Path:
+    return Path(os.environ.get("LIMELIGHT_RUNS", "runs")) / recipe.name
+
+
+def open_task(recipe: AnyRecipe) -> AnyTask:
+    """The run's task with its tokenizer and labels, the network at its first weights. Raises RunError."""
+    folder = run_folder(recipe)
+    if not (folder / "task.json").is_file():
+        raise RunError(f"{folder} holds no run: fit {recipe.name} first")
+    saved = json.loads((folder / "task.json").read_text())
+    if saved["recipe_hash"] != recipe_hash(recipe):
+        raise RunError(f"{folder} was trained with another version of this recipe: delete it, or restore the recipe")
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if isinstance(recipe, ClassificationRecipe):
+        return ClassificationTask(recipe, saved["labels"], tokenizer)
+    return TranslationTask(recipe, tokenizer)
+
+
+def hardware() -> str:
+    """What the training runs on, for the card."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{torch.get_num_threads()} CPU cores"
+
+
+def load_best(recipe: AnyRecipe) -> AnyTask:
+    """The run's task with its best weights, ready to be exported. Raises RunError."""
+    task = open_task(recipe)
+    path = run_folder(recipe) / "best.ckpt"
+    if not path.is_file():
+        raise RunError(f"{path} is missing: fit {recipe.name} for one epoch at least")
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    task.load_state_dict(state)
+    return task.eval()
+
+
+def prepare_run(recipe: AnyRecipe) -> AnyTask:
+    """Open the run folder, or make it with a freshly trained tokenizer."""
+    folder = run_folder(recipe)
+    if (folder / "task.json").is_file():
+        return open_task(recipe)
+    task = new_task(recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    task.tokenizer.save(str(folder / "tokenizer.json"))
+    labels = task.labels if isinstance(task, ClassificationTask) else None
+    saved = {"recipe_hash": recipe_hash(recipe), "labels": labels, "minutes": 0.0, "hardware": hardware()}
+    (folder / "task.json").write_text(json.dumps(saved))
+    return task
+
+
+class Minutes(L.Callback):
+    """Adds up the training time of a run across its interruptions, in task.json."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "task.json"
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.since = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        now = time.monotonic()
+        saved = json.loads(self.path.read_text())
+        saved["minutes"] = round(saved["minutes"] + (now - self.since) / 60, 2)
+        self.path.write_text(json.dumps(saved))
+        self.since = now
+
+
+def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
+    """Train, or go on training, and return the run folder. `epochs` overrides the recipe's (for a trial).
+
+    Raises RecipeError, CorpusError or RunError before any training.
+    """
+    L.seed_everything(recipe.seed, verbose=False)
+    task = prepare_run(recipe)
+    task.load("train")
+    task.load("valid")
+    folder, options = run_folder(recipe), recipe.optimisation
+    best = ModelCheckpoint(
+        folder, "best", monitor="valid_loss", save_last=True, enable_version_counter=False, save_weights_only=False
+    )
+    callbacks: list[L.Callback] = [
+        best,
+        EarlyStopping("valid_loss", patience=options.patience),
+        EMAWeightAveraging(decay=options.average),
+        TQDMProgressBar(refresh_rate=20),
+        Minutes(folder),
+    ]
+    # Lightning's advice on loader workers does not hold here: the examples are already ids in memory.
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    trainer = L.Trainer(
+        accelerator="auto",
+        devices=1,
+        max_epochs=epochs or options.epochs,
+        precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
+        gradient_clip_val=1.0,
+        callbacks=callbacks,
+        logger=CSVLogger(folder, name="", version=""),
+        reload_dataloaders_every_n_epochs=1,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    last = folder / "last.ckpt"
+    trainer.fit(task, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    return folder

@@ -1,0 +1,1 @@
+"""The networks: pure forwards, state in and state out, attention weights returned and never stashed."""

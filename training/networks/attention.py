@@ -1,0 +1,156 @@
+"""Attention: what the query looks at among the keys, and how much.
+
+Legend: B batch, Q queries, S keys (source length), D feature size, N heads, K size per head.
+
+Every function here has one interface, `(query, keys, values, mask) -> (context, weights)`:
+
+    query   [B, Q, Dq]   keys [B, S, Dk]   values [B, S, Dv]
+    mask    bool, broadcastable to [B, Q, S]; True where a key may be looked at
+    context [B, Q, Dv]   weights [B, Q, S]; every row sums to 1, a masked key gets exactly 0
+
+The weights are returned because they are half of what Limelight serves.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+ScoreName = Literal["dot", "scaled_dot", "general", "additive", "location"]
+
+
+def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+    """Softmax over the last dimension in which masked places get exactly zero.
+
+    scores [..., S], mask bool broadcastable to it. At least one key of each row must be open: a row
+    with none has no meaning and comes out as NaN. exp(-inf) is exactly 0, which a large negative
+    constant is not in float16.
+
+    >>> masked_softmax(torch.tensor([1.0, 1.0, 9.0]), torch.tensor([True, True, False])).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    return scores.float().masked_fill(~mask, -math.inf).softmax(dim=-1)
+
+
+class Attention(nn.Module):
+    """Base of the score functions: a subclass says how a query scores a key, the rest is the same."""
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        """query [B, Q, Dq], keys [B, S, Dk] -> scores [B, Q, S], before the softmax."""
+        raise NotImplementedError
+
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        weights = masked_softmax(self.scores(query, keys), mask)
+        return weights.to(values.dtype) @ values, weights
+
+
+class DotAttention(Attention):
+    """score(q, k) = q . k (Luong, Pham and Manning 2015, eq. 8). Needs Dq = Dk; no parameters."""
+
+    def __init__(self, query_size: int, key_size: int):
+        super().__init__()
+        if query_size != key_size:
+            raise ValueError(f"dot attention needs queries and keys of one size, not {query_size} and {key_size}")
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        return query @ keys.transpose(1, 2)
+
+
+class ScaledDotAttention(DotAttention):
+    """score(q, k) = q . k / sqrt(Dk) (Vaswani et al. 2017, eq. 1): the scale keeps the softmax out of saturation."""
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        return super().scores(query, keys) / math.sqrt(keys.size(-1))
+
+
+class GeneralAttention(Attention):
+    """score(q, k) = q . W k (Luong et al. 2015, eq. 8): a learned bilinear form."""
+
+    def __init__(self, query_size: int, key_size: int):
+        super().__init__()
+        self.key_layer = nn.Linear(key_size, query_size, bias=False)
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        return query @ self.key_layer(keys).transpose(1, 2)
+
+
+class AdditiveAttention(Attention):
+    """score(q, k) = v . tanh(W q + U k) (Bahdanau, Cho and Bengio 2015, appendix A.1.2); Luong's `concat`."""
+
+    def __init__(self, query_size: int, key_size: int):
+        super().__init__()
+        self.query_layer = nn.Linear(query_size, key_size, bias=False)
+        self.key_layer = nn.Linear(key_size, key_size, bias=True)
+        self.energy_layer = nn.Linear(key_size, 1, bias=False)
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        # [B, Q, 1, D] + [B, 1, S, D] -> [B, Q, S, D] -> [B, Q, S]
+        energies = torch.tanh(self.query_layer(query).unsqueeze(2) + self.key_layer(keys).unsqueeze(1))
+        return self.energy_layer(energies)[..., 0]
+
+
+class LocationAttention(Attention):
+    """scores = W q, one per position, from the query alone (Luong et al. 2015, eq. 9).
+
+    W has a row for each of `max_length` positions, so a longer text cannot be scored; export limits the
+    bundle to that length.
+    """
+
+    def __init__(self, query_size: int, key_size: int, max_length: int = 512):
+        super().__init__()
+        self.position_layer = nn.Linear(query_size, max_length, bias=False)
+
+    def scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        return self.position_layer(query)[:, :, : keys.size(1)]
+
+
+ATTENTIONS: dict[ScoreName, type[Attention]] = {
+    "dot": DotAttention,
+    "scaled_dot": ScaledDotAttention,
+    "general": GeneralAttention,
+    "additive": AdditiveAttention,
+    "location": LocationAttention,
+}
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product attention in N sub-spaces side by side (Vaswani et al. 2017, section 3.2.2).
+
+    Keys and values are projected apart from the query, so that a decoder projects the source once and
+    its own past only once per token:
+
+    >>> attention = MultiHeadAttention(size=8, heads=2)
+    >>> keys, values = attention.project(torch.randn(1, 5, 8))
+    >>> context, weights = attention(torch.randn(1, 3, 8), keys, values, torch.ones(1, 1, 5, dtype=torch.bool))
+    >>> tuple(context.shape), tuple(weights.shape)
+    ((1, 3, 8), (1, 2, 3, 5))
+    """
+
+    def __init__(self, size: int, heads: int):
+        super().__init__()
+        if size % heads:
+            raise ValueError(f"{heads} heads do not divide a size of {size}")
+        self.heads = heads
+        self.query_layer = nn.Linear(size, size)
+        self.key_layer = nn.Linear(size, size)
+        self.value_layer = nn.Linear(size, size)
+        self.output_layer = nn.Linear(size, size)
+
+    def split(self, x: Tensor) -> Tensor:
+        """[B, S, D] -> [B, N, S, K]."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, S, D] -> keys, values [B, N, S, K]."""
+        return self.split(self.key_layer(x)), self.split(self.value_layer(x))
+
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """query [B, Q, D], keys and values [B, N, S, K], mask broadcastable to [B, N, Q, S].
+
+        Returns context [B, Q, D] and weights [B, N, Q, S].
+        """
+        scores = self.split(self.query_layer(query)) @ keys.transpose(2, 3) / math.sqrt(keys.size(-1))
+        weights = masked_softmax(scores, mask)
+        context = weights.to(values.dtype) @ values
+        return self.output_layer(context.transpose(1, 2).flatten(2)), weights

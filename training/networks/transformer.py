@@ -1,0 +1,208 @@
+"""The Transformer translator (Vaswani et al. 2017), pre-norm, with every attention returned.
+
+Legend: B batch, S source length, T target length, P past length, V vocabulary, D model size, N heads, K size per head.
+
+The decoder has one path for training and for serving: `decode` takes the keys and values of the past,
+which are empty in training and the cache of all earlier steps when one token is decoded at a time.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.networks.attention import MultiHeadAttention
+
+KeysValues = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    vocabulary: int
+    size: int = 256
+    heads: int = 4
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    feed_forward: int = 1024
+    dropout: float = 0.1
+
+
+def sinusoidal_positions(length: int | Tensor, start: int | Tensor, size: int, device: torch.device) -> Tensor:
+    """Position encodings for `length` positions from `start` on: [length, size] (section 3.5).
+
+    Computed and not stored, so that no table limits the length and the bundle carries none.
+    """
+    positions = torch.arange(length, device=device, dtype=torch.float32) + start
+    rates = torch.exp(torch.arange(0, size, 2, device=device, dtype=torch.float32) * (-math.log(10000.0) / size))
+    angles = positions[:, None] * rates[None, :]
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class FeedForward(nn.Module):
+    """Two position-wise layers with a ReLU between (section 3.3)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.inner = nn.Linear(config.size, config.feed_forward)
+        self.outer = nn.Linear(config.feed_forward, config.size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(F.relu(self.inner(x)))
+
+
+class Residual(nn.Module):
+    """x + dropout(y) (section 5.4). Under autocast y is narrower than x; adding in one dtype is twice as fast."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return x + self.dropout(y).to(x.dtype)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward; each normed before and added after (pre-norm, Xiong et al. 2020)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention = MultiHeadAttention(config.size, config.heads)
+        self.feed_forward = FeedForward(config)
+        self.self_norm = nn.LayerNorm(config.size)
+        self.feed_forward_norm = nn.LayerNorm(config.size)
+        self.residual = Residual(config)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, S, D], mask [B, 1, 1, S] -> x [B, S, D], weights [B, N, S, S]."""
+        normed = self.self_norm(x)
+        context, weights = self.self_attention(normed, *self.self_attention.project(normed), mask)
+        x = self.residual(x, context)
+        return self.residual(x, self.feed_forward(self.feed_forward_norm(x))), weights
+
+
+class DecoderLayer(nn.Module):
+    """Attention over the past, attention over the source, feed-forward."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.self_attention = MultiHeadAttention(config.size, config.heads)
+        self.cross_attention = MultiHeadAttention(config.size, config.heads)
+        self.feed_forward = FeedForward(config)
+        self.self_norm = nn.LayerNorm(config.size)
+        self.cross_norm = nn.LayerNorm(config.size)
+        self.feed_forward_norm = nn.LayerNorm(config.size)
+        self.residual = Residual(config)
+
+    def forward(
+        self, x: Tensor, past: KeysValues, source: KeysValues, self_mask: Tensor, source_mask: Tensor
+    ) -> tuple[Tensor, KeysValues, Tensor, Tensor]:
+        """One layer over T new positions after P past ones.
+
+        x [B, T, D], past keys and values [B, N, P, K], source keys and values [B, N, S, K],
+        self_mask [T, P+T], source_mask [B, 1, 1, S] ->
+        x [B, T, D], keys and values [B, N, P+T, K], self weights [B, N, T, P+T], cross weights [B, N, T, S].
+        """
+        normed = self.self_norm(x)
+        keys, values = self.self_attention.project(normed)
+        keys = torch.cat([past[0].to(keys.dtype), keys], dim=2)  # the dtype differs under autocast only
+        values = torch.cat([past[1].to(values.dtype), values], dim=2)
+        context, self_weights = self.self_attention(normed, keys, values, self_mask)
+        x = self.residual(x, context)
+        context, cross_weights = self.cross_attention(self.cross_norm(x), *source, source_mask)
+        x = self.residual(x, context)
+        x = self.residual(x, self.feed_forward(self.feed_forward_norm(x)))
+        return x, (keys, values), self_weights, cross_weights
+
+
+@dataclass
+class Encoded:
+    """What the decoder needs of the source."""
+
+    source_mask: Tensor
+    """bool [B, S], True at tokens."""
+    keys_values: list[KeysValues]
+    """Per decoder layer: the source's keys and values for cross-attention, [B, N, S, K], projected once."""
+    self_weights: list[Tensor]
+    """Per encoder layer [B, N, S, S]."""
+
+
+@dataclass
+class Decoded:
+    states: Tensor
+    """[B, T, D]; `Transformer.logits` turns them into scores of the vocabulary."""
+    keys_values: list[KeysValues]
+    """Per layer [B, N, P+T, K]: the past of the next step."""
+    self_weights: list[Tensor]
+    """Per layer [B, N, T, P+T]."""
+    cross_weights: list[Tensor]
+    """Per layer [B, N, T, S]."""
+
+
+class Transformer(nn.Module):
+    """Encoder and decoder over one vocabulary; source, target and output embeddings are one matrix (section 3.4)."""
+
+    def __init__(self, config: TransformerConfig, pad_id: int):
+        super().__init__()
+        self.config = config
+        self.pad_id = pad_id
+        self.embedding = nn.Embedding(config.vocabulary, config.size)
+        nn.init.normal_(self.embedding.weight, std=config.size**-0.5)
+        self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.encoder_norm = nn.LayerNorm(config.size)
+        self.decoder_norm = nn.LayerNorm(config.size)
+        self.dropout = nn.Dropout(config.dropout)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() > 1 and name != "embedding.weight":
+                nn.init.xavier_uniform_(parameter)
+
+    def embed(self, ids: Tensor, start: int | Tensor = 0) -> Tensor:
+        """ids [B, T], the first of them at position `start` -> [B, T, D]."""
+        embedded = self.embedding(ids) * math.sqrt(self.config.size)
+        return self.dropout(embedded + sinusoidal_positions(ids.size(1), start, self.config.size, ids.device))
+
+    def encode(self, source_ids: Tensor) -> Encoded:
+        """source_ids [B, S], padded with pad_id."""
+        source_mask = source_ids != self.pad_id
+        x, weights = self.embed(source_ids), []
+        for layer in self.encoder_layers:
+            x, layer_weights = layer(x, source_mask[:, None, None, :])
+            weights.append(layer_weights)
+        x = self.encoder_norm(x)
+        return Encoded(source_mask, [layer.cross_attention.project(x) for layer in self.decoder_layers], weights)
+
+    def empty_past(self, batch: int, device: torch.device) -> list[KeysValues]:
+        """The past before the first token: no positions, [B, N, 0, K] per layer."""
+        shape = (batch, self.config.heads, 0, self.config.size // self.config.heads)
+        return [(torch.zeros(shape, device=device), torch.zeros(shape, device=device)) for _ in self.decoder_layers]
+
+    def decode(
+        self, target_ids: Tensor, source_mask: Tensor, source: list[KeysValues], past: list[KeysValues]
+    ) -> Decoded:
+        """target_ids [B, T] after a past of P positions; each position looks back only (look-ahead mask)."""
+        past_length, length = past[0][0].size(2), target_ids.size(1)
+        x = self.embed(target_ids, start=past_length)
+        positions = torch.arange(past_length + length, device=x.device)
+        self_mask = positions[None, :] <= positions[past_length:, None]
+        result = Decoded(x, [], [], [])
+        for layer, layer_past, layer_source in zip(self.decoder_layers, past, source, strict=True):
+            x, keys_values, self_weights, cross_weights = layer(
+                x, layer_past, layer_source, self_mask, source_mask[:, None, None, :]
+            )
+            result.keys_values.append(keys_values)
+            result.self_weights.append(self_weights)
+            result.cross_weights.append(cross_weights)
+        result.states = self.decoder_norm(x)
+        return result
+
+    def logits(self, states: Tensor) -> Tensor:
+        """states [..., D] -> [..., V]: how well each token of the vocabulary would come next."""
+        return F.linear(states, self.embedding.weight)
+
+    def forward(self, source_ids: Tensor, target_ids: Tensor) -> Decoded:
+        """The whole target at once (teacher forcing): source_ids [B, S], target_ids [B, T]."""
+        encoded = self.encode(source_ids)
+        past = self.empty_past(len(target_ids), target_ids.device)
+        return self.decode(target_ids, encoded.source_mask, encoded.keys_values, past)

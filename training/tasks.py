@@ -1,0 +1,200 @@
+"""The two tasks: what a recipe's rows, batches, loss and scores are. `fit` trains either the same way.
+
+Legend: B batch, S source or text length, T target length, C classes.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+from training.batching import TokenBatches, pad
+from training.corpora import LabelledText, SentencePair, Split, labelled_texts, sentence_pairs
+from training.networks.classifier import AttentionClassifier, ClassifierConfig
+from training.networks.transformer import Transformer, TransformerConfig
+from training.recipe import ClassificationRecipe, ClassifierRecipe, Optimisation, TransformerRecipe, TranslationRecipe
+from training.tokenization import BOS, EOS, PAD, train_tokenizer
+
+Batch = tuple[Tensor, ...]
+
+
+def build_classifier(recipe: ClassifierRecipe, vocabulary: int, classes: int, pad_id: int) -> AttentionClassifier:
+    options = recipe.model_dump(exclude={"network"})
+    return AttentionClassifier(ClassifierConfig(vocabulary=vocabulary, classes=classes, **options), pad_id)
+
+
+def build_translator(recipe: TransformerRecipe, vocabulary: int, pad_id: int) -> Transformer:
+    options = recipe.model_dump(exclude={"network"})
+    return Transformer(TransformerConfig(vocabulary=vocabulary, **options), pad_id)
+
+
+class Task(L.LightningModule):
+    """What both tasks share: the optimiser, its schedule, and how examples become batches."""
+
+    network: nn.Module
+
+    def __init__(self, optimisation: Optimisation, tokenizer: Tokenizer, seed: int):
+        super().__init__()
+        self.optimisation = optimisation
+        self.tokenizer = tokenizer
+        self.seed = seed
+        self.pad_id: int = tokenizer.token_to_id(PAD)
+        self.examples: dict[Split, list[Any]] = {}
+
+    def length(self, example: Any) -> int:
+        raise NotImplementedError
+
+    def collate(self, examples: list[Any]) -> Batch:
+        raise NotImplementedError
+
+    def loader(self, split: Split, seed: int | None = None) -> "DataLoader[Any]":
+        examples = self.examples[split]
+        batches = TokenBatches([self.length(e) for e in examples], self.optimisation.batch_tokens, seed)
+        return DataLoader(examples, batch_sampler=batches, collate_fn=self.collate)  # type: ignore[arg-type]
+
+    def train_dataloader(self) -> "DataLoader[Any]":
+        # Seeded by the epoch, so that a resumed run sees the batches that an unbroken one would have seen.
+        return self.loader("train", seed=self.seed * 1000 + self.current_epoch)
+
+    def val_dataloader(self) -> "DataLoader[Any]":
+        return self.loader("valid")
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; the rate climbs for `warmup_steps` and then falls linearly, reaching zero with the last epoch."""
+        options = self.optimisation
+        optimiser = torch.optim.AdamW(
+            self.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=options.weight_decay
+        )
+        steps = max(int(self.trainer.estimated_stepping_batches), options.warmup_steps + 1)
+
+        def rate(step: int) -> float:
+            if step < options.warmup_steps:
+                return (step + 1) / options.warmup_steps
+            return max(0.0, (steps - step) / (steps - options.warmup_steps))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class ClassificationTask(Task):
+    network: AttentionClassifier
+
+    def __init__(self, recipe: ClassificationRecipe, labels: list[str], tokenizer: Tokenizer):
+        super().__init__(recipe.optimisation, tokenizer, recipe.seed)
+        self.recipe = recipe
+        self.labels = labels
+        self.network = build_classifier(recipe.network, tokenizer.get_vocab_size(), len(labels), self.pad_id)
+        self.accuracy = MulticlassAccuracy(len(labels), average="micro")
+        self.macro_f1 = MulticlassF1Score(len(labels), average="macro")
+
+    def load(self, split: Split) -> None:
+        """Rows -> examples: (ids, label index). A text over the bundle's limit is cut here, in training only."""
+        rows: Sequence[LabelledText] = labelled_texts(self.recipe.data.corpora, split)
+        encodings = self.tokenizer.encode_batch([row.text for row in rows])
+        limit = self.recipe.limits.max_tokens
+        self.examples[split] = [
+            (encoding.ids[:limit], self.labels.index(row.label))
+            for row, encoding in zip(rows, encodings, strict=True)
+            if encoding.ids
+        ]
+
+    def length(self, example: tuple[list[int], int]) -> int:
+        return len(example[0])
+
+    def collate(self, examples: list[tuple[list[int], int]]) -> Batch:
+        """-> ids [B, S], lengths [B], labels [B]."""
+        rows, labels = zip(*examples, strict=True)
+        return pad(rows, self.pad_id), torch.tensor([len(row) for row in rows]), torch.tensor(labels)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        ids, lengths, labels = batch
+        logits, _ = self.network(ids, lengths.cpu())
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.optimisation.label_smoothing)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(ids))
+        return loss
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        ids, lengths, labels = batch
+        logits, _ = self.network(ids, lengths.cpu())
+        self.accuracy(logits, labels)
+        self.macro_f1(logits, labels)
+        values = {
+            "valid_loss": F.cross_entropy(logits, labels),
+            "valid_accuracy": self.accuracy,
+            "valid_macro_f1": self.macro_f1,
+        }
+        self.log_dict(values, prog_bar=True, on_epoch=True, batch_size=len(ids))
+
+
+class TranslationTask(Task):
+    network: Transformer
+
+    def __init__(self, recipe: TranslationRecipe, tokenizer: Tokenizer):
+        super().__init__(recipe.optimisation, tokenizer, recipe.seed)
+        self.recipe = recipe
+        self.bos_id: int = tokenizer.token_to_id(BOS)
+        self.eos_id: int = tokenizer.token_to_id(EOS)
+        self.network = build_translator(recipe.network, tokenizer.get_vocab_size(), self.pad_id)
+
+    def load(self, split: Split) -> None:
+        """Rows -> examples: (source ids with </s>, target ids without). Pairs over the limit are left out."""
+        data = self.recipe.data
+        rows: list[SentencePair] = [
+            row for corpus in data.corpora for row in sentence_pairs(corpus, split, data.source, data.target)
+        ]
+        sources = self.tokenizer.encode_batch([row.source for row in rows])
+        targets = self.tokenizer.encode_batch([row.target for row in rows])
+        limit = self.recipe.limits.max_tokens
+        self.examples[split] = [
+            ([*source.ids, self.eos_id], target.ids)
+            for source, target in zip(sources, targets, strict=True)
+            if source.ids and target.ids and len(source.ids) < limit and len(target.ids) < limit
+        ]
+
+    def length(self, example: tuple[list[int], list[int]]) -> int:
+        return max(len(example[0]), len(example[1]) + 1)
+
+    def collate(self, examples: list[tuple[list[int], list[int]]]) -> Batch:
+        """-> source [B, S], decoder input <s> y1..yn [B, T], what it is to say y1..yn </s> [B, T]."""
+        sources, targets = zip(*examples, strict=True)
+        inputs = [[self.bos_id, *target] for target in targets]
+        outputs = [[*target, self.eos_id] for target in targets]
+        return pad(sources, self.pad_id), pad(inputs, self.pad_id), pad(outputs, self.pad_id)
+
+    def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
+        """Cross-entropy per target token; only real tokens are projected on the vocabulary.
+
+        Outside autocast, which would widen [tokens, V] logits that are bfloat16 already: half the time of a step.
+        """
+        source, inputs, outputs = batch
+        real = outputs != self.pad_id
+        logits = self.network.logits(self.network(source, inputs).states[real])
+        with torch.autocast(self.device.type, enabled=False):
+            return F.cross_entropy(logits, outputs[real], label_smoothing=label_smoothing).float()
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        loss = self.loss(batch, self.optimisation.label_smoothing)
+        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch[0]))
+        return loss
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        tokens = int((batch[2] != self.pad_id).sum())
+        self.log("valid_loss", self.loss(batch, 0.0), prog_bar=True, on_epoch=True, batch_size=tokens)
+
+
+def new_task(recipe: ClassificationRecipe | TranslationRecipe) -> ClassificationTask | TranslationTask:
+    """A task with its tokenizer trained on the training split and its network at its first weights."""
+    data = recipe.data
+    if isinstance(recipe, ClassificationRecipe):
+        rows = labelled_texts(data.corpora, "train")
+        tokenizer = train_tokenizer((row.text for row in rows), recipe.tokenizer)
+        return ClassificationTask(recipe, sorted({row.label for row in rows}), tokenizer)
+    pairs = [p for c in recipe.data.corpora for p in sentence_pairs(c, "train", recipe.data.source, recipe.data.target)]
+    tokenizer = train_tokenizer((text for p in pairs for text in (p.source, p.target)), recipe.tokenizer)
+    return TranslationTask(recipe, tokenizer)

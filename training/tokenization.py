@@ -1,0 +1,36 @@
+"""Trains the `tokenizer.json` of a bundle: the file that decides what a token is, in training and in serving alike."""
+
+from collections.abc import Iterable
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from training.recipe import TokenizerRecipe
+
+PAD, UNK, BOS, EOS = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+
+
+def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
+    """A sub-word tokenizer of `recipe.vocabulary` tokens (BPE, Sennrich et al. 2016; unigram, Kudo 2018).
+
+    Text is NFKC-normalised and its white space made single; a word carries its leading space as U+2581;
+    digits and punctuation stand alone, so that no token joins a word and its comma. The tokenizer keeps
+    the character offsets of every token through all of that.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK) if recipe.model == "bpe" else models.Unigram())
+    steps = [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    tokenizer.normalizer = normalizers.Sequence(steps + ([normalizers.Lowercase()] if recipe.lowercase else []))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(prepend_scheme="always"),
+            pre_tokenizers.Split(Regex(r"▁?[\p{P}\p{N}]"), behavior="isolated"),
+        ]
+    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    shared = {"vocab_size": recipe.vocabulary, "special_tokens": list(SPECIAL_TOKENS), "show_progress": False}
+    trainer = (
+        trainers.BpeTrainer(limit_alphabet=recipe.alphabet, **shared)
+        if recipe.model == "bpe"
+        else trainers.UnigramTrainer(unk_token=UNK, **shared)
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
