@@ -107,7 +107,7 @@ class Classifier:
             label = max(scores, key=scores.__getitem__)
             # Queries are either one (pooling) or as many as the tokens (self-attention): both are cropped.
             cropped = [(w, outputs[w.output][row][..., :length, :length]) for w in wanted]
-            results.append(((label, scores[label], scores), matrices(detail, cropped)))  # type: ignore[arg-type]
+            results.append(((label, scores[label], scores), matrices(detail, cropped)))
         return results
 
     async def golden(self, case: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,18 @@
 """The error tree, free of HTTP. `service/api/errors.py` gives each class its status, once.
 
-    ServiceError                 the base of what a caller may be answered
-      InvalidInput               the request cannot be served as it is; the caller can mend it
-        EmptyText | TextTooLong | BatchTooLarge | UnsupportedOption (UnsupportedFormat)
-        | UnsupportedLanguagePair | MissingParameter
-      PayloadTooLarge            more bytes than the service reads
-      ModelNotFound              no bundle of that name or version
-      ModelNotReady              the bundle is there, but not (yet) able to answer
-      Overloaded                 the queue is full; try again later
-      InferenceTimeout           the answer was not ready in time
-      InferenceFailed            the network failed; the service's fault
-    BundleError                  at load, never in an answer
-      BundleNotFound | BundleCorrupt | BundleVersionUnsupported | BundleMismatch
-    DeviceUnavailable            the device asked for is not there; the service does not start
+ServiceError                 the base of what a caller may be answered
+  InvalidInput               the request cannot be served as it is; the caller can mend it
+    EmptyText | TextTooLong | BatchTooLarge | UnsupportedOption (UnsupportedFormat)
+    | UnsupportedLanguagePair | MissingParameter
+  PayloadTooLarge            more bytes than the service reads
+  ModelNotFound              no bundle of that name or version
+  ModelNotReady              the bundle is there, but not (yet) able to answer
+  Overloaded                 the queue is full; try again later
+  InferenceTimeout           the answer was not ready in time
+  InferenceFailed            the network failed; the service's fault
+BundleError                  at load, never in an answer
+  BundleNotFound | BundleCorrupt | BundleVersionUnsupported | BundleMismatch
+DeviceUnavailable            the device asked for is not there; the service does not start
 """
 
 

@@ -184,7 +184,7 @@ class Registry:
         return predictor
 
     def pairs(self) -> dict[tuple[str, str], str]:
-        """(source, target) -> the model that serves the pair by default: `<source>-<target>`, else the first by name."""
+        """(source, target) -> the model that serves it by default: `<source>-<target>`, else the first by name."""
         pairs: dict[tuple[str, str], str] = {}
         for entry in self.entries():
             if entry.manifest is not None and entry.manifest.source and entry.manifest.target:

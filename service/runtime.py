@@ -54,7 +54,11 @@ class Runtime:
 
     def __init__(self, device: Device = "auto", threads: int | None = None):
         self.threads = threads or available_cores()
-        if hasattr(ort, "preload_dlls") and device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+        if (
+            hasattr(ort, "preload_dlls")
+            and device != "cpu"
+            and "CUDAExecutionProvider" in ort.get_available_providers()
+        ):
             ort.preload_dlls()  # finds the CUDA libraries that came as Python packages
         has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
         if device == "cuda" and not has_cuda:

@@ -71,7 +71,7 @@ class TextTokenizer:
 
 
 def _encoded(encoding: Encoding, text: str, shift: int) -> Encoded:
-    tokens = []
+    tokens: list[Token] = []
     for (start, end), special, name in zip(
         encoding.offsets, encoding.special_tokens_mask, encoding.tokens, strict=True
     ):

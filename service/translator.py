@@ -219,11 +219,9 @@ class Translator:
             else:  # an empty translation: nothing looked at anything
                 weights = np.zeros(((output.heads,) if output.heads else ()) + (0, 0), dtype=np.float32)
             cropped.append((output, weights))
-        return matrices(options.attention, cropped)  # type: ignore[arg-type]
+        return matrices(options.attention, cropped)
 
-    def _assemble(
-        self, text: str, pieces: list[tuple[int, int, Encoded, Decoded]], options: Options
-    ) -> Translation:
+    def _assemble(self, text: str, pieces: list[tuple[int, int, Encoded, Decoded]], options: Options) -> Translation:
         """Sentences -> a text with the source's white space between them."""
         found: list[Sentence] = []
         joined, alternatives = "", [""] * options.alternatives
@@ -239,9 +237,7 @@ class Translator:
             for k in range(options.alternatives):
                 alternatives[k] += space + (other_texts[k][0] if k < len(other_texts) else sentence)
             found.append(
-                Sentence(
-                    sentence, best.score, start, end, encoded.tokens, tokens, decoded.attention, other_texts
-                )
+                Sentence(sentence, best.score, start, end, encoded.tokens, tokens, decoded.attention, other_texts)
             )
         tail = text[position:]
         return Translation(joined + tail, found, [alternative + tail for alternative in alternatives])

@@ -1,5 +1,8 @@
 """The model card: what a bundle is, what it was made of, how good it is and what it is not for."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from service.bundle import Manifest
 
 
@@ -8,12 +11,13 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def model_card(manifest: Manifest) -> str:
-    """The bundle's README.md, made from its manifest alone."""
+def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -> str:
+    """The bundle's README.md: what its manifest says, and pictures (caption -> file beside the card)."""
     recipe, training, architecture = manifest.training.recipe, manifest.training, manifest.architecture
     metrics = [[m.name, f"{m.value:.4g}", m.data, m.detail] for m in manifest.metrics]
     what = f"labels {', '.join(manifest.labels)}" if manifest.labels else f"{manifest.source} -> {manifest.target}"
     cell = f", {'bidirectional ' if architecture.bidirectional else ''}{architecture.cell}" if architecture.cell else ""
+    shown = "\n\n".join(f"![{caption}]({path.name})\n\n{caption}" for caption, path in (pictures or {}).items())
     return f"""# {manifest.name}, version {manifest.version}
 
 {manifest.description}
@@ -34,6 +38,8 @@ def model_card(manifest: Manifest) -> str:
 ## Results
 
 {table(["metric", "value", "data", "how"], metrics) if metrics else "Not evaluated yet."}
+
+{shown}
 
 ## Data
 

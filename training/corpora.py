@@ -228,9 +228,7 @@ def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
 
 def labelled_texts(corpora: list[str], split: Split) -> list[LabelledText]:
     """The rows of a classification recipe. Raises CorpusError, also if there are fewer than two labels."""
-    rows = [
-        LabelledText(*row) for corpus in corpora for row in split_of(corpus, split, ("label", "text"))[1:]
-    ]
+    rows = [LabelledText(*row) for corpus in corpora for row in split_of(corpus, split, ("label", "text"))[1:]]
     if split == "train" and len(counts := Counter(row.label for row in rows)) < 2:
         raise CorpusError(f"a classifier needs two labels or more; the data has only {list(counts)}")
     return rows

@@ -2,9 +2,13 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from sacrebleu.metrics import BLEU, CHRF
+from numpy.typing import NDArray
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from service.bundle import CARD, Manifest, Metric, update_manifest
@@ -12,40 +16,80 @@ from service.classifier import Classifier
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
+from service.text import Token
 from service.translator import Options, Translator
+from training import report
 from training.card import model_card
 from training.corpora import Split, labelled_texts, sentence_pairs
-from training.fit import AnyRecipe
+from training.fit import AnyRecipe, run_folder
 from training.recipe import ClassificationRecipe, TranslationRecipe
+
+Pictures = dict[str, Path]
+"""Caption -> picture, in the bundle's folder."""
 
 
 def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest:
-    """Evaluate models/<name>/<version> and return its manifest; only figures of the test split are written.
+    """Evaluate models/<name>/<version> and return its manifest with the figures.
 
-    Raises ModelNotReady if the bundle does not load, CorpusError if the data is not there.
+    Those of the test split are written into the manifest, and with pictures into the card. Raises ModelNotReady
+    if the bundle does not load, CorpusError if the data is not there.
     """
+    folder = models / recipe.name / str(recipe.version)
     registry = Registry(models, Runtime("auto"), Limits(queue_tokens=10**12))
     registry.load(recipe.name)
     try:
+        predictor: Classifier | Translator
         if isinstance(recipe, ClassificationRecipe):
-            metrics = evaluate_classifier(recipe, registry.classifier(recipe.name, recipe.version), split)
+            predictor = registry.classifier(recipe.name, recipe.version)
+            metrics, confusion = evaluate_classifier(recipe, predictor, split)
         else:
-            translator = registry.translator(None, None, recipe.name, recipe.version)
-            metrics = evaluate_translator(recipe, translator, split)
+            predictor = registry.translator(None, None, recipe.name, recipe.version)
+            metrics, confusion = evaluate_translator(recipe, predictor, split), None
+        if split != "test":
+            return predictor.manifest.model_copy(update={"metrics": metrics})
+        pictures = example_heatmaps(recipe, predictor, folder)
+        if confusion is not None and isinstance(predictor, Classifier):
+            picture = report.confusion_matrix(confusion, predictor.labels, folder / "confusion.png")
+            pictures["Confusion matrix of the test split"] = picture
     finally:
         registry.close()
-    folder = models / recipe.name / str(recipe.version)
-    if split != "test":
-        manifest = registry.entry(recipe.name, recipe.version).manifest
-        assert manifest is not None
-        return manifest.model_copy(update={"metrics": metrics})
+    curves = run_folder(recipe) / "metrics.csv"
+    if curves.is_file():
+        pictures["Learning curves"] = report.learning_curves(curves, folder / "learning.png")
     manifest = update_manifest(folder, metrics=[metric.model_dump() for metric in metrics])
-    (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
+    (folder / CARD).write_text(model_card(manifest, pictures), encoding="utf-8")
     return manifest
 
 
-def evaluate_classifier(recipe: ClassificationRecipe, classifier: Classifier, split: Split) -> list[Metric]:
-    """Accuracy, balanced accuracy (mean recall), macro F1, and each label's F1."""
+def label(token: Token) -> str:
+    """How a token is named beside a heatmap; one that is nothing but a space is shown as an open box."""
+    return token.special or token.text.strip() or "\u2423"
+
+
+def example_heatmaps(recipe: AnyRecipe, predictor: Classifier | Translator, folder: Path) -> Pictures:
+    """The recipe's examples as the service answers them, each with its summary attention."""
+    pictures = {}
+    for number, text in enumerate(recipe.examples, start=1):
+        path = folder / f"attention-{number}.png"
+        if isinstance(predictor, Classifier):
+            [prediction] = asyncio.run(predictor.classify([text]))
+            answer = f"{prediction.label} ({prediction.score:.1%})"
+            keys, queries = [label(token) for token in prediction.tokens], [prediction.label]
+            matrix = prediction.attention[0].weights
+        else:
+            [translation] = asyncio.run(predictor.translate([text]))
+            answer, sentence = translation.text, translation.sentences[0]
+            keys = [label(token) for token in sentence.source_tokens]
+            queries = [label(token) for token in sentence.target_tokens]
+            matrix = sentence.attention[0].weights
+        pictures[f"{text} -> {answer}"] = report.attention_heatmap(matrix, queries, keys, answer, path)
+    return pictures
+
+
+def evaluate_classifier(
+    recipe: ClassificationRecipe, classifier: Classifier, split: Split
+) -> tuple[list[Metric], NDArray[np.float64]]:
+    """Accuracy, balanced accuracy (mean recall), macro F1 and each label's F1; the confusion [true, predicted]."""
     rows = labelled_texts(recipe.data.corpora, split)
     predictions = asyncio.run(classifier.classify([row.text for row in rows], "none", truncate=True))
     labels = classifier.labels
@@ -62,7 +106,8 @@ def evaluate_classifier(recipe: ClassificationRecipe, classifier: Classifier, sp
         **{f"{label} F1": value for label, value in zip(labels, f1, strict=True)},
     }
     data = f"{' + '.join(recipe.data.corpora)} {split} ({len(rows)} texts)"
-    return [Metric(name=name, value=round(float(value), 4), data=data) for name, value in values.items()]
+    metrics = [Metric(name=name, value=round(float(value), 4), data=data) for name, value in values.items()]
+    return metrics, confusion.numpy()
 
 
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:
@@ -75,7 +120,9 @@ def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split
         outputs = [translation.text for translation in translations]
         most = max(len(pair.references) for pair in pairs)
         # sacreBLEU wants one list per reference number; a sentence with fewer of them has None.
-        references = [[p.references[k] if k < len(p.references) else None for p in pairs] for k in range(most)]
+        references: list[Any] = [
+            [p.references[k] if k < len(p.references) else None for p in pairs] for k in range(most)
+        ]
         data = f"{corpus} {split} ({len(pairs)} sentences)"
         for metric in (BLEU(), CHRF()):
             score = metric.corpus_score(outputs, references)

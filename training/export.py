@@ -51,7 +51,7 @@ from training.networks.classifier import AttentionClassifier
 from training.networks.transformer import KeysValues, Transformer
 from training.recipe import ClassificationRecipe, recipe_hash
 from training.tasks import ClassificationTask, TranslationTask
-from training.tokenization import BOS, EOS, PAD, UNK
+from training.tokenization import BOS, EOS, PAD, UNK, special_id
 
 OPSET = 17
 TOLERANCE = 1e-5
@@ -258,7 +258,7 @@ def point_to_weights(model: onnx.ModelProto, offsets: dict[str, tuple[int, int]]
         casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT, name=f"widen.{name}"))
     nodes = list(model.graph.node)
     for field, content in (("initializer", kept), ("node", [*casts, *nodes])):
-        model.graph.ClearField(field)  # type: ignore[arg-type]
+        model.graph.ClearField(field)
         getattr(model.graph, field).extend(content)
 
 
@@ -409,7 +409,7 @@ def export(recipe: AnyRecipe, models: Path) -> Path:
 def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged: Path) -> Manifest:
     """Write all the files of a bundle but its manifest into `staged`, check them, and return the manifest."""
     offsets = write_weights(task.network, staged / WEIGHTS)
-    ids = {name: task.tokenizer.token_to_id(name) for name in (PAD, UNK, BOS, EOS)}
+    ids: dict[str, int] = {name: special_id(task.tokenizer, name) for name in (PAD, UNK, BOS, EOS)}
     fields: dict[str, Any]
     if isinstance(task, ClassificationTask):
         graphs, attention = classifier_graphs(task.recipe, len(task.labels))
@@ -495,5 +495,7 @@ def data_source(corpus: str) -> DataSource:
 
 def save_source_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
     """The tokenizer with </s> put behind every source text, as in training."""
-    tokenizer.post_processor = TemplateProcessing(single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.token_to_id(EOS))])
+    tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]
+    )
     tokenizer.save(str(path), pretty=False)

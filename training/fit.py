@@ -1,6 +1,6 @@
 """Trains a recipe's network into a run folder; stopped at any time, it goes on from its last epoch.
 
-    runs/<recipe>/  tokenizer.json | task.json | last.ckpt | best.ckpt | metrics.csv
+runs/<recipe>/  tokenizer.json | task.json | last.ckpt | best.ckpt | metrics.csv
 """
 
 import json

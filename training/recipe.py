@@ -154,5 +154,7 @@ def load_recipe(name: str, data: Path | None = None) -> ClassificationRecipe | T
 
 def recipe_hash(recipe: ClassificationRecipe | TranslationRecipe) -> str:
     """The recipe's identity: sha256 of what decides the weights (not of what only describes the bundle)."""
-    decisive = recipe.model_dump_json(include={"task", "seed", "data", "tokenizer", "network", "optimisation", "limits"})
+    decisive = recipe.model_dump_json(
+        include={"task", "seed", "data", "tokenizer", "network", "optimisation", "limits"}
+    )
     return hashlib.sha256(decisive.encode()).hexdigest()

@@ -19,7 +19,7 @@ from training.corpora import LabelledText, SentencePair, Split, labelled_texts, 
 from training.networks.classifier import AttentionClassifier, ClassifierConfig
 from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import ClassificationRecipe, ClassifierRecipe, Optimisation, TransformerRecipe, TranslationRecipe
-from training.tokenization import BOS, EOS, PAD, train_tokenizer
+from training.tokenization import BOS, EOS, PAD, special_id, train_tokenizer
 
 Batch = tuple[Tensor, ...]
 
@@ -44,7 +44,7 @@ class Task(L.LightningModule):
         self.optimisation = optimisation
         self.tokenizer = tokenizer
         self.seed = seed
-        self.pad_id: int = tokenizer.token_to_id(PAD)
+        self.pad_id = special_id(tokenizer, PAD)
         self.examples: dict[Split, list[Any]] = {}
 
     def length(self, example: Any) -> int:
@@ -124,7 +124,7 @@ class ClassificationTask(Task):
         logits, _ = self.network(ids, lengths.cpu())
         self.accuracy(logits, labels)
         self.macro_f1(logits, labels)
-        values = {
+        values: dict[str, Any] = {
             "valid_loss": F.cross_entropy(logits, labels),
             "valid_accuracy": self.accuracy,
             "valid_macro_f1": self.macro_f1,
@@ -138,8 +138,8 @@ class TranslationTask(Task):
     def __init__(self, recipe: TranslationRecipe, tokenizer: Tokenizer):
         super().__init__(recipe.optimisation, tokenizer, recipe.seed)
         self.recipe = recipe
-        self.bos_id: int = tokenizer.token_to_id(BOS)
-        self.eos_id: int = tokenizer.token_to_id(EOS)
+        self.bos_id = special_id(tokenizer, BOS)
+        self.eos_id = special_id(tokenizer, EOS)
         self.network = build_translator(recipe.network, tokenizer.get_vocab_size(), self.pad_id)
 
     def load(self, split: Split) -> None:

@@ -1,12 +1,20 @@
 """Trains the `tokenizer.json` of a bundle: the file that decides what a token is, in training and in serving alike."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from training.recipe import TokenizerRecipe
 
 PAD, UNK, BOS, EOS = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
+
+
+def special_id(tokenizer: Tokenizer, name: str) -> int:
+    """The id of a special token, which every tokenizer trained here has."""
+    token_id = tokenizer.token_to_id(name)
+    assert token_id is not None
+    return token_id
 
 
 def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
@@ -26,7 +34,11 @@ def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    shared = {"vocab_size": recipe.vocabulary, "special_tokens": list(SPECIAL_TOKENS), "show_progress": False}
+    shared: dict[str, Any] = {
+        "vocab_size": recipe.vocabulary,
+        "special_tokens": list(SPECIAL_TOKENS),
+        "show_progress": False,
+    }
     trainer = (
         trainers.BpeTrainer(limit_alphabet=recipe.alphabet, **shared)
         if recipe.model == "bpe"

@@ -97,7 +97,7 @@ def snake_case(name: str) -> str:
 async def on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     status = status_of(error)
-    if status >= 500:
+    if status == 500:
         log.error("%s: %s", type(error).__name__, error, exc_info=error.__cause__)
     headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Overloaded) else None
     return problem(request, status, snake_case(type(error).__name__), str(error), headers)
@@ -121,9 +121,7 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
 
 def describe(errors: Any) -> str:
     """pydantic's errors in one line, each with the field it is about."""
-    return "; ".join(
-        f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" if e["loc"] else str(e["msg"]) for e in errors
-    )
+    return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" if e["loc"] else str(e["msg"]) for e in errors)
 
 
 def install(app: FastAPI) -> None:

@@ -24,7 +24,9 @@ async def list_models(registry: RegistryOf) -> ModelList:
     responses=responses(404, 422),
 )
 async def get_model(
-    registry: RegistryOf, name: str, version: Annotated[int | None, Query(ge=1, description="The highest by default.")] = None
+    registry: RegistryOf,
+    name: str,
+    version: Annotated[int | None, Query(ge=1, description="The highest by default.")] = None,
 ) -> ModelDetail:
     entry = registry.entry(name, version)
     described = registry.describe(entry)

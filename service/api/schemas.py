@@ -101,7 +101,7 @@ class Translation(BaseModel):
 
 
 class TranslateResponse(BaseModel):
-    translatedText: Texts = Field(description="A string where `q` is one, else a list.")  # noqa: N815
+    translatedText: Texts = Field(description="A string where `q` is one, else a list.")
     model: str
     version: str
     translations: list[Translation] = Field(description="One for each text, in order.")

@@ -3,13 +3,14 @@
 Legend: B batch, S text length, E embedding, H hidden size, R directions (1 or 2).
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 CellName = Literal["rnn", "lstm", "gru"]
-CELLS: dict[CellName, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+CELLS: dict[CellName, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class RecurrentEncoder(nn.Module):

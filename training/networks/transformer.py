@@ -29,7 +29,7 @@ class TransformerConfig:
     dropout: float = 0.1
 
 
-def sinusoidal_positions(length: int | Tensor, start: int | Tensor, size: int, device: torch.device) -> Tensor:
+def sinusoidal_positions(length: int, start: int, size: int, device: torch.device) -> Tensor:
     """Position encodings for `length` positions from `start` on: [length, size] (section 3.5).
 
     Computed and not stored, so that no table limits the length and the bundle carries none.
@@ -95,6 +95,10 @@ class DecoderLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(config.size)
         self.residual = Residual(config)
 
+    def project_source(self, encoded: Tensor) -> KeysValues:
+        """The encoder's output [B, S, D] -> keys and values of cross-attention [B, N, S, K], once per source."""
+        return self.cross_attention.project(encoded)
+
     def forward(
         self, x: Tensor, past: KeysValues, source: KeysValues, self_mask: Tensor, source_mask: Tensor
     ) -> tuple[Tensor, KeysValues, Tensor, Tensor]:
@@ -158,7 +162,7 @@ class Transformer(nn.Module):
             if parameter.dim() > 1 and name != "embedding.weight":
                 nn.init.xavier_uniform_(parameter)
 
-    def embed(self, ids: Tensor, start: int | Tensor = 0) -> Tensor:
+    def embed(self, ids: Tensor, start: int = 0) -> Tensor:
         """ids [B, T], the first of them at position `start` -> [B, T, D]."""
         embedded = self.embedding(ids) * math.sqrt(self.config.size)
         return self.dropout(embedded + sinusoidal_positions(ids.size(1), start, self.config.size, ids.device))
@@ -171,7 +175,8 @@ class Transformer(nn.Module):
             x, layer_weights = layer(x, source_mask[:, None, None, :])
             weights.append(layer_weights)
         x = self.encoder_norm(x)
-        return Encoded(source_mask, [layer.cross_attention.project(x) for layer in self.decoder_layers], weights)
+        keys_values = [layer.project_source(x) for layer in self.decoder_layers]  # type: ignore[operator]
+        return Encoded(source_mask, keys_values, weights)
 
     def empty_past(self, batch: int, device: torch.device) -> list[KeysValues]:
         """The past before the first token: no positions, [B, N, 0, K] per layer."""

@@ -1,0 +1,1 @@
+"""Measurements against the running service: claims about speed and memory, never tests."""

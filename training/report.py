@@ -1,0 +1,76 @@
+"""The pictures of a model card: learning curves, confusion matrix, attention heatmaps."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def save(figure: Figure, path: Path) -> Path:
+    # No software version in the file: the same picture is the same bytes.
+    figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return path
+
+
+def attention_heatmap(weights: Floats, queries: Sequence[str], keys: Sequence[str], title: str, path: Path) -> Path:
+    """weights [Q, K] as a grid: a row for each query, a column for each key; the darker, the more it looked."""
+    height, width = weights.shape
+    figure, axes = plt.subplots(figsize=(0.55 * width + 1.6, 0.42 * height + 1.2))
+    axes.imshow(weights, cmap="Blues", vmin=0, vmax=max(float(weights.max()), 1e-9), aspect="auto")
+    axes.set_xticks(range(width), keys, rotation=45, ha="left", rotation_mode="anchor", fontsize=11)
+    axes.set_yticks(range(height), queries, fontsize=11)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    for row in range(height):
+        for column in range(width):
+            if weights[row, column] >= 0.005:
+                shade = "white" if weights[row, column] > 0.6 * weights.max() else "#123"
+                text = f"{weights[row, column]:.2f}".removeprefix("0")
+                axes.text(column, row, text, ha="center", va="center", fontsize=8, color=shade)
+    axes.set_xlabel(title, fontsize=10, labelpad=8)
+    return save(figure, path)
+
+
+def confusion_matrix(confusion: Floats, labels: Sequence[str], path: Path) -> Path:
+    """confusion [wanted, predicted] in numbers of texts, shaded by the share of each wanted label."""
+    figure, axes = plt.subplots(figsize=(1.1 * len(labels) + 1.6, 0.9 * len(labels) + 1.2))
+    shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), share in np.ndenumerate(shares):
+        shade = "white" if share > 0.6 else "#123"
+        axes.text(column, row, f"{confusion[row, column]:.0f}", ha="center", va="center", color=shade)
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    return save(figure, path)
+
+
+def learning_curves(metrics: Path, path: Path) -> Path:
+    """Training and validation loss by epoch, from Lightning's metrics.csv."""
+    with metrics.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure, axes = plt.subplots(figsize=(5, 3))
+    for name, column in (("training", ("train_loss_epoch", "train_loss")), ("validation", ("valid_loss",))):
+        points = [(int(row["epoch"]) + 1, float(row[c])) for row in rows for c in column if c in row and row[c] != ""]
+        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return save(figure, path)
