@@ -1,0 +1,20 @@
+# The serving image: no torch, no training. `docker build --build-arg EXTRA=gpu .` makes the one for CUDA.
+FROM python:3.11-slim-bookworm
+ARG EXTRA=cpu
+WORKDIR /app
+
+# What serving needs is a layer of its own, so that a changed source file does not install it anew.
+COPY pyproject.toml constraints.txt LICENSE ./
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -c constraints.txt ".[$EXTRA]"
+
+COPY service service
+COPY models models
+RUN python -m compileall -q service
+
+# Works with --read-only --cap-drop ALL: nothing is written, no port below 1024 is bound.
+USER 10001:10001
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LIMELIGHT_HOST=0.0.0.0 LIMELIGHT_PORT=8000 ORT_DISABLE_TELEMETRY=1
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["python", "-c", \
+    "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"LIMELIGHT_PORT\"]}/health/ready', timeout=2)"]
+CMD ["python", "-m", "service"]
