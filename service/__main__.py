@@ -1,6 +1,7 @@
 """`python -m service`: settings -> uvicorn."""
 
 import logging
+import signal
 import sys
 
 import uvicorn
@@ -24,6 +25,8 @@ def main() -> int:
     except LimelightError as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
+    # uvicorn drains on SIGTERM and then raises it again, for whoever handled it before: that ends the process well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(app, host=settings.host, port=settings.port, log_config=None, access_log=False)
     return 0
 

@@ -70,6 +70,10 @@ class TextTokenizer:
         return tokens
 
 
+WORD_START = "\u2581"
+"""What tokenizers write for the space before a word."""
+
+
 def _encoded(encoding: Encoding, text: str, shift: int) -> Encoded:
     tokens: list[Token] = []
     for (start, end), special, name in zip(
@@ -80,7 +84,10 @@ def _encoded(encoding: Encoding, text: str, shift: int) -> Encoded:
         else:
             # A word's token carries the space before it; its span does not, unless it is all there is.
             surface = text[start:end]
-            start += len(surface) - len(surface.lstrip()) if surface.strip() else 0
+            if surface.strip():
+                start += len(surface) - len(surface.lstrip())
+                if name == WORD_START:  # put before a text that starts without a space: stands for nothing in it
+                    end = start
         tokens.append(Token(text[start:end], start + shift, end + shift, name if special else None))
     return Encoded(encoding.ids, tokens)
 

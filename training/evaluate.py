@@ -1,6 +1,7 @@
 """Measures a bundle as it is served, on the test splits, and writes the figures into its manifest and card."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,10 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
             pictures["Confusion matrix of the test split"] = picture
     finally:
         registry.close()
-    curves = run_folder(recipe) / "metrics.csv"
-    if curves.is_file():
-        pictures["Learning curves"] = report.learning_curves(curves, folder / "learning.png")
+    journal = run_folder(recipe) / "task.json"
+    if journal.is_file():  # a bundle can be evaluated where it was not trained
+        epochs = json.loads(journal.read_text())["epochs"]
+        pictures["Learning curves"] = report.learning_curves(epochs, folder / "learning.png")
     manifest = update_manifest(folder, metrics=[metric.model_dump() for metric in metrics])
     (folder / CARD).write_text(model_card(manifest, pictures), encoding="utf-8")
     return manifest

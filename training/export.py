@@ -359,6 +359,11 @@ def check_transformer(network: Transformer, folder: Path, graphs: list[Graph]) -
                 require_equal(f"decoder_self_{layer} {where}", own, outputs[f"decoder_self_{layer}"])
 
 
+def max_target_tokens(max_source_tokens: int) -> int:
+    """The longest translation of the longest sentence: the service stops at twice the source and ten more."""
+    return 2 * max_source_tokens + 10
+
+
 @torch.no_grad()
 def golden_classification(task: ClassificationTask, text: str) -> dict[str, Any]:
     """PyTorch's own answer to a text, in the form the service must give it."""
@@ -372,12 +377,13 @@ def golden_classification(task: ClassificationTask, text: str) -> dict[str, Any]
 def golden_translation(task: TranslationTask, text: str, summary_layer: int, never: list[int]) -> dict[str, Any]:
     """PyTorch's own greedy translation: the whole prefix anew at each step, no cache, no batch."""
     source = torch.tensor([[*task.tokenizer.encode(text, add_special_tokens=False).ids, task.eos_id]])
+    max_length = max_target_tokens(source.size(1))
     target, total = [task.bos_id], 0.0
     while True:
         decoded = task.network(source, torch.tensor([target]))
         log_probs = task.network.logits(decoded.states[0, -1]).log_softmax(-1)
         log_probs[never] = -torch.inf
-        token = int(log_probs.argmax())
+        token = int(log_probs.argmax()) if len(target) <= max_length else task.eos_id
         total += float(log_probs[token])
         if token == task.eos_id:
             break
@@ -446,7 +452,7 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
             "special_ids": SpecialIds(bos=ids[BOS], eos=ids[EOS], never=never),
             "limits": Limits(
                 max_tokens=recipe.limits.max_tokens,
-                max_target_tokens=2 * recipe.limits.max_tokens + 10,
+                max_target_tokens=max_target_tokens(recipe.limits.max_tokens),
                 max_beam_size=MAX_BEAM_SIZE,
             ),
             "architecture": Architecture(

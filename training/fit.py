@@ -1,6 +1,6 @@
 """Trains a recipe's network into a run folder; stopped at any time, it goes on from its last epoch.
 
-runs/<recipe>/  tokenizer.json | task.json | last.ckpt | best.ckpt | metrics.csv
+runs/<recipe>/  tokenizer.json | task.json | last.ckpt | best.ckpt
 """
 
 import json
@@ -12,7 +12,6 @@ from pathlib import Path
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import CSVLogger
 from tokenizers import Tokenizer
 
 from training.recipe import ClassificationRecipe, TranslationRecipe, recipe_hash
@@ -71,13 +70,13 @@ def prepare_run(recipe: AnyRecipe) -> AnyTask:
     folder.mkdir(parents=True, exist_ok=True)
     task.tokenizer.save(str(folder / "tokenizer.json"))
     labels = task.labels if isinstance(task, ClassificationTask) else None
-    saved = {"recipe_hash": recipe_hash(recipe), "labels": labels, "minutes": 0.0, "hardware": hardware()}
+    saved = {"recipe_hash": recipe_hash(recipe), "labels": labels, "minutes": 0.0, "epochs": [], "hardware": hardware()}
     (folder / "task.json").write_text(json.dumps(saved))
     return task
 
 
-class Minutes(L.Callback):
-    """Adds up the training time of a run across its interruptions, in task.json."""
+class Journal(L.Callback):
+    """Writes what each epoch took and reached into task.json, where an interruption loses none of it."""
 
     def __init__(self, folder: Path):
         self.path = folder / "task.json"
@@ -89,6 +88,8 @@ class Minutes(L.Callback):
         now = time.monotonic()
         saved = json.loads(self.path.read_text())
         saved["minutes"] = round(saved["minutes"] + (now - self.since) / 60, 2)
+        metrics = {name: round(float(value), 5) for name, value in sorted(trainer.callback_metrics.items())}
+        saved["epochs"] = saved["epochs"][: trainer.current_epoch] + [metrics]
         self.path.write_text(json.dumps(saved))
         self.since = now
 
@@ -111,10 +112,8 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
         EarlyStopping("valid_loss", patience=options.patience),
         EMAWeightAveraging(decay=options.average),
         TQDMProgressBar(refresh_rate=20),
-        Minutes(folder),
+        Journal(folder),
     ]
-    # Lightning's advice on loader workers does not hold here: the examples are already ids in memory.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
@@ -122,11 +121,18 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
         precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
         gradient_clip_val=1.0,
         callbacks=callbacks,
-        logger=CSVLogger(folder, name="", version=""),
+        logger=False,
         reload_dataloaders_every_n_epochs=1,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
     last = folder / "last.ckpt"
-    trainer.fit(task, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    with warnings.catch_warnings():
+        for advice in (
+            ".*does not have many workers",  # the examples are ids in memory already
+            ".*exists and is not empty",  # it holds the tokenizer, and what a run goes on from
+            ".*number of training batches .* is smaller than the logging interval",
+        ):
+            warnings.filterwarnings("ignore", message=advice)
+        trainer.fit(task, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     return folder

@@ -1,7 +1,6 @@
 """The pictures of a model card: learning curves, confusion matrix, attention heatmaps."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -60,14 +59,11 @@ def confusion_matrix(confusion: Floats, labels: Sequence[str], path: Path) -> Pa
     return save(figure, path)
 
 
-def learning_curves(metrics: Path, path: Path) -> Path:
-    """Training and validation loss by epoch, from Lightning's metrics.csv."""
-    with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def learning_curves(epochs: Sequence[Mapping[str, float]], path: Path) -> Path:
+    """Training and validation loss by epoch; the training loss includes label smoothing and dropout."""
     figure, axes = plt.subplots(figsize=(5, 3))
-    for name, column in (("training", ("train_loss_epoch", "train_loss")), ("validation", ("valid_loss",))):
-        points = [(int(row["epoch"]) + 1, float(row[c])) for row in rows for c in column if c in row and row[c] != ""]
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    for name, metric in (("training", "train_loss"), ("validation", "valid_loss")):
+        axes.plot(range(1, len(epochs) + 1), [epoch[metric] for epoch in epochs], marker="o", markersize=3, label=name)
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

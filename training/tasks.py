@@ -180,7 +180,7 @@ class TranslationTask(Task):
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         loss = self.loss(batch, self.optimisation.label_smoothing)
-        self.log("train_loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(batch[0]))
+        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch[0]))
         return loss
 
     def validation_step(self, batch: Batch, _index: int) -> None:

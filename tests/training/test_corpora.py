@@ -1,0 +1,157 @@
+"""Corpora: the user's own file, splits, and downloads from a server on loopback."""
+
+import gzip
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from training import corpora
+from training.corpora import CorpusError, labelled_texts, read_tsv, sentence_pairs
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("spam\tgo\nham\n", r"line 2: expected label<TAB>text, found 1 column"),
+        ("spam\tgo\nham\ta\tb\n", r"line 2: .* found 3 column"),
+        ("spam\tgo\n\n", r"line 2: .* found 1 column"),
+        ("spam\t \n", r"line 1: the text is empty"),
+        ("\tgo\n", r"line 1: the label is empty"),
+        (b"spam\tgo\nham\t\xff\n", r"line 2: not UTF-8 .* byte 4"),
+    ],
+)
+def test_a_bad_file_is_one_message_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        read_tsv(write(tmp_path / "my.tsv", content), ("label", "text"))
+
+
+def test_quotes_headers_marks_and_windows_lines_are_only_characters(tmp_path: Path) -> None:
+    path = write(tmp_path / "my.tsv", '\ufeffLabel\tText\r\nham\t"hi"\r\nspam\tit\'s "free\r\n')
+    assert read_tsv(path, ("label", "text"))[1:] == [["ham", '"hi"'], ["spam", "it's \"free"]]
+
+
+def test_the_users_file_is_split_by_content_and_nothing_is_lost(tmp_path: Path) -> None:
+    rows = [f"{'ab'[n % 2]}\ttext {n}" for n in range(200)]
+    path = str(write(tmp_path / "my.tsv", "\n".join(rows)))
+    splits = [labelled_texts([path], split) for split in ("train", "valid", "test")]
+    found = [f"{row.label}\t{row.text}" for split in splits for row in split]
+    assert sorted(found) == sorted(rows)
+    assert 130 < len(splits[0]) < 190
+    assert labelled_texts([path], "train") == splits[0]
+
+
+def test_one_label_is_not_enough(tmp_path: Path) -> None:
+    path = write(tmp_path / "my.tsv", "".join(f"ham\ttext {n}\n" for n in range(99)))
+    with pytest.raises(CorpusError, match=r"two labels.*ham"):
+        labelled_texts([str(path)], "train")
+
+
+def test_the_users_pairs(tmp_path: Path) -> None:
+    path = write(tmp_path / "my.tsv", "".join(f"hello {n}\tbonjour {n}\n" for n in range(99)))
+    pairs = sentence_pairs(str(path), "train", "en", "fr")
+    assert all(p.target == p.source.replace("hello", "bonjour") and p.references == (p.target,) for p in pairs)
+
+
+def test_unknown_corpus_is_told_with_the_known_ones() -> None:
+    with pytest.raises(CorpusError, match=r"'nope' is neither a file nor a known corpus .*sms-spam"):
+        labelled_texts(["nope"], "train")
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder served over HTTP on loopback, and its address."""
+    folder = tmp_path / "origin"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments, directory=str(folder))  # type: ignore[arg-type]
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def corpus(base_url: str, prepared: dict[str, str], prepare: object) -> corpora.Corpus:
+    files = {split: (f"{split}.tsv.gz", hashlib.sha256(text.encode()).hexdigest()) for split, text in prepared.items()}
+    return corpora.Corpus("some/where", files, "", "", prepare, base_url)  # type: ignore[arg-type]
+
+
+def sms_csv(rows: int) -> bytes:
+    lines = ["v1,v2,,,", *(f'{"ham" if n % 3 else "spam"},"message\t{n}, \xa3{n}",,,' for n in range(rows))]
+    return "\n".join(lines).encode("latin-1")
+
+
+def sms_prepared(first: int, last: int) -> str:
+    rows = [f"{'ham' if n % 3 else 'spam'}\tmessage {n}, \xa3{n}" for n in range(first, last)]
+    return "".join(row + "\n" for row in ["label\ttext", *rows])
+
+
+def test_a_missing_corpus_is_downloaded_prepared_and_kept(
+    tmp_path: Path, origin: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = origin
+    (folder / "spam.csv").write_bytes(sms_csv(5003))
+    prepared = {"train": sms_prepared(0, 5000), "test": sms_prepared(5000, 5003)}
+    monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(url, prepared, corpora.prepare_sms_spam))
+    monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path / "data"))
+    assert [row.text for row in labelled_texts(["tiny"], "test")] == [
+        f"message {n}, \xa3{n}" for n in range(5000, 5003)
+    ]
+    (folder / "spam.csv").unlink()
+    assert len(labelled_texts(["tiny"], "train")) + len(labelled_texts(["tiny"], "valid")) == 5000
+
+
+def test_a_download_with_a_wrong_checksum_is_not_kept(
+    tmp_path: Path, origin: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = origin
+    (folder / "spam.csv").write_bytes(sms_csv(5003))
+    monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(url, {"train": "other"}, corpora.prepare_sms_spam))
+    monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path / "data"))
+    with pytest.raises(CorpusError, match="expected"):
+        labelled_texts(["tiny"], "train")
+    assert not (tmp_path / "data").exists()
+
+
+def test_multi30k_is_four_files_side_by_side(
+    tmp_path: Path, origin: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = origin
+    for name in ("train", "val", "test_2016_flickr"):
+        for language in ("en", "de", "fr", "cs"):
+            (folder / f"{name}.{language}.gz").write_bytes(gzip.compress(f"{name} {language} \n".encode()))
+    prepared = {
+        split: f"en\tde\tfr\tcs\n{name} en\t{name} de\t{name} fr\t{name} cs\n"
+        for split, name in (("train", "train"), ("valid", "val"), ("test", "test_2016_flickr"))
+    }
+    monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(url, prepared, corpora.prepare_multi30k))
+    monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path / "data"))
+    [pair] = sentence_pairs("tiny", "valid", "de", "cs")
+    assert (pair.source, pair.target) == ("val de", "val cs")
+    with pytest.raises(CorpusError, match="not 'ko'"):
+        sentence_pairs("tiny", "valid", "en", "ko")
+
+
+def test_an_origin_that_is_gone_and_a_split_that_cannot_be_made_again(
+    tmp_path: Path, origin: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path))
+    monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(origin[1], {"train": ""}, corpora.prepare_sms_spam))
+    with pytest.raises(CorpusError, match=r"cannot download .*/spam.csv: .*404"):
+        labelled_texts(["tiny"], "train")
+    with pytest.raises(CorpusError, match=r"--data pairs\.tsv"):
+        sentence_pairs("tatoeba-en-fr", "train", "en", "fr")

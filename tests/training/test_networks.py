@@ -1,0 +1,106 @@
+"""The networks: padding changes nothing, the cache changes nothing, no position sees the future."""
+
+import pytest
+import torch
+
+from training.networks.attention import ATTENTIONS, ScoreName
+from training.networks.classifier import AttentionClassifier, ClassifierConfig
+from training.networks.recurrent import CELLS, CellName, RecurrentEncoder
+from training.networks.transformer import Transformer, TransformerConfig, sinusoidal_positions
+
+VOCABULARY = 17
+
+
+def transformer() -> Transformer:
+    torch.manual_seed(0)
+    config = TransformerConfig(VOCABULARY, size=12, heads=3, encoder_layers=2, decoder_layers=3, feed_forward=19)
+    return Transformer(config, pad_id=0).eval()
+
+
+@pytest.mark.parametrize("cell", sorted(CELLS))
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_encoder_reads_each_text_to_its_own_length(cell: CellName, bidirectional: bool) -> None:
+    encoder = RecurrentEncoder(cell, 3, 5, 2, bidirectional, 0.0)
+    embedded = torch.randn(2, 7, 3)
+    states, last = encoder(embedded, torch.tensor([7, 4]))
+    alone, alone_last = encoder(embedded[1:, :4], torch.tensor([4]))
+    assert states.shape == (2, 7, encoder.output_size)
+    torch.testing.assert_close(states[1:, :4], alone)
+    torch.testing.assert_close(last[1:], alone_last)
+    assert (states[1, 4:] == 0).all()
+
+
+def test_last_states_are_the_ends_of_both_directions() -> None:
+    encoder = RecurrentEncoder("gru", 3, 5, 1, True, 0.0)
+    states, last = encoder(torch.randn(1, 4, 3), torch.tensor([4]))
+    torch.testing.assert_close(last[0], torch.cat([states[0, -1, :5], states[0, 0, 5:]]))
+
+
+@pytest.mark.parametrize("attention", sorted(ATTENTIONS))
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_classifier_alone_and_in_a_batch(attention: ScoreName, cell: CellName) -> None:
+    torch.manual_seed(0)
+    config = ClassifierConfig(VOCABULARY, classes=3, cell=cell, embedding=5, hidden=7, attention=attention)
+    network = AttentionClassifier(config, pad_id=0).eval()
+    ids = torch.randint(1, VOCABULARY, (2, 11))
+    logits, weights = network(ids, torch.tensor([11, 5]))
+    alone, alone_weights = network(ids[1:, :5], torch.tensor([5]))
+    assert logits.shape == (2, 3)
+    assert weights.shape == (2, 1, 11)
+    torch.testing.assert_close(logits[1:], alone)
+    torch.testing.assert_close(weights[1:, :, :5], alone_weights)
+    assert (weights[1, :, 5:] == 0).all()
+
+
+def test_every_parameter_learns() -> None:
+    network = transformer().train()
+    ids = torch.randint(1, VOCABULARY, (2, 5))
+    network.logits(network(ids, ids).states).square().sum().backward()
+    still = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()}
+    # A bias of the keys moves all scores of a query alike, which the softmax does not see.
+    assert all(name.endswith("key_layer.bias") for name in still)
+
+
+def test_transformer_padding_gets_zero_and_changes_nothing() -> None:
+    network = transformer()
+    source, target = torch.randint(1, VOCABULARY, (2, 7)), torch.randint(1, VOCABULARY, (2, 5))
+    source[1, 4:] = 0
+    decoded, alone = network(source, target), network(source[1:, :4], target[1:])
+    torch.testing.assert_close(decoded.states[1:], alone.states)
+    for weights, alone_weights in zip(decoded.cross_weights, alone.cross_weights, strict=True):
+        assert (weights[1, :, :, 4:] == 0).all()
+        torch.testing.assert_close(weights[1:, :, :, :4], alone_weights)
+        torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5))
+
+
+def test_transformer_never_looks_ahead() -> None:
+    network = transformer()
+    source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 7))
+    changed = target.clone()
+    changed[0, 3:] = (changed[0, 3:] + 1) % (VOCABULARY - 1) + 1
+    before, after = network(source, target), network(source, changed)
+    torch.testing.assert_close(before.states[:, :3], after.states[:, :3])
+    assert not torch.allclose(before.states[:, 3:], after.states[:, 3:])
+    for weights in before.self_weights:
+        assert (weights.triu(1) == 0).all()
+
+
+def test_one_token_at_a_time_equals_the_whole_target() -> None:
+    network = transformer()
+    source, target = torch.randint(1, VOCABULARY, (2, 5)), torch.randint(1, VOCABULARY, (2, 7))
+    whole, encoded = network(source, target), network.encode(source)
+    past = network.empty_past(2, source.device)
+    for t in range(7):
+        step = network.decode(target[:, t : t + 1], encoded.source_mask, encoded.keys_values, past)
+        past = step.keys_values
+        torch.testing.assert_close(step.states[:, 0], whole.states[:, t])
+        for layer in range(3):
+            torch.testing.assert_close(step.cross_weights[layer][:, :, 0], whole.cross_weights[layer][:, :, t])
+            torch.testing.assert_close(step.self_weights[layer][:, :, 0], whole.self_weights[layer][:, :, t, : t + 1])
+
+
+def test_positions_are_the_papers_sines() -> None:
+    whole = sinusoidal_positions(5, 0, 4, torch.device("cpu"))
+    expected = torch.tensor([3.0, 3.0 / 100.0])
+    torch.testing.assert_close(whole[3], torch.cat([expected.sin(), expected.cos()]))
+    torch.testing.assert_close(sinusoidal_positions(2, 3, 4, torch.device("cpu")), whole[3:])
