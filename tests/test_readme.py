@@ -1,0 +1,58 @@
+"""The README's curls answer as printed there, and what it and the docs name exists."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.registry import differences
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CALLS = re.findall(r"```sh\n(curl [^`]+)```\n\n```json\n([^`]+)```", README)
+
+
+def send(client: TestClient, command: str) -> Any:
+    """Do what a curl command does: -d sends a form unless a header says otherwise."""
+    words = shlex.split(command.replace("\\\n", " "))
+    data = [words[i + 1] for i, word in enumerate(words) if word == "-d"]
+    headers = dict(words[i + 1].split(": ") for i, word in enumerate(words) if word == "-H")
+    [path] = [word.removeprefix("localhost:8000") for word in words if word.startswith("localhost:8000")]
+    headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+    return client.post(path, content="&".join(data).encode(), headers=headers).json()
+
+
+def test_there_is_one_call_for_each_endpoint() -> None:
+    assert [re.search(r"localhost:8000(\S+)", command)[1] for command, _ in CALLS] == ["/classify", "/translate"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("command", "printed"), CALLS)
+def test_calls_answer_as_printed(real_client: TestClient, command: str, printed: str) -> None:
+    # 2e-3: what the interface promises between machines and precisions.
+    assert differences(json.loads(printed), send(real_client, command), 2e-3) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])
+def test_links_and_pictures_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_the_file_tree_is_complete() -> None:
+    [tree] = re.findall(r"## Where everything is\n\n```\n(.+?)```", README, flags=re.DOTALL)
+    for package in ("service", "training"):
+        for path in (ROOT / package).rglob("*.py"):
+            if path.name != "__init__.py" and path.parent.name not in ("api",):
+                assert re.search(rf"\b{path.name}", tree), path
+
+
+def test_every_setting_is_documented() -> None:
+    documented = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for name in Settings.model_fields:
+        assert f"`LIMELIGHT_{name.upper()}`" in documented
