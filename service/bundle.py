@@ -87,7 +87,7 @@ class Architecture(_Section):
     network: Literal["classifier", "seq2seq", "transformer"]
     cell: Literal["rnn", "lstm", "gru"] | None
     bidirectional: bool
-    attention: Literal["dot", "scaled_dot", "general", "additive", "location", "local", "multi_head"]
+    attention: Literal["dot", "scaled_dot", "general", "additive", "location", "local", "multi_head"] | None
     parameters: int
 
 
@@ -161,7 +161,7 @@ class Manifest(_Section):
         """Everything the task needs is there. All that is missing is named at once."""
         roles = {graph.role for graph in self.graphs}
         wanted: dict[str, bool] = {
-            "exactly one summary attention": sum(a.summary for a in self.attention) == 1,
+            "exactly one summary attention": not self.attention or sum(a.summary for a in self.attention) == 1,
             **{f"a sha256 of {g.file}": g.file in self.files for g in self.graphs},
             **{f"a sha256 of {file}": file in self.files for file in (*self.tokenizers.values(), GOLDEN)},
         }
@@ -181,7 +181,7 @@ class Manifest(_Section):
                     self.limits.max_target_tokens and self.limits.max_beam_size
                 ),
             }
-        names_outside = [name for name in self.files if name != os.path.basename(name) or name in ("", ".", "..")]
+        names_outside = [n for n in self.files if n != os.path.basename(n) or n in ("", ".", "..") or "\0" in n]
         wanted |= {f"a plain file name instead of {name!r}": False for name in names_outside}
         if missing := [need for need, there in wanted.items() if not there]:
             raise ValueError("the manifest lacks " + ", ".join(missing))
@@ -189,10 +189,6 @@ class Manifest(_Section):
 
     def graph(self, role: GraphRole) -> Graph:
         return next(graph for graph in self.graphs if graph.role == role)
-
-    @property
-    def summary(self) -> AttentionOutput:
-        return next(output for output in self.attention if output.summary)
 
 
 def sha256_of(path: Path) -> str:
@@ -207,7 +203,7 @@ def read_manifest(folder: Path) -> Manifest:
         content = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise BundleNotFound(f"{folder} holds no {MANIFEST}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}") from None
     version = content.get("format_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:

@@ -113,4 +113,5 @@ class Classifier:
     async def golden(self, case: dict[str, Any]) -> dict[str, Any]:
         """This bundle's answer to a golden case, in the form golden.json holds it."""
         [prediction] = await self.classify([case["text"]])
-        return {"scores": prediction.scores, "attention": prediction.attention[0].weights.tolist()}
+        weights = [matrix.weights.tolist() for matrix in prediction.attention]
+        return {"scores": prediction.scores, "attention": weights[0] if weights else None}

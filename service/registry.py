@@ -117,7 +117,7 @@ class Registry:
                 answer = asyncio.run(predictor.golden(case))
                 if found := differences(case["answer"], answer, golden["tolerance"]):
                     raise BundleCorrupt(f"{folder}: the golden input {case['text']!r} is answered wrongly: {found[0]}")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             predictor.close()
             raise BundleCorrupt(f"{folder / GOLDEN} cannot be used: {error!r}") from None
         except LimelightError:
@@ -220,6 +220,8 @@ class Registry:
         named = self._default_classifier
         if named is not None and named not in self._entries:
             problems[named] = "LIMELIGHT_DEFAULT_CLASSIFIER names a model that is not there"
+        elif named is not None and (manifest := self.entry(named).manifest) and manifest.task != "classification":
+            problems[named] = "LIMELIGHT_DEFAULT_CLASSIFIER names a model that is no classifier"
         return problems
 
     def describe(self, entry: Entry) -> dict[str, Any]:

@@ -68,10 +68,6 @@ class Scheduler(Generic[W, R]):
                 return list(await asyncio.gather(*(asyncio.wrap_future(future) for future in futures)))
         except TimeoutError:
             raise InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later") from None
-        except LimelightError:
-            raise
-        except Exception as error:
-            raise InferenceFailed(f"the network failed: {error}") from error
         finally:
             for future in futures:
                 future.cancel()  # of no effect on those that are done
@@ -130,9 +126,20 @@ class Scheduler(Generic[W, R]):
             return
         try:
             results = self._run([item for item, _ in batch])
+            if len(results) != len(batch):
+                raise ValueError(f"{len(results)} results for {len(batch)} texts")
         except Exception as error:
             for _, future in batch:
-                future.set_exception(error)
+                future.set_exception(_failure(error))
         else:
             for (_, future), result in zip(batch, results, strict=True):
                 future.set_result(result)
+
+
+def _failure(error: Exception) -> LimelightError:
+    """What a caller is told of an error in `run`, which may be of any kind, a TimeoutError too."""
+    if isinstance(error, LimelightError):
+        return error
+    failure = InferenceFailed(f"the network failed: {error}")
+    failure.__cause__ = error
+    return failure

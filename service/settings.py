@@ -33,4 +33,6 @@ class Settings(BaseSettings):
         description="Most tokens that may wait for one model; beyond it requests get a 429.",
     )
     timeout_s: float = Field(default=30.0, gt=0, description="Longest time for one request; beyond it 504.")
-    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    log_level: str = Field(
+        default="info", pattern="(?i)^(debug|info|warning|error)$", description="debug, info, warning or error."
+    )

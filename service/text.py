@@ -1,6 +1,7 @@
 """Text -> ids and character offsets; text -> sentences. Offsets count Unicode code points."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
             raise BundleCorrupt(f"{path} is not a tokenizer: {error}") from None
+        self._tokenizer.encode_special_tokens = True  # "</s>" in somebody's text is text
 
     def encode(self, text: str, start: int = 0, end: int | None = None) -> Encoded:
         """The tokens of text[start:end], with offsets into the whole text."""
@@ -76,25 +78,35 @@ WORD_START = "\u2581"
 
 def _encoded(encoding: Encoding, text: str, shift: int) -> Encoded:
     tokens: list[Token] = []
-    for (start, end), special, name in zip(
-        encoding.offsets, encoding.special_tokens_mask, encoding.tokens, strict=True
+    offsets, specials = encoding.offsets, encoding.special_tokens_mask
+    # Where the next token starts: </s> is at the end, whatever its offsets say.
+    starts = [len(text) if special else start for (start, _), special in zip(offsets, specials, strict=True)]
+    for (start, end), special, name, following in zip(
+        offsets, specials, encoding.tokens, [*starts, len(text)][1:], strict=True
     ):
         if special:
             end = start = tokens[-1].end - shift if tokens else 0
         else:
+            # An accent that normalisation joined to its letter is in no span: it goes with the letter.
+            while end < following and not text[end].isspace():
+                end += 1
             # A word's token carries the space before it; its span does not, unless it is all there is.
             surface = text[start:end]
             if surface.strip():
                 start += len(surface) - len(surface.lstrip())
-                if name == WORD_START:  # put before a text that starts without a space: stands for nothing in it
-                    end = start
+                if name == WORD_START and surface.strip() != WORD_START:
+                    end = start  # put before a text that starts without a space: stands for nothing in it
         tokens.append(Token(text[start:end], start + shift, end + shift, name if special else None))
     return Encoded(encoding.ids, tokens)
 
 
+INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
+"""The Unicode categories of control characters, of format characters such as the zero-width ones, of white space."""
+
+
 def is_blank(text: str) -> bool:
     """True if nothing of the text can be seen: empty, white space, control and zero-width characters only."""
-    return not any(character.isprintable() and not character.isspace() for character in text)
+    return all(unicodedata.category(character) in INVISIBLE for character in text)
 
 
 LINE = re.compile(r"[^\r\n\v\f\x85\u2028\u2029]+")

@@ -166,19 +166,28 @@ class Translator:
 
     def _split_further(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, Encoded]]:
         """A sentence over the limit in pieces: after punctuation, else between words, else anywhere."""
-        encoded = self._source_tokenizer.encode(text, start, end)
         limit = self.manifest.limits.max_tokens
-        if len(encoded.ids) <= limit or end - start == 1:
-            yield start, end, encoded
-            return
-        # Places to cut: where a token starts. The second half of the limit is searched, so that pieces stay large.
-        starts = [token.start for token in encoded.tokens[limit // 2 : limit - 1] if start < token.start < end]
-        between_words = [place for place in starts if text[place - 1].isspace()]
-        after_punctuation = [place for place in between_words if text[:place].rstrip()[-1:] in ",;:.!?-–—)"]
-        cut = (after_punctuation or between_words or starts or [(start + end) // 2])[-1]
-        first_end = start + len(text[start:cut].rstrip())
-        yield from self._split_further(text, start, first_end)
-        yield from self._split_further(text, cut, end)
+        while True:
+            reach, encoded = self._encode_beginning(text, start, end)
+            if len(encoded.ids) <= limit or end - start == 1:
+                yield start, end, encoded
+                return
+            # Places to cut: where a token starts. The second half of the limit is searched, so that pieces stay large.
+            starts = [token.start for token in encoded.tokens[limit // 2 : limit - 1] if start < token.start < end]
+            between_words = [place for place in starts if text[place - 1].isspace()]
+            after_punctuation = [place for place in between_words if text[start:place].rstrip()[-1] in ",;:.!?-–—)"]
+            cut = (after_punctuation or between_words or starts or [(start + reach) // 2])[-1]
+            yield from self._split_further(text, start, start + len(text[start:cut].rstrip()))
+            start = end - len(text[cut:end].lstrip())
+
+    def _encode_beginning(self, text: str, start: int, end: int) -> tuple[int, Encoded]:
+        """As much of text[start:end] as it takes to be over the limit, so that what is long is not encoded
+        again and again: where that ends, and its tokens."""
+        limit = self.manifest.limits.max_tokens
+        reach = min(start + limit, end)
+        while len((encoded := self._source_tokenizer.encode(text, start, reach)).ids) <= limit and reach < end:
+            reach = min(2 * reach - start, end)
+        return reach, encoded
 
     def _run(self, batch: Sequence[TranslatorWork]) -> list[Decoded]:
         options = batch[0].options

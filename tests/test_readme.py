@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from service.api.schemas import EXAMPLES
 from service.registry import differences
 from service.settings import Settings
 
@@ -35,6 +36,12 @@ def test_there_is_one_call_for_each_endpoint() -> None:
 def test_calls_answer_as_printed(real_client: TestClient, command: str, printed: str) -> None:
     # 2e-3: what the interface promises between machines and precisions.
     assert differences(json.loads(printed), send(real_client, command), 2e-3) == []
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES))
+def test_the_documentations_examples_are_real(real_client: TestClient, path: str) -> None:
+    answer = real_client.post(path, json=EXAMPLES[path]["request"]).json()
+    assert differences(EXAMPLES[path]["answer"], answer, 2e-3) == []
 
 
 @pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md"))])

@@ -11,16 +11,20 @@ from service.bundle import Manifest
 from service.errors import LimelightError
 from training import evaluate as evaluation
 from training import export as exporting
+from training.compare import HEADER, parse_vary
+from training.compare import compare as compare_recipes
 from training.corpora import CorpusError
-from training.fit import AnyRecipe, RunError
+from training.fit import RunError
 from training.fit import fit as fit_recipe
-from training.recipe import RecipeError, load_recipe
+from training.recipe import AnyRecipe, ClassificationRecipe, RecipeError, load_recipe
+from training.vectors import StartError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Recipes in, ONNX bundles out.")
 console = Console()
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name in training/recipes, or a .toml file.")]
 Data = Annotated[Path | None, typer.Option(help="Your own TSV: label<TAB>text, or source<TAB>target.")]
+Columns = Annotated[str | None, typer.Option(help="What its header calls them: sentiment,review (say).")]
 Models = Annotated[Path, typer.Option(envvar="LIMELIGHT_MODELS", help="Where bundles are written.")]
 
 
@@ -28,17 +32,18 @@ Models = Annotated[Path, typer.Option(envvar="LIMELIGHT_MODELS", help="Where bun
 def fit(
     recipe: RecipeName,
     data: Data = None,
+    columns: Columns = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the recipe says.")] = None,
 ) -> None:
     """Train a recipe's network; interrupted, it goes on from its last epoch."""
-    folder = fit_recipe(load_recipe(recipe, data), epochs)
+    folder = fit_recipe(load_recipe(recipe, data, columns), epochs)
     console.print(f"trained into {folder}")
 
 
 @app.command()
-def export(recipe: RecipeName, data: Data = None, models: Models = Path("models")) -> None:
+def export(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
     """Write the trained network as a bundle, compared with PyTorch first."""
-    folder = exporting.export(load_recipe(recipe, data), models)
+    folder = exporting.export(load_recipe(recipe, data, columns), models)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.print(f"wrote {folder} ({size:.1f} MB); every output equals PyTorch's to {exporting.TOLERANCE:g}")
 
@@ -47,12 +52,35 @@ def export(recipe: RecipeName, data: Data = None, models: Models = Path("models"
 def evaluate(
     recipe: RecipeName,
     data: Data = None,
+    columns: Columns = None,
     models: Models = Path("models"),
     valid: Annotated[bool, typer.Option(help="Measure on the validation split, and write nothing.")] = False,
 ) -> None:
     """Measure a bundle as it is served, and write the figures into its manifest and card."""
-    loaded: AnyRecipe = load_recipe(recipe, data)
+    loaded: AnyRecipe = load_recipe(recipe, data, columns)
     show(evaluation.evaluate(loaded, models, "valid" if valid else "test"))
+
+
+@app.command()
+def compare(
+    recipe: RecipeName,
+    vary: Annotated[list[str], typer.Option(help="attention=dot,general (say); again for each key to vary.")],
+    data: Data = None,
+    columns: Columns = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Train on so many rows only.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the recipe says.")] = None,
+    into: Annotated[Path, typer.Option(help="Where the table and the plot are written.")] = Path("docs/compare"),
+) -> None:
+    """Train every combination of some networks' choices, and write one table and one plot."""
+    loaded = load_recipe(recipe, data, columns)
+    if not isinstance(loaded, ClassificationRecipe):
+        raise RecipeError(f"{recipe} is no classifier: only classifiers can be compared")
+    loaded = loaded.model_copy(update={"data": loaded.data.model_copy(update={"rows": rows})})
+    grid = parse_vary(vary)
+    table = Table(*grid, *HEADER, title=f"{loaded.name}, validation split")
+    for row in compare_recipes(loaded, grid, epochs, into):
+        table.add_row(*row.cells())
+    console.print(table)
 
 
 def show(manifest: Manifest) -> None:
@@ -66,7 +94,7 @@ def main() -> None:
     """Errors that the user can mend are one message, not a traceback."""
     try:
         app()
-    except (RecipeError, CorpusError, RunError, exporting.ParityError, LimelightError) as error:
+    except (RecipeError, CorpusError, RunError, StartError, exporting.ParityError, LimelightError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise SystemExit(1) from None
 

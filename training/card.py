@@ -23,7 +23,7 @@ def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -
 {manifest.description}
 
 - Task: {manifest.task}, {what}
-- Network: {architecture.network}{cell}, {architecture.attention.replace("_", "-")} attention, \
+- Network: {architecture.network}{cell}, {(architecture.attention or "no").replace("_", "-")} attention, \
 {architecture.parameters:,} parameters, stored as {manifest.weights}
 - Limit: {manifest.limits.max_tokens} tokens a {"text" if manifest.labels else "sentence"}
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from training.recipe import ClassificationData, TranslationData
+
 Split = Literal["train", "valid", "test"]
 Table = list[list[str]]
 """Rows of columns, the header first."""
@@ -53,6 +55,8 @@ class Corpus:
     prepare: Callable[["Corpus"], dict[Split, Table]] | None = None
     """Downloads the origin and makes the splits; None where the split cannot be made again from it."""
     base_url: str = ""
+    unlabelled: tuple[str, str] | None = None
+    """File name and sha256 of texts without labels, one a line."""
 
 
 def data_folder() -> Path:
@@ -105,6 +109,34 @@ CORPORA: dict[str, Corpus] = {
         prepare=prepare_sms_spam,
         base_url="https://raw.githubusercontent.com/mohitgupta-omg/Kaggle-SMS-Spam-Collection-Dataset-/9823a7f115df",
     ),
+    "imdb": Corpus(
+        folder="classification/imdb",
+        files={
+            "train": ("train.tsv.gz", "926fb5429733723fc15710e25ac8542c594349650bd48659068e998d60dff68e"),
+            "test": ("test.tsv.gz", "c2462b82cd1b87e37bfe4653294cc4399eb246a378b6c9825f7d952e520a04b8"),
+        },
+        licence="not stated; cite Maas et al. 2011",
+        origin="Large Movie Review Dataset, https://www.aclweb.org/anthology/P11-1015",
+        unlabelled=("unlabeled.txt.gz", "51c50e8725b0b586b3b4dff6ab85e18ab66c5d1b7b8580be7e119a4afa6bfb3d"),
+    ),
+    "nsmc": Corpus(
+        folder="classification/nsmc",
+        files={
+            "train": ("train.tsv.gz", "7190040c6236977fbed9ca4bc9aa7e75928b1edf7b3ac63536559024b34bb522"),
+            "test": ("test.tsv.gz", "802a6f796c82d3eca93d9b73a43d934c9281112fa41fee11916aeb0c392ce85c"),
+        },
+        licence="CC0 1.0",
+        origin="Naver sentiment movie corpus, https://github.com/e9t/nsmc",
+    ),
+    "steam-ko": Corpus(
+        folder="classification/steam_ko",
+        files={
+            "train": ("train.tsv.gz", "a055f5f969940c8d14e2036f7ba60a7ed00857ba2c872f94a0c9a96112d969a9"),
+            "test": ("test.tsv.gz", "4e3574a01aedc2b3e035cda88405476c2663e4015fbde32d9986ca6a45f0ca79"),
+        },
+        licence="not stated",
+        origin="Korean Steam reviews, https://github.com/2021143021/steam-review-sentiment-2021143021-",
+    ),
     "tatoeba-en-fr": Corpus(
         folder="translation/tatoeba_en_fr",
         files={
@@ -135,7 +167,7 @@ def fetch(corpus: Corpus) -> None:
     if corpus.prepare is None:
         raise CorpusError(
             f"{corpus.folder} is not in {data_folder()} (LIMELIGHT_DATA), and its split cannot be made again from its "
-            f"origin ({corpus.origin}). Put the files there, or train on your own pairs with --data pairs.tsv."
+            f"origin ({corpus.origin}). Put the files there, or train on your own file with --data my.tsv."
         )
     packed = {}
     for split, table in corpus.prepare(corpus).items():
@@ -159,39 +191,58 @@ def read_table(name: str, split: Split) -> Table | None:
     path = data_folder() / corpus.folder / file_name
     if not path.is_file():
         fetch(corpus)
-    text = gzip.decompress(path.read_bytes())
+    return [line.split("\t") for line in unpack(path, expected).removesuffix("\n").split("\n")]
+
+
+def unpack(path: Path, expected: str) -> str:
+    """The text of a gzipped file, checked. Raises CorpusError."""
+    try:
+        text = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise CorpusError(f"{path}: {error}") from None
     if (actual := hashlib.sha256(text).hexdigest()) != expected:
         raise CorpusError(f"{path} is not the file this recipe was made for: sha256 {actual}, expected {expected}")
-    return [line.split("\t") for line in text.decode().removesuffix("\n").split("\n")]
+    return text.decode()
 
 
 def read_tsv(path: Path, columns: tuple[str, str]) -> Table:
-    """The user's own file: two tab-separated columns, UTF-8, a header line with their names or none.
+    """The user's own file: tab-separated, UTF-8, no quoting; the two columns of these names, or the only two.
 
-    Raises CorpusError with the line number at the first line that is not so.
+    The first line is a header if both names stand in it, in any case and among others. Raises CorpusError
+    with the line number at the first line that cannot be read.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
         raise CorpusError(f"{path}: {error}") from None
+    lines = content.removesuffix(b"\n").split(b"\n")
+    first = [field.strip().lower() for field in decoded(path, 1, lines[0])]
+    has_header = all(column.lower() in first for column in columns)
+    if not has_header and len(first) != 2:
+        raise CorpusError(
+            f"{path}, line 1: expected {columns[0]}<TAB>{columns[1]}, or a header that names them (--columns says how "
+            f"yours are called); found {len(first)} column(s)"
+        )
+    places = [first.index(column.lower()) for column in columns] if has_header else [0, 1]
     table = [list(columns)]
-    for number, line in enumerate(content.removesuffix(b"\n").split(b"\n"), start=1):
-        try:
-            row = line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r").split("\t")
-        except UnicodeDecodeError as error:
-            raise CorpusError(f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})") from None
-        if len(row) != 2:
-            raise CorpusError(
-                f"{path}, line {number}: expected {columns[0]}<TAB>{columns[1]}, found {len(row)} column(s)"
-            )
-        row = [clean(field) for field in row]
-        if number == 1 and tuple(field.lower() for field in row) == columns:
-            continue
+    for number, line in enumerate(lines[has_header:], start=1 + has_header):
+        fields = decoded(path, number, line)
+        if len(fields) != len(first):
+            raise CorpusError(f"{path}, line {number}: {len(fields)} column(s), line 1 has {len(first)}")
+        row = [clean(fields[place]) for place in places]
         for field, column in zip(row, columns, strict=True):
             if not field:
                 raise CorpusError(f"{path}, line {number}: the {column} is empty")
         table.append(row)
     return table
+
+
+def decoded(path: Path, number: int, line: bytes) -> list[str]:
+    """The fields of a line. Raises CorpusError if it is not UTF-8."""
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r").split("\t")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start})") from None
 
 
 def held_out(row: list[str]) -> float:
@@ -210,10 +261,10 @@ def user_split(table: Table, split: Split) -> Table:
 
 
 def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
-    """A split of a named corpus or of the user's file; a corpus without `valid` gives a tenth of its `train`."""
+    """A split of a named corpus or of a file; a corpus without `valid` gives a tenth of its `train`."""
     if corpus not in CORPORA:
-        path = Path(corpus)
-        if not path.is_file():
+        path = next((path for path in (Path(corpus), data_folder() / corpus) if path.is_file()), None)
+        if path is None:
             raise CorpusError(f"{corpus!r} is neither a file nor a known corpus ({', '.join(sorted(CORPORA))})")
         return user_split(read_tsv(path, columns), split)
     if "valid" not in CORPORA[corpus].files and split != "test":
@@ -226,17 +277,33 @@ def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
     return table
 
 
-def labelled_texts(corpora: list[str], split: Split) -> list[LabelledText]:
-    """The rows of a classification recipe. Raises CorpusError, also if there are fewer than two labels."""
-    rows = [LabelledText(*row) for corpus in corpora for row in split_of(corpus, split, ("label", "text"))[1:]]
+def labelled_texts(data: ClassificationData, split: Split) -> list[LabelledText]:
+    """The rows of a classification recipe. Raises CorpusError, also if a training split has fewer than two labels."""
+    rows = [LabelledText(*row) for corpus in data.corpora for row in split_of(corpus, split, data.columns)[1:]]
+    if data.labels is not None:
+        rows = [LabelledText(data.labels[row.label], row.text) for row in rows if row.label in data.labels]
     if split == "train" and len(counts := Counter(row.label for row in rows)) < 2:
         raise CorpusError(f"a classifier needs two labels or more; the data has only {list(counts)}")
-    return rows
+    return rows[: data.rows] if split == "train" else rows
 
 
-def sentence_pairs(corpus: str, split: Split, source: str, target: str) -> list[SentencePair]:
-    """The rows of one translation corpus, with every reference it has. Raises CorpusError."""
-    header, *rows = split_of(corpus, split, ("source", "target"))
+def unlabelled_texts(data: ClassificationData) -> list[str]:
+    """Further texts without labels, of the corpora that have them."""
+    return [text for corpus in data.corpora if corpus in CORPORA for text in read_unlabelled(CORPORA[corpus])]
+
+
+def read_unlabelled(corpus: Corpus) -> list[str]:
+    """Raises CorpusError if the file is not there or not the right one."""
+    if corpus.unlabelled is None:
+        return []
+    name, expected = corpus.unlabelled
+    return unpack(data_folder() / corpus.folder / name, expected).removesuffix("\n").split("\n")
+
+
+def sentence_pairs(corpus: str, split: Split, data: TranslationData) -> list[SentencePair]:
+    """The rows of one corpus of a translation recipe, with every reference they have. Raises CorpusError."""
+    source, target = data.source, data.target
+    header, *rows = split_of(corpus, split, data.columns)
     if corpus not in CORPORA:
         header = [source, target]
     for language in (source, target):

@@ -22,8 +22,8 @@ from service.translator import Options, Translator
 from training import report
 from training.card import model_card
 from training.corpora import Split, labelled_texts, sentence_pairs
-from training.fit import AnyRecipe, run_folder
-from training.recipe import ClassificationRecipe, TranslationRecipe
+from training.fit import run_folder
+from training.recipe import AnyRecipe, ClassificationRecipe, TranslationRecipe
 
 Pictures = dict[str, Path]
 """Caption -> picture, in the bundle's folder."""
@@ -75,9 +75,12 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Classifier | Translator, fold
         path = folder / f"attention-{number}.png"
         if isinstance(predictor, Classifier):
             [prediction] = asyncio.run(predictor.classify([text]))
+            if not prediction.attention:
+                return {}
             answer = f"{prediction.label} ({prediction.score:.1%})"
-            keys, queries = [label(token) for token in prediction.tokens], [prediction.label]
+            keys = [label(token) for token in prediction.tokens]
             matrix = prediction.attention[0].weights
+            queries = keys if prediction.attention[0].kind == "self" else [prediction.label]
         else:
             [translation] = asyncio.run(predictor.translate([text]))
             answer, sentence = translation.text, translation.sentences[0]
@@ -92,7 +95,7 @@ def evaluate_classifier(
     recipe: ClassificationRecipe, classifier: Classifier, split: Split
 ) -> tuple[list[Metric], NDArray[np.float64]]:
     """Accuracy, balanced accuracy (mean recall), macro F1 and each label's F1; the confusion [true, predicted]."""
-    rows = labelled_texts(recipe.data.corpora, split)
+    rows = labelled_texts(recipe.data, split)
     predictions = asyncio.run(classifier.classify([row.text for row in rows], "none", truncate=True))
     labels = classifier.labels
     predicted = torch.tensor([labels.index(prediction.label) for prediction in predictions])
@@ -116,7 +119,7 @@ def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split
     """sacreBLEU and chrF of each corpus against all its references, decoded as the service does by default."""
     metrics = []
     for corpus in recipe.data.corpora:
-        pairs = sentence_pairs(corpus, split, recipe.data.source, recipe.data.target)
+        pairs = sentence_pairs(corpus, split, recipe.data)
         options = Options(attention="none")
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))
         outputs = [translation.text for translation in translations]

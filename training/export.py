@@ -31,6 +31,7 @@ from service.bundle import (
     GOLDEN,
     WEIGHTS,
     Architecture,
+    AttentionKind,
     AttentionOutput,
     DataSource,
     Graph,
@@ -46,10 +47,10 @@ from service.bundle import (
 )
 from training.card import model_card
 from training.corpora import CORPORA
-from training.fit import AnyRecipe, load_best, run_folder
+from training.fit import load_best, run_folder
 from training.networks.classifier import AttentionClassifier
 from training.networks.transformer import KeysValues, Transformer
-from training.recipe import ClassificationRecipe, recipe_hash
+from training.recipe import AnyRecipe, ClassificationRecipe, recipe_hash
 from training.tasks import ClassificationTask, TranslationTask
 from training.tokenization import BOS, EOS, PAD, UNK, special_id
 
@@ -66,15 +67,15 @@ class ParityError(RuntimeError):
 
 
 class ClassifyGraph(nn.Module):
-    """ids [B, S], lengths [B] -> probabilities [B, C], attention weights [B, 1, S]."""
+    """ids [B, S], lengths [B] -> probabilities [B, C], attention weights [B, 1, S] or [B, S, S], if there are any."""
 
     def __init__(self, network: AttentionClassifier):
         super().__init__()
         self.network = network
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         logits, weights = self.network(ids, lengths)
-        return logits.softmax(-1), weights
+        return [logits.softmax(-1), *([] if weights is None else [weights])]
 
 
 class EncodeGraph(nn.Module):
@@ -115,15 +116,19 @@ def classifier_graphs(recipe: ClassificationRecipe, classes: int) -> tuple[list[
         *tensors(["ids"], "int64", ["batch", "length"]),
         *tensors(["lengths"], "int64", ["batch"]),
     ]
-    outputs = [
-        *tensors(["probabilities"], "float32", ["batch", classes]),
-        *tensors(["attention_weights"], "float32", ["batch", 1, "length"]),
-    ]
-    attention = AttentionOutput(
-        kind="pooling", layer=None, heads=None, graph="classify", output="attention_weights", summary=True
-    )
+    outputs = tensors(["probabilities"], "float32", ["batch", classes])
+    attention = []
+    if recipe.network.attention != "none":
+        whole = recipe.network.query == "self"
+        outputs += tensors(["attention_weights"], "float32", ["batch", "length" if whole else 1, "length"])
+        kind: AttentionKind = "self" if whole else "pooling"
+        attention = [
+            AttentionOutput(
+                kind=kind, layer=None, heads=None, graph="classify", output="attention_weights", summary=True
+            )
+        ]
     graph = Graph(role="classify", file="classify.onnx", precision="float32", inputs=inputs, outputs=outputs)
-    return [graph], [attention]
+    return [graph], attention
 
 
 def transformer_graphs(network: Transformer, summary_layer: int) -> tuple[list[Graph], list[AttentionOutput]]:
@@ -319,7 +324,10 @@ def check_classifier(network: AttentionClassifier, folder: Path, graphs: list[Gr
         logits, weights = network(ids, lengths_tensor)
         outputs = run({"ids": ids.numpy(), "lengths": lengths_tensor.numpy()})
         require_equal(f"probabilities of lengths {lengths}", logits.softmax(-1), outputs["probabilities"])
-        require_equal(f"attention of lengths {lengths}", weights, outputs["attention_weights"])
+        if weights is not None:
+            real = ids.ne(0)[:, :, None] | torch.tensor(weights.size(1) == 1)  # a padded query's row is never read
+            where = f"attention of lengths {lengths}"
+            require_equal(where, weights * real, outputs["attention_weights"] * real.numpy())
 
 
 @torch.no_grad()
@@ -370,7 +378,7 @@ def golden_classification(task: ClassificationTask, text: str) -> dict[str, Any]
     ids = torch.tensor([task.tokenizer.encode(text).ids])
     logits, weights = task.network(ids, torch.tensor([ids.size(1)]))
     scores = dict(zip(task.labels, logits.softmax(-1)[0].tolist(), strict=True))
-    return {"scores": scores, "attention": weights[0].tolist()}
+    return {"scores": scores, "attention": None if weights is None else weights[0].tolist()}
 
 
 @torch.no_grad()
@@ -432,7 +440,7 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
                 network="classifier",
                 cell=options.cell,
                 bidirectional=options.bidirectional,
-                attention=options.attention,
+                attention=None if options.attention == "none" else options.attention,
                 parameters=sum(p.numel() for p in task.network.parameters()),
             ),
         }

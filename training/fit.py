@@ -14,10 +14,9 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from tokenizers import Tokenizer
 
-from training.recipe import ClassificationRecipe, TranslationRecipe, recipe_hash
+from training.recipe import AnyRecipe, ClassificationRecipe, recipe_hash
 from training.tasks import ClassificationTask, TranslationTask, new_task
 
-AnyRecipe = ClassificationRecipe | TranslationRecipe
 AnyTask = ClassificationTask | TranslationTask
 
 
@@ -127,6 +126,8 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
         num_sanity_val_steps=0,
     )
     last = folder / "last.ckpt"
+    if not last.is_file():
+        task.initialise()
     with warnings.catch_warnings():
         for advice in (
             ".*does not have many workers",  # the examples are ids in memory already

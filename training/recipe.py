@@ -3,11 +3,12 @@
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.networks.attention import ScoreName
+from training.networks.classifier import QueryName
 from training.networks.recurrent import CellName
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -24,18 +25,27 @@ class Section(BaseModel):
 class ClassificationData(Section):
     corpora: list[str]
     """Names from `training/corpora.py`, or paths of `label<TAB>text` files."""
+    columns: tuple[str, str] = ("label", "text")
+    """What a file's header calls them."""
+    labels: dict[str, str] | None = None
+    """What a file calls a label -> what the bundle calls it; rows of other labels are left out."""
+    rows: int | None = Field(default=None, gt=0)
+    """Train on so many rows only, the first of the training split."""
 
 
 class TranslationData(Section):
     corpora: list[str]
     """Names from `training/corpora.py`, or paths of `source<TAB>target` files."""
+    columns: tuple[str, str] = ("source", "target")
+    """What a file's header calls them."""
     source: str
     target: str
     """Language codes (ISO 639-1)."""
 
 
 class TokenizerRecipe(Section):
-    model: Literal["bpe", "unigram"] = "bpe"
+    model: Literal["bpe", "unigram", "word"] = "bpe"
+    """Sub-words by merging pairs (bpe) or by likelihood (unigram), or whole words."""
     vocabulary: int = Field(gt=100)
     lowercase: bool = False
     alphabet: int = Field(default=200, gt=0)
@@ -50,8 +60,26 @@ class ClassifierRecipe(Section):
     embedding: int = Field(default=128, gt=0)
     hidden: int = Field(default=64, gt=0)
     """Hidden size per direction."""
-    attention: ScoreName = "additive"
+    attention: ScoreName | Literal["none"] = "additive"
+    query: QueryName = "last"
+    """Who asks: the last states, a learned vector, or every position itself (self-attention)."""
+    dense: int | None = Field(default=None, gt=0)
+    """Units of a ReLU layer before the decision."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
+    word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of words that are left out of a text in training."""
+    variational: bool = False
+    """One dropout mask for all positions of a text."""
+
+
+class VectorsRecipe(Section):
+    """Where the word vectors start from."""
+
+    file: str | None = None
+    """A file in GloVe's text format, in the data folder or by its own path; by default word2vec is trained on the
+    recipe's texts, unlabelled ones included."""
+    freeze: bool = False
+    """Leave them as they are."""
 
 
 class TransformerRecipe(Section):
@@ -75,6 +103,10 @@ class Optimisation(Section):
     warmup_steps: int = Field(ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    balance: bool = False
+    """Weigh the classes as if each had as many texts."""
+    adversarial: float = Field(default=0.0, ge=0)
+    """Size of the adversarial perturbation of the embeddings (Miyato et al. 2017); 0 is none."""
     average: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the moving average of the weights (EMA), which is what is validated and exported."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -98,6 +130,9 @@ class ClassificationRecipe(Section):
     seed: int = 1
     data: ClassificationData
     tokenizer: TokenizerRecipe
+    vectors: VectorsRecipe | None = None
+    warm_start: str | None = None
+    """A classifier in `models/` whose tokenizer and weights this one starts from; the networks must be alike."""
     network: ClassifierRecipe
     optimisation: Optimisation
     limits: Limits
@@ -122,39 +157,84 @@ class TranslationRecipe(Section):
     limits: Limits
 
 
-Recipe = Annotated[ClassificationRecipe | TranslationRecipe, Field(discriminator="task")]
+AnyRecipe = ClassificationRecipe | TranslationRecipe
 
 
 class _RecipeFile(BaseModel):
-    recipe: Recipe
+    recipe: Annotated[AnyRecipe, Field(discriminator="task")]
 
 
-def load_recipe(name: str, data: Path | None = None) -> ClassificationRecipe | TranslationRecipe:
-    """Read a recipe by its name in `training/recipes/` or by the path of a TOML file.
-
-    `data` trains it on the user's own TSV instead of its corpora. Raises RecipeError.
-    """
-    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise RecipeError(f"there is no recipe {name!r}; known are: {known}; a path must end in .toml")
+def read_recipe(path: Path) -> dict[str, Any]:
+    """A TOML file as it stands, laid over the recipe that its key `base` names, if it names one."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path}: {error}") from None
+    base = content.pop("base", None)
+    return content if base is None else overlay(read_recipe(recipe_path(base)), content)
+
+
+def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes laid over a base, section by section.
+
+    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
+    {'a': 1, 'b': {'c': 4, 'd': 3}}
+    """
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = overlay(base[key], value) if both else value
+    return merged
+
+
+def recipe_path(name: str) -> Path:
+    """Where a recipe is: its name in `training/recipes/`, or the path of a TOML file. Raises RecipeError."""
+    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
+        raise RecipeError(f"there is no recipe {name!r}; known are: {known}; a path must end in .toml")
+    return path
+
+
+def load_recipe(
+    name: str, data: Path | None = None, columns: str | None = None
+) -> ClassificationRecipe | TranslationRecipe:
+    """Read a recipe by its name in `training/recipes/` or by the path of a TOML file.
+
+    `data` trains it on the user's own TSV instead of its corpora; `columns` are the two names in its header,
+    with a comma between. Raises RecipeError.
+    """
+    path = recipe_path(name)
+    content = read_recipe(path)
     try:
         recipe = _RecipeFile.model_validate({"recipe": content}).recipe
     except ValidationError as error:
         lines = (f"  {'.'.join(str(p) for p in e['loc'][2:]) or 'task'}: {e['msg']}" for e in error.errors())
         raise RecipeError(f"{path}:\n" + "\n".join(lines)) from None
-    if data is not None:
-        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"corpora": [str(data)]})})
-    return recipe
+    if data is None:
+        return recipe
+    changed: dict[str, object] = {"corpora": [str(data)]}
+    if columns is not None:
+        if columns.count(",") != 1:
+            raise RecipeError(f"--columns takes two names with a comma between, not {columns!r}")
+        changed["columns"] = tuple(columns.split(","))
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changed)})
 
 
-def recipe_hash(recipe: ClassificationRecipe | TranslationRecipe) -> str:
+def varied(recipe: ClassificationRecipe, changes: dict[str, str]) -> ClassificationRecipe:
+    """The recipe with other values in its network, under a name that tells them. Raises RecipeError."""
+    content = recipe.model_dump(exclude_defaults=True)
+    content["name"] = "-".join([recipe.name, *changes.values()]).replace("_", "-").lower()
+    content["network"] |= changes
+    try:
+        return ClassificationRecipe.model_validate(content)
+    except ValidationError as error:
+        lines = (f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise RecipeError("; ".join(lines)) from None
+
+
+def recipe_hash(recipe: AnyRecipe) -> str:
     """The recipe's identity: sha256 of what decides the weights (not of what only describes the bundle)."""
-    decisive = recipe.model_dump_json(
-        include={"task", "seed", "data", "tokenizer", "network", "optimisation", "limits"}
-    )
+    told = {"name", "version", "description", "intended_use", "known_limits", "examples", "summary_layer"}
+    decisive = recipe.model_dump_json(exclude=told, exclude_defaults=True)
     return hashlib.sha256(decisive.encode()).hexdigest()

@@ -70,3 +70,16 @@ def learning_curves(epochs: Sequence[Mapping[str, float]], path: Path) -> Path:
     axes.grid(alpha=0.3)
     axes.legend()
     return save(figure, path)
+
+
+def comparison(accuracies: Sequence[tuple[str, float]], path: Path) -> Path:
+    """One bar for each version; the axis starts below the worst, since the differences are what one looks for."""
+    names, values = zip(*accuracies, strict=True)
+    figure, axes = plt.subplots(figsize=(5.5, 0.32 * len(names) + 0.9))
+    axes.barh(range(len(names)), values, color="#4a7fb5")
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(min(values) - 0.02, min(1.0, max(values) + 0.01))
+    axes.bar_label(axes.containers[0], fmt="%.4f", padding=3, fontsize=8)  # type: ignore[arg-type]
+    axes.set_xlabel("accuracy (the axis does not start at 0)")
+    return save(figure, path)

@@ -12,21 +12,26 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from training.batching import TokenBatches, pad
-from training.corpora import LabelledText, SentencePair, Split, labelled_texts, sentence_pairs
+from training.corpora import LabelledText, SentencePair, Split, labelled_texts, sentence_pairs, unlabelled_texts
 from training.networks.classifier import AttentionClassifier, ClassifierConfig
 from training.networks.transformer import Transformer, TransformerConfig
-from training.recipe import ClassificationRecipe, ClassifierRecipe, Optimisation, TransformerRecipe, TranslationRecipe
+from training.recipe import AnyRecipe, ClassificationRecipe, Optimisation, TransformerRecipe, TranslationRecipe
 from training.tokenization import BOS, EOS, PAD, special_id, train_tokenizer
+from training.vectors import initial_vectors, latest, models_folder, set_vectors, start_from
 
 Batch = tuple[Tensor, ...]
 
 
-def build_classifier(recipe: ClassifierRecipe, vocabulary: int, classes: int, pad_id: int) -> AttentionClassifier:
-    options = recipe.model_dump(exclude={"network"})
-    return AttentionClassifier(ClassifierConfig(vocabulary=vocabulary, classes=classes, **options), pad_id)
+def build_classifier(recipe: ClassificationRecipe, vocabulary: int, classes: int, pad_id: int) -> AttentionClassifier:
+    options = recipe.network.model_dump(exclude={"network", "attention"})
+    attention = None if recipe.network.attention == "none" else recipe.network.attention
+    config = ClassifierConfig(
+        vocabulary=vocabulary, classes=classes, max_length=recipe.limits.max_tokens, attention=attention, **options
+    )
+    return AttentionClassifier(config, pad_id)
 
 
 def build_translator(recipe: TransformerRecipe, vocabulary: int, pad_id: int) -> Transformer:
@@ -46,6 +51,9 @@ class Task(L.LightningModule):
         self.seed = seed
         self.pad_id = special_id(tokenizer, PAD)
         self.examples: dict[Split, list[Any]] = {}
+
+    def initialise(self) -> None:
+        """Set the first weights, where the recipe wants others than random ones. Raises StartError."""
 
     def length(self, example: Any) -> int:
         raise NotImplementedError
@@ -89,13 +97,14 @@ class ClassificationTask(Task):
         super().__init__(recipe.optimisation, tokenizer, recipe.seed)
         self.recipe = recipe
         self.labels = labels
-        self.network = build_classifier(recipe.network, tokenizer.get_vocab_size(), len(labels), self.pad_id)
+        self.network = build_classifier(recipe, tokenizer.get_vocab_size(), len(labels), self.pad_id)
         self.accuracy = MulticlassAccuracy(len(labels), average="micro")
+        self.recall = MulticlassRecall(len(labels), average="macro")
         self.macro_f1 = MulticlassF1Score(len(labels), average="macro")
 
     def load(self, split: Split) -> None:
         """Rows -> examples: (ids, label index). A text over the bundle's limit is cut here, in training only."""
-        rows: Sequence[LabelledText] = labelled_texts(self.recipe.data.corpora, split)
+        rows: Sequence[LabelledText] = labelled_texts(self.recipe.data, split)
         encodings = self.tokenizer.encode_batch([row.text for row in rows])
         limit = self.recipe.limits.max_tokens
         self.examples[split] = [
@@ -103,6 +112,18 @@ class ClassificationTask(Task):
             for row, encoding in zip(rows, encodings, strict=True)
             if encoding.ids
         ]
+        if split == "train":
+            counts = torch.bincount(
+                torch.tensor([label for _, label in self.examples[split]]), minlength=len(self.labels)
+            )
+            self.class_weights = counts.sum() / (len(self.labels) * counts.clamp(min=1))
+
+    def initialise(self) -> None:
+        if self.recipe.warm_start is not None:
+            start_from(self.network, models_folder() / self.recipe.warm_start)
+        elif self.recipe.vectors is not None:
+            vectors = initial_vectors(self.recipe, self.recipe.vectors, self.tokenizer)
+            set_vectors(self.network.embedding, vectors, self.recipe.vectors.freeze)
 
     def length(self, example: tuple[list[int], int]) -> int:
         return len(example[0])
@@ -112,10 +133,27 @@ class ClassificationTask(Task):
         rows, labels = zip(*examples, strict=True)
         return pad(rows, self.pad_id), torch.tensor([len(row) for row in rows]), torch.tensor(labels)
 
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        options = self.optimisation
+        weights = self.class_weights.to(logits.device) if options.balance else None
+        return F.cross_entropy(logits, labels, weights, label_smoothing=options.label_smoothing)
+
+    def loss(self, ids: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy; with `adversarial`, the mean of that and of the loss under the worst small change of the
+        embeddings, r = epsilon * g / |g| with g the loss's gradient (Miyato, Dai and Goodfellow 2017, eq. 2-3)."""
+        embedded = self.network.embed(ids)
+        logits, _ = self.network.decide(embedded, lengths)
+        loss = self.cross_entropy(logits, labels)
+        if not self.optimisation.adversarial:
+            return loss
+        [gradient] = torch.autograd.grad(loss, embedded, retain_graph=True)
+        norm = gradient.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
+        logits, _ = self.network.decide(embedded + self.optimisation.adversarial * gradient / norm, lengths)
+        return (loss + self.cross_entropy(logits, labels)) / 2
+
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         ids, lengths, labels = batch
-        logits, _ = self.network(ids, lengths.cpu())
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.optimisation.label_smoothing)
+        loss = self.loss(ids, lengths.cpu(), labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(ids))
         return loss
 
@@ -123,10 +161,12 @@ class ClassificationTask(Task):
         ids, lengths, labels = batch
         logits, _ = self.network(ids, lengths.cpu())
         self.accuracy(logits, labels)
+        self.recall(logits, labels)
         self.macro_f1(logits, labels)
         values: dict[str, Any] = {
-            "valid_loss": F.cross_entropy(logits, labels),
+            "valid_loss": F.cross_entropy(logits, labels, self.class_weights if self.optimisation.balance else None),
             "valid_accuracy": self.accuracy,
+            "valid_recall": self.recall,
             "valid_macro_f1": self.macro_f1,
         }
         self.log_dict(values, prog_bar=True, on_epoch=True, batch_size=len(ids))
@@ -145,9 +185,7 @@ class TranslationTask(Task):
     def load(self, split: Split) -> None:
         """Rows -> examples: (source ids with </s>, target ids without). Pairs over the limit are left out."""
         data = self.recipe.data
-        rows: list[SentencePair] = [
-            row for corpus in data.corpora for row in sentence_pairs(corpus, split, data.source, data.target)
-        ]
+        rows: list[SentencePair] = [row for corpus in data.corpora for row in sentence_pairs(corpus, split, data)]
         sources = self.tokenizer.encode_batch([row.source for row in rows])
         targets = self.tokenizer.encode_batch([row.target for row in rows])
         limit = self.recipe.limits.max_tokens
@@ -188,13 +226,16 @@ class TranslationTask(Task):
         self.log("valid_loss", self.loss(batch, 0.0), prog_bar=True, on_epoch=True, batch_size=tokens)
 
 
-def new_task(recipe: ClassificationRecipe | TranslationRecipe) -> ClassificationTask | TranslationTask:
+def new_task(recipe: AnyRecipe) -> ClassificationTask | TranslationTask:
     """A task with its tokenizer trained on the training split and its network at its first weights."""
-    data = recipe.data
     if isinstance(recipe, ClassificationRecipe):
-        rows = labelled_texts(data.corpora, "train")
-        tokenizer = train_tokenizer((row.text for row in rows), recipe.tokenizer)
+        rows = labelled_texts(recipe.data, "train")
+        if recipe.warm_start is not None:
+            tokenizer = Tokenizer.from_file(str(latest(models_folder() / recipe.warm_start) / "tokenizer.json"))
+        else:
+            texts = [row.text for row in rows] + unlabelled_texts(recipe.data)
+            tokenizer = train_tokenizer(texts, recipe.tokenizer)
         return ClassificationTask(recipe, sorted({row.label for row in rows}), tokenizer)
-    pairs = [p for c in recipe.data.corpora for p in sentence_pairs(c, "train", recipe.data.source, recipe.data.target)]
+    pairs = [p for c in recipe.data.corpora for p in sentence_pairs(c, "train", recipe.data)]
     tokenizer = train_tokenizer((text for p in pairs for text in (p.source, p.target)), recipe.tokenizer)
     return TranslationTask(recipe, tokenizer)

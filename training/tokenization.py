@@ -10,6 +10,23 @@ from training.recipe import TokenizerRecipe
 PAD, UNK, BOS, EOS = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 
 
+def _bpe(recipe: TokenizerRecipe) -> tuple[Any, Any]:
+    options = trainers.BpeTrainer(vocab_size=recipe.vocabulary, limit_alphabet=recipe.alphabet, **TRAINING)
+    return models.BPE(unk_token=UNK), options
+
+
+def _unigram(recipe: TokenizerRecipe) -> tuple[Any, Any]:
+    return models.Unigram(), trainers.UnigramTrainer(vocab_size=recipe.vocabulary, unk_token=UNK, **TRAINING)
+
+
+def _word(recipe: TokenizerRecipe) -> tuple[Any, Any]:
+    return models.WordLevel(unk_token=UNK), trainers.WordLevelTrainer(vocab_size=recipe.vocabulary, **TRAINING)
+
+
+TRAINING: dict[str, Any] = {"special_tokens": list(SPECIAL_TOKENS), "show_progress": False}
+MODELS = {"bpe": _bpe, "unigram": _unigram, "word": _word}
+
+
 def special_id(tokenizer: Tokenizer, name: str) -> int:
     """The id of a special token, which every tokenizer trained here has."""
     token_id = tokenizer.token_to_id(name)
@@ -18,13 +35,14 @@ def special_id(tokenizer: Tokenizer, name: str) -> int:
 
 
 def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
-    """A sub-word tokenizer of `recipe.vocabulary` tokens (BPE, Sennrich et al. 2016; unigram, Kudo 2018).
+    """A tokenizer of `recipe.vocabulary` tokens: sub-words (BPE, Sennrich et al. 2016; unigram, Kudo 2018) or words.
 
     Text is NFKC-normalised and its white space made single; a word carries its leading space as U+2581;
     digits and punctuation stand alone, so that no token joins a word and its comma. The tokenizer keeps
     the character offsets of every token through all of that.
     """
-    tokenizer = Tokenizer(models.BPE(unk_token=UNK) if recipe.model == "bpe" else models.Unigram())
+    model, trainer = MODELS[recipe.model](recipe)
+    tokenizer = Tokenizer(model)
     steps = [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     tokenizer.normalizer = normalizers.Sequence(steps + ([normalizers.Lowercase()] if recipe.lowercase else []))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -34,15 +52,5 @@ def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    shared: dict[str, Any] = {
-        "vocab_size": recipe.vocabulary,
-        "special_tokens": list(SPECIAL_TOKENS),
-        "show_progress": False,
-    }
-    trainer = (
-        trainers.BpeTrainer(limit_alphabet=recipe.alphabet, **shared)
-        if recipe.model == "bpe"
-        else trainers.UnigramTrainer(unk_token=UNK, **shared)
-    )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer

@@ -73,5 +73,14 @@ def parse_form(body: bytes) -> dict[str, Any]:
 
 def request_body(schema: type[BaseModel], *media_types: str) -> dict[str, Any]:
     """A route's `openapi_extra` that documents its body, which it parses itself."""
-    documented = schema.model_json_schema()
-    return {"requestBody": {"required": True, "content": {m: {"schema": documented} for m in media_types}}}
+    return {"requestBody": {"required": True, "content": {m: {"schema": documented(schema, m)} for m in media_types}}}
+
+
+def documented(schema: type[BaseModel], media_type: str) -> dict[str, Any]:
+    """The schema as JSON, or, as a form has no null, without it."""
+    found = schema.model_json_schema()
+    if media_type == FORM:
+        for field in found["properties"].values():
+            if "anyOf" in field:
+                field["anyOf"] = [option for option in field["anyOf"] if option.get("type") != "null"]
+    return found

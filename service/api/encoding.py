@@ -3,15 +3,13 @@
 from typing import Any
 
 import orjson
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from service.attention import AttentionMatrix, significant
 from service.text import Token
 
 
-class FastJSON(Response):
-    media_type = "application/json"
-
+class FastJSON(JSONResponse):
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 

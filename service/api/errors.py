@@ -146,5 +146,5 @@ DESCRIPTIONS = {
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route, for its documentation."""
-    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    schema = {"schema": Problem.model_json_schema()}
     return {s: {"description": DESCRIPTIONS[s], "content": {MEDIA_TYPE: schema}} for s in statuses}

@@ -1,20 +1,24 @@
 """What goes over the wire: requests are checked against these, answers are documented by them."""
 
-from typing import Any, Literal
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.attention import AttentionDetail
 
-Texts = str | list[str]
+EXAMPLES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
+"""Path -> a request and the real answer to it, for the documentation; a test asks the served models again."""
+
+# Of an empty list the caller is told by `check_texts`, in fewer words than pydantic's.
+Texts = str | Annotated[list[str], Field(json_schema_extra={"minItems": 1})]
 
 
 class ClassifyRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={
-            "examples": [{"text": "FREE entry! Text WIN to 80086 now", "model": "sms-spam", "attention": "summary"}]
-        },
+        json_schema_extra={"examples": [EXAMPLES["/classify"]["request"]]},
     )
     text: Texts = Field(description="The text, or a list of texts, to classify.")
     model: str | None = Field(None, description="Which classifier; GET /models lists them.")
@@ -24,9 +28,8 @@ class ClassifyRequest(BaseModel):
 
 
 class TranslateRequest(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"q": "A man is riding a bike.", "source": "en", "target": "fr"}]}
-    )
+    model_config = ConfigDict(json_schema_extra={"required": ["q"], "examples": [EXAMPLES["/translate"]["request"]]})
+
     q: Texts | None = Field(None, description="The text, or a list of texts, to translate. Required.")
     source: str | None = Field(None, description="Language code of `q`. Required, unless `model` is given.")
     target: str | None = Field(None, description="Language code to translate into. Required, unless `model` is given.")
@@ -70,6 +73,8 @@ class Prediction(BaseModel):
 
 
 class ClassifyResponse(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLES["/classify"]["answer"]})
+
     model: str
     version: str
     predictions: list[Prediction] = Field(description="One for each text, in order.")
@@ -101,6 +106,8 @@ class Translation(BaseModel):
 
 
 class TranslateResponse(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLES["/translate"]["answer"]})
+
     translatedText: Texts = Field(description="A string where `q` is one, else a list.")
     model: str
     version: str

@@ -21,7 +21,7 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_sums_and_padding(name: ScoreName) -> None:
     query, keys, values, mask = inputs()
-    context, weights = ATTENTIONS[name](D, D)(query, keys, values, mask)
+    context, weights = ATTENTIONS[name](D, D, S)(query, keys, values, mask)
     assert context.shape == (B, Q, D)
     assert weights.shape == (B, Q, S)
     torch.testing.assert_close(weights.sum(-1), torch.ones(B, Q))
@@ -33,7 +33,7 @@ def test_shapes_sums_and_padding(name: ScoreName) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_padding_never_changes_the_answer(name: ScoreName) -> None:
     query, keys, values, _ = inputs()
-    attention = ATTENTIONS[name](D, D)
+    attention = ATTENTIONS[name](D, D, S)
     mask = torch.tensor([True, True, True, False, False])[None, None, :]
     context, weights = attention(query, keys, values, mask)
     alone, alone_weights = attention(query, keys[:, :3], values[:, :3], mask[:, :, :3])
@@ -44,31 +44,31 @@ def test_padding_never_changes_the_answer(name: ScoreName) -> None:
 def test_dot_and_scaled_dot_by_hand() -> None:
     query, keys = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     open_ = torch.ones(1, 1, 2, dtype=torch.bool)
-    _, weights = ATTENTIONS["dot"](2, 2)(query, keys, keys, open_)
+    _, weights = ATTENTIONS["dot"](2, 2, 2)(query, keys, keys, open_)
     torch.testing.assert_close(weights[0, 0], torch.tensor([1.0, 2.0]).softmax(0))
-    _, weights = ATTENTIONS["scaled_dot"](2, 2)(query, keys, keys, open_)
+    _, weights = ATTENTIONS["scaled_dot"](2, 2, 2)(query, keys, keys, open_)
     torch.testing.assert_close(weights[0, 0], (torch.tensor([1.0, 2.0]) / math.sqrt(2)).softmax(0))
 
 
 def test_general_additive_and_location_are_their_equations() -> None:
     query, keys, _, _ = inputs()
-    general = ATTENTIONS["general"](D, D)
+    general = ATTENTIONS["general"](D, D, S)
     expected = torch.einsum("bqd,de,bse->bqs", query, general.get_parameter("key_layer.weight"), keys)
     torch.testing.assert_close(general.scores(query, keys), expected)
-    additive = ATTENTIONS["additive"](D, D)
+    additive = ATTENTIONS["additive"](D, D, S)
     w, u, b, v = (
         additive.get_parameter(n)
         for n in ("query_layer.weight", "key_layer.weight", "key_layer.bias", "energy_layer.weight")
     )
     q, k = query[1, 2], keys[1, 3]
     torch.testing.assert_close(additive.scores(query, keys)[1, 2, 3], (v @ torch.tanh(w @ q + u @ k + b))[0])
-    location = ATTENTIONS["location"](D, D)
+    location = ATTENTIONS["location"](D, D, S)
     torch.testing.assert_close(location.scores(query, keys), location.scores(query, keys + 1))
 
 
 def test_dot_refuses_sizes_that_differ() -> None:
     with pytest.raises(ValueError, match="7 and 5"):
-        ATTENTIONS["dot"](7, 5)
+        ATTENTIONS["dot"](7, 5, 3)
 
 
 def test_masked_softmax_is_exactly_zero_in_half_precision_too() -> None:

@@ -11,6 +11,15 @@ import pytest
 
 from training import corpora
 from training.corpora import CorpusError, labelled_texts, read_tsv, sentence_pairs
+from training.recipe import ClassificationData, TranslationData
+
+
+def classification(corpora: list[str]) -> ClassificationData:
+    return ClassificationData(corpora=corpora)
+
+
+def translation(source: str, target: str) -> TranslationData:
+    return TranslationData(corpora=[], source=source, target=target)
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -21,9 +30,11 @@ def write(path: Path, content: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("spam\tgo\nham\n", r"line 2: expected label<TAB>text, found 1 column"),
-        ("spam\tgo\nham\ta\tb\n", r"line 2: .* found 3 column"),
-        ("spam\tgo\n\n", r"line 2: .* found 1 column"),
+        ("spam\tgo\nham\n", r"line 2: 1 column\(s\), line 1 has 2"),
+        ("spam\tgo\nham\ta\tb\n", r"line 2: 3 column\(s\), line 1 has 2"),
+        ("spam\tgo\n\n", r"line 2: 1 column"),
+        ("a\tb\tc\n1\t2\t3\n", r"line 1: expected label<TAB>text, or a header .*--columns.* found 3"),
+        ("just text\n", r"line 1: .* found 1 column"),
         ("spam\t \n", r"line 1: the text is empty"),
         ("\tgo\n", r"line 1: the label is empty"),
         (b"spam\tgo\nham\t\xff\n", r"line 2: not UTF-8 .* byte 4"),
@@ -39,31 +50,48 @@ def test_quotes_headers_marks_and_windows_lines_are_only_characters(tmp_path: Pa
     assert read_tsv(path, ("label", "text"))[1:] == [["ham", '"hi"'], ["spam", "it's \"free"]]
 
 
+def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "my.tsv", "id\tReview\tSentiment\n1\tfine\tgood\n2\tawful\tbad\n")
+    assert read_tsv(path, ("sentiment", "review"))[1:] == [["good", "fine"], ["bad", "awful"]]
+
+
+def test_labels_are_renamed_and_others_left_out(tmp_path: Path) -> None:
+    rows = [f"{n % 5 + 1}\ttext {n}" for n in range(200)]
+    path = str(write(tmp_path / "ratings.txt", "\n".join(rows)))
+    labels = {"1": "negative", "2": "negative", "4": "positive", "5": "positive"}
+    found = labelled_texts(ClassificationData(corpora=[path], labels=labels), "train")
+    assert {(row.label, (int(row.text.split()[1]) % 5 + 1) > 3) for row in found} == {
+        ("negative", False),
+        ("positive", True),
+    }
+    assert all(int(row.text.split()[1]) % 5 != 2 for row in found)
+
+
 def test_the_users_file_is_split_by_content_and_nothing_is_lost(tmp_path: Path) -> None:
     rows = [f"{'ab'[n % 2]}\ttext {n}" for n in range(200)]
     path = str(write(tmp_path / "my.tsv", "\n".join(rows)))
-    splits = [labelled_texts([path], split) for split in ("train", "valid", "test")]
+    splits = [labelled_texts(classification([path]), split) for split in ("train", "valid", "test")]
     found = [f"{row.label}\t{row.text}" for split in splits for row in split]
     assert sorted(found) == sorted(rows)
     assert 130 < len(splits[0]) < 190
-    assert labelled_texts([path], "train") == splits[0]
+    assert labelled_texts(classification([path]), "train") == splits[0]
 
 
 def test_one_label_is_not_enough(tmp_path: Path) -> None:
     path = write(tmp_path / "my.tsv", "".join(f"ham\ttext {n}\n" for n in range(99)))
     with pytest.raises(CorpusError, match=r"two labels.*ham"):
-        labelled_texts([str(path)], "train")
+        labelled_texts(classification([str(path)]), "train")
 
 
 def test_the_users_pairs(tmp_path: Path) -> None:
     path = write(tmp_path / "my.tsv", "".join(f"hello {n}\tbonjour {n}\n" for n in range(99)))
-    pairs = sentence_pairs(str(path), "train", "en", "fr")
+    pairs = sentence_pairs(str(path), "train", translation("en", "fr"))
     assert all(p.target == p.source.replace("hello", "bonjour") and p.references == (p.target,) for p in pairs)
 
 
 def test_unknown_corpus_is_told_with_the_known_ones() -> None:
     with pytest.raises(CorpusError, match=r"'nope' is neither a file nor a known corpus .*sms-spam"):
-        labelled_texts(["nope"], "train")
+        labelled_texts(classification(["nope"]), "train")
 
 
 @pytest.fixture
@@ -108,11 +136,14 @@ def test_a_missing_corpus_is_downloaded_prepared_and_kept(
     prepared = {"train": sms_prepared(0, 5000), "test": sms_prepared(5000, 5003)}
     monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(url, prepared, corpora.prepare_sms_spam))
     monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path / "data"))
-    assert [row.text for row in labelled_texts(["tiny"], "test")] == [
+    assert [row.text for row in labelled_texts(classification(["tiny"]), "test")] == [
         f"message {n}, \xa3{n}" for n in range(5000, 5003)
     ]
     (folder / "spam.csv").unlink()
-    assert len(labelled_texts(["tiny"], "train")) + len(labelled_texts(["tiny"], "valid")) == 5000
+    assert (
+        len(labelled_texts(classification(["tiny"]), "train")) + len(labelled_texts(classification(["tiny"]), "valid"))
+        == 5000
+    )
 
 
 def test_a_download_with_a_wrong_checksum_is_not_kept(
@@ -123,7 +154,7 @@ def test_a_download_with_a_wrong_checksum_is_not_kept(
     monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(url, {"train": "other"}, corpora.prepare_sms_spam))
     monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path / "data"))
     with pytest.raises(CorpusError, match="expected"):
-        labelled_texts(["tiny"], "train")
+        labelled_texts(classification(["tiny"]), "train")
     assert not (tmp_path / "data").exists()
 
 
@@ -140,10 +171,10 @@ def test_multi30k_is_four_files_side_by_side(
     }
     monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(url, prepared, corpora.prepare_multi30k))
     monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path / "data"))
-    [pair] = sentence_pairs("tiny", "valid", "de", "cs")
+    [pair] = sentence_pairs("tiny", "valid", translation("de", "cs"))
     assert (pair.source, pair.target) == ("val de", "val cs")
     with pytest.raises(CorpusError, match="not 'ko'"):
-        sentence_pairs("tiny", "valid", "en", "ko")
+        sentence_pairs("tiny", "valid", translation("en", "ko"))
 
 
 def test_an_origin_that_is_gone_and_a_split_that_cannot_be_made_again(
@@ -152,6 +183,6 @@ def test_an_origin_that_is_gone_and_a_split_that_cannot_be_made_again(
     monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path))
     monkeypatch.setitem(corpora.CORPORA, "tiny", corpus(origin[1], {"train": ""}, corpora.prepare_sms_spam))
     with pytest.raises(CorpusError, match=r"cannot download .*/spam.csv: .*404"):
-        labelled_texts(["tiny"], "train")
-    with pytest.raises(CorpusError, match=r"--data pairs\.tsv"):
-        sentence_pairs("tatoeba-en-fr", "train", "en", "fr")
+        labelled_texts(classification(["tiny"]), "train")
+    with pytest.raises(CorpusError, match=r"--data my\.tsv"):
+        sentence_pairs("tatoeba-en-fr", "train", translation("en", "fr"))

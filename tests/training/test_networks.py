@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from training.networks.attention import ATTENTIONS, ScoreName
-from training.networks.classifier import AttentionClassifier, ClassifierConfig
+from training.networks.classifier import AttentionClassifier, ClassifierConfig, QueryName
 from training.networks.recurrent import CELLS, CellName, RecurrentEncoder
 from training.networks.transformer import Transformer, TransformerConfig, sinusoidal_positions
 
@@ -37,18 +37,23 @@ def test_last_states_are_the_ends_of_both_directions() -> None:
 
 
 @pytest.mark.parametrize("attention", sorted(ATTENTIONS))
+@pytest.mark.parametrize("query", ["last", "learned", "self"])
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_classifier_alone_and_in_a_batch(attention: ScoreName, cell: CellName) -> None:
+def test_classifier_alone_and_in_a_batch(attention: ScoreName, query: QueryName, cell: CellName) -> None:
     torch.manual_seed(0)
-    config = ClassifierConfig(VOCABULARY, classes=3, cell=cell, embedding=5, hidden=7, attention=attention)
+    config = ClassifierConfig(
+        VOCABULARY, classes=3, max_length=11, cell=cell, embedding=5, hidden=7, attention=attention
+    )
     network = AttentionClassifier(config, pad_id=0).eval()
     ids = torch.randint(1, VOCABULARY, (2, 11))
     logits, weights = network(ids, torch.tensor([11, 5]))
     alone, alone_weights = network(ids[1:, :5], torch.tensor([5]))
     assert logits.shape == (2, 3)
-    assert weights.shape == (2, 1, 11)
+    assert weights is not None and alone_weights is not None
+    queries = alone_weights.size(1)
+    assert weights.shape == (2, 11 if query == "self" else 1, 11)
     torch.testing.assert_close(logits[1:], alone)
-    torch.testing.assert_close(weights[1:, :, :5], alone_weights)
+    torch.testing.assert_close(weights[1:, :queries, :5], alone_weights)
     assert (weights[1, :, 5:] == 0).all()
 
 

@@ -34,7 +34,13 @@ def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Base of the score functions: a subclass says how a query scores a key, the rest is the same."""
+    """Base of the score functions: a subclass says how a query scores a key, the rest is the same.
+
+    Made from the sizes of a query and of a key and from the longest text, of which each takes what it needs.
+    """
+
+    def __init__(self, query_size: int, key_size: int, max_length: int):
+        super().__init__()
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         """query [B, Q, Dq], keys [B, S, Dk] -> scores [B, Q, S], before the softmax."""
@@ -48,8 +54,8 @@ class Attention(nn.Module):
 class DotAttention(Attention):
     """score(q, k) = q . k (Luong, Pham and Manning 2015, eq. 8). Needs Dq = Dk; no parameters."""
 
-    def __init__(self, query_size: int, key_size: int):
-        super().__init__()
+    def __init__(self, query_size: int, key_size: int, max_length: int):
+        super().__init__(query_size, key_size, max_length)
         if query_size != key_size:
             raise ValueError(f"dot attention needs queries and keys of one size, not {query_size} and {key_size}")
 
@@ -67,8 +73,8 @@ class ScaledDotAttention(DotAttention):
 class GeneralAttention(Attention):
     """score(q, k) = q . W k (Luong et al. 2015, eq. 8): a learned bilinear form."""
 
-    def __init__(self, query_size: int, key_size: int):
-        super().__init__()
+    def __init__(self, query_size: int, key_size: int, max_length: int):
+        super().__init__(query_size, key_size, max_length)
         self.key_layer = nn.Linear(key_size, query_size, bias=False)
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
@@ -78,8 +84,8 @@ class GeneralAttention(Attention):
 class AdditiveAttention(Attention):
     """score(q, k) = v . tanh(W q + U k) (Bahdanau, Cho and Bengio 2015, appendix A.1.2); Luong's `concat`."""
 
-    def __init__(self, query_size: int, key_size: int):
-        super().__init__()
+    def __init__(self, query_size: int, key_size: int, max_length: int):
+        super().__init__(query_size, key_size, max_length)
         self.query_layer = nn.Linear(query_size, key_size, bias=False)
         self.key_layer = nn.Linear(key_size, key_size, bias=True)
         self.energy_layer = nn.Linear(key_size, 1, bias=False)
@@ -97,8 +103,8 @@ class LocationAttention(Attention):
     bundle to that length.
     """
 
-    def __init__(self, query_size: int, key_size: int, max_length: int = 512):
-        super().__init__()
+    def __init__(self, query_size: int, key_size: int, max_length: int):
+        super().__init__(query_size, key_size, max_length)
         self.position_layer = nn.Linear(query_size, max_length, bias=False)
 
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Legend: B batch, S text length, E embedding, H hidden size, R directions (1 or 2
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -31,6 +32,7 @@ class RecurrentEncoder(nn.Module):
             dropout=dropout if layers > 1 else 0.0,
         )
         self.directions = 2 if bidirectional else 1
+        self.hidden = hidden
         self.output_size = hidden * self.directions
 
     def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,8 +42,11 @@ class RecurrentEncoder(nn.Module):
         direction, at the first for the backward one.
         """
         packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
-        packed_states, final = self.layers(packed)
+        packed_states, _ = self.layers(packed)
         states, _ = pad_packed_sequence(packed_states, batch_first=True, total_length=embedded.size(1))
-        hidden = final[0] if isinstance(final, tuple) else final  # an LSTM returns (hidden, cell)
-        top = hidden[-self.directions :]  # [R, B, H]
-        return states, top.transpose(0, 1).flatten(1)
+        # Read from the states, not from what the cell returns last: the exporter needs the states to be used.
+        ends = (lengths - 1).to(states.device)[:, None, None].expand(-1, 1, self.hidden)
+        last = states[:, :, : self.hidden].gather(1, ends)[:, 0]
+        if self.directions == 2:
+            last = torch.cat([last, states[:, 0, self.hidden :]], dim=-1)
+        return states, last

@@ -1,0 +1,52 @@
+"""What every test shares: hypothesis that repeats itself, no settings from outside, and the two served folders."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from starlette.testclient import TestClient
+
+from tests.fakes import serving, write_classifier, write_translator
+
+REAL_MODELS = Path(__file__).parent.parent / "models"
+
+# The same examples at every run, so that a red build is about the change that it builds.
+# `pytest --hypothesis-profile search` looks for new ones.
+shared = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeat", shared, derandomize=True, max_examples=60)
+settings.register_profile("search", shared, max_examples=1000)
+settings.load_profile("repeat")
+
+for name in [name for name in os.environ if name.startswith("LIMELIGHT_")]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the fake classifier `toy` and the fake translator `en-xx`. Not to be written to."""
+    folder = tmp_path_factory.mktemp("models")
+    write_classifier(folder)
+    write_translator(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_models() -> Path:
+    """The committed bundles."""
+    return REAL_MODELS
+
+
+@pytest.fixture(scope="session")
+def client(models: Path) -> Iterator[TestClient]:
+    """The service over the fakes."""
+    with serving(models) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def real_client(real_models: Path) -> Iterator[TestClient]:
+    """The service over the committed bundles."""
+    with serving(real_models) as client:
+        yield client

@@ -1,0 +1,180 @@
+"""Every committed bundle: whole, licensed, small, and the same in a batch as alone.
+
+Nothing here knows what a bundle answers, only what must hold whatever its weights are.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.attention import AttentionMatrix
+from service.bundle import CARD, GOLDEN, MANIFEST, find_bundles, read_manifest, verify
+from service.classifier import Classifier, Prediction
+from service.registry import Registry, differences
+from service.runtime import Runtime
+from service.scheduling import Limits
+from service.text import Token
+from service.translator import Options, Sentence, Translation, Translator
+from tests.conftest import REAL_MODELS
+
+FOLDERS = [folder for versions in find_bundles(REAL_MODELS).values() for folder in versions.values()]
+MANIFESTS = {f"{folder.parent.name}/{folder.name}": read_manifest(folder) for folder in FOLDERS}
+MEGABYTE = 1_000_000
+CLOSE = 1e-5
+"""What float32 may differ by when a text is padded to another length. In weights, probabilities and scores."""
+
+WORDS = "free call now you the a man dog is riding snow two station where what WIN 80086 £ , ! ? 日本 é qzx 👧".split()
+texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=11).map(" ".join)
+batches = st.lists(texts, min_size=2, max_size=5)
+some, few = settings(max_examples=23), settings(max_examples=5)
+
+every_bundle = pytest.mark.parametrize("folder", FOLDERS, ids=MANIFESTS)
+
+
+def of_task(task: str) -> list[str]:
+    return [name for name, manifest in MANIFESTS.items() if manifest.task == task]
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    """All of them, loaded; batches of any size."""
+    made = Registry(REAL_MODELS, Runtime("cpu"), Limits())
+    made.load()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def predictor(registry: Registry) -> Callable[[str], Classifier | Translator]:
+    def find(name: str) -> Classifier | Translator:
+        model, version = name.split("/")
+        found = registry.entry(model, int(version)).predictor
+        assert found is not None
+        return found
+
+    return cache(find)
+
+
+def test_both_tasks_are_there() -> None:
+    assert of_task("classification") and of_task("translation")
+
+
+@every_bundle
+def test_it_is_whole(folder: Path, registry: Registry) -> None:
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    assert registry.entry(manifest.name, manifest.version).problem is None
+    listed = {*manifest.files, MANIFEST, CARD}
+    # Nothing that no checksum guards, but the card and its pictures.
+    assert {path.name for path in folder.iterdir() if path.suffix != ".png"} == listed
+
+
+@every_bundle
+def test_it_answers_its_golden_inputs(folder: Path, predictor: Callable[[str], Classifier | Translator]) -> None:
+    golden = json.loads((folder / GOLDEN).read_bytes())
+    assert golden["cases"]
+    assert 0 < golden["tolerance"] <= 2e-3
+    for case in golden["cases"]:
+        answer = asyncio.run(predictor(f"{folder.parent.name}/{folder.name}").golden(case))
+        assert differences(case["answer"], answer, golden["tolerance"]) == []
+
+
+@every_bundle
+def test_its_card_names_its_data_and_their_licences(folder: Path) -> None:
+    card = (folder / CARD).read_text(encoding="utf-8")
+    manifest = read_manifest(folder)
+    assert manifest.data
+    for source in manifest.data:
+        assert source.licence and source.origin
+        assert all(said in card for said in (source.name, source.origin, source.licence))
+
+
+@every_bundle
+def test_it_is_small(folder: Path) -> None:
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 40 * MEGABYTE
+
+
+def check_matrix(matrix: AttentionMatrix, queries: int, keys: int) -> None:
+    assert matrix.weights.shape == (queries, keys)
+    assert (matrix.weights >= 0).all()
+    assert matrix.weights.sum(axis=1) == pytest.approx(np.ones(queries), abs=1e-5)
+    if matrix.kind == "decoder_self":
+        assert np.array_equal(matrix.weights, np.tril(matrix.weights))
+
+
+def check_same(ours: list[AttentionMatrix], others: list[AttentionMatrix]) -> None:
+    for one, other in zip(ours, others, strict=True):
+        assert (one.kind, one.layer, one.head) == (other.kind, other.layer, other.head)
+        assert one.weights == pytest.approx(other.weights, abs=CLOSE)
+
+
+def check_prediction(prediction: Prediction) -> None:
+    assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-5)
+    tokens = len(prediction.tokens)
+    for matrix in prediction.attention:
+        check_matrix(matrix, 1 if matrix.kind == "pooling" else tokens, tokens)
+
+
+@some
+@given(batch=batches)
+@pytest.mark.parametrize("name", of_task("classification"))
+def test_a_text_is_classified_alike_alone_and_in_a_batch(
+    predictor: Callable[[str], Classifier], name: str, batch: list[str]
+) -> None:
+    for text, prediction in zip(batch, asyncio.run(predictor(name).classify(batch, "full")), strict=True):
+        check_prediction(prediction)
+        [alone] = asyncio.run(predictor(name).classify([text], "full"))
+        assert prediction.scores == pytest.approx(alone.scores, abs=CLOSE)
+        assert prediction.tokens == alone.tokens
+        check_same(prediction.attention, alone.attention)
+        if abs(prediction.score - 1 / len(prediction.scores)) > 1e-4:
+            assert prediction.label == alone.label
+
+
+def check_sentence(sentence: Sentence) -> None:
+    source, target = len(sentence.source_tokens), len(sentence.target_tokens)
+    sizes = {"cross": (target, source), "encoder_self": (source, source), "decoder_self": (target, target)}
+    for matrix in sentence.attention:
+        check_matrix(matrix, *sizes[matrix.kind])
+
+
+def translations(translator: Translator, texts: list[str], beam_size: int) -> list[Translation]:
+    return asyncio.run(translator.translate(texts, Options(beam_size=beam_size, attention="full", max_length=13)))
+
+
+@few
+@given(batch=batches)
+@pytest.mark.parametrize("beam_size", [1, 4])
+@pytest.mark.parametrize("name", of_task("translation"))
+def test_a_text_is_translated_alike_alone_and_in_a_batch(
+    predictor: Callable[[str], Translator], name: str, beam_size: int, batch: list[str]
+) -> None:
+    for text, translation in zip(batch, translations(predictor(name), batch, beam_size), strict=True):
+        [alone] = translations(predictor(name), [text], beam_size)
+        assert translation.text == alone.text
+        for one, other in zip(translation.sentences, alone.sentences, strict=True):
+            check_sentence(one)
+            assert one.score == pytest.approx(other.score, abs=CLOSE)
+            assert (one.source_tokens, one.target_tokens) == (other.source_tokens, other.target_tokens)
+            check_same(one.attention, other.attention)
+
+
+@few
+@given(text=texts)
+@pytest.mark.parametrize("name", of_task("translation"))
+def test_nothing_forbidden_is_said_and_limits_hold(
+    predictor: Callable[[str], Translator], name: str, text: str
+) -> None:
+    [translation] = translations(predictor(name), [text], 4)
+    specials = ("<pad>", "<unk>", "<s>", "</s>")
+    for sentence in translation.sentences:
+        tokens: list[Token] = sentence.target_tokens
+        assert len(tokens) <= 13
+        assert not any(special in sentence.text for special in specials)

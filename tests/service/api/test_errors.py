@@ -1,0 +1,167 @@
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service import errors
+from service.api.errors import STATUSES, snake_case, status_of
+from service.errors import InvalidInput, LimelightError, ServiceError
+from service.runtime import Session
+from tests.fakes import registry_of, serving, until
+from tests.service.api.checks import check_problem
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "/classify": {"text": "wind"},
+    "/translate": {"q": "wind", "source": "en", "target": "xx"},
+}
+ROUTES = sorted(REQUESTS)
+EXPECTED = {
+    "InvalidInput": 422,
+    "MissingParameter": 400,
+    "EmptyText": 422,
+    "TextTooLong": 422,
+    "BatchTooLarge": 422,
+    "UnsupportedOption": 422,
+    "UnsupportedFormat": 400,
+    "UnsupportedLanguagePair": 400,
+    "PayloadTooLarge": 413,
+    "ModelNotFound": 404,
+    "ModelNotReady": 503,
+    "Overloaded": 429,
+    "InferenceTimeout": 504,
+    "InferenceFailed": 500,
+}
+
+
+def classes() -> list[type[LimelightError]]:
+    return [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, LimelightError)]
+
+
+def test_every_error_a_caller_may_see_has_its_status() -> None:
+    found = {
+        c.__name__: status_of(c("why")) for c in classes() if issubclass(c, ServiceError) and c is not ServiceError
+    }
+    assert found == EXPECTED
+
+
+def test_errors_at_load_have_none() -> None:
+    assert not [c for c in classes() if not issubclass(c, ServiceError) and c in STATUSES]
+
+
+def test_the_tree_is_drawn_in_its_module() -> None:
+    assert all(c.__name__ in (errors.__doc__ or "") for c in classes() if c is not LimelightError)
+    assert all(c.__doc__ for c in classes())
+
+
+@pytest.mark.parametrize(("name", "expected"), [("TextTooLong", "text_too_long"), ("Overloaded", "overloaded")])
+def test_snake_case(name: str, expected: str) -> None:
+    assert snake_case(name) == expected
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("error", [c for c in classes() if issubclass(c, ServiceError) and c is not ServiceError])
+def test_every_error_has_one_form(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str, error: type[ServiceError]
+) -> None:
+    def fail(*args: Any) -> None:
+        raise error("what went wrong")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", fail)
+        answer = client.post(route, json=REQUESTS[route])
+    problem = check_problem(answer, EXPECTED[error.__name__], snake_case(error.__name__))
+    assert problem["detail"] == "what went wrong"
+    assert ("retry-after" in answer.headers) == (error is errors.Overloaded)
+    assert client.post(route, json=REQUESTS[route]).status_code == 200
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_network_that_fails(client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    def fail(*args: Any) -> None:
+        raise RuntimeError("out of luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "run", fail)
+        check_problem(client.post(route, json=REQUESTS[route]), 500, "inference_failed")
+    assert client.post(route, json=REQUESTS[route]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "target"),
+    [
+        ("POST", "/classify", "service.api.classify.check_texts"),
+        ("POST", "/translate", "service.api.translate.check_texts"),
+        ("GET", "/models/toy", "service.api.models.details"),
+        ("GET", "/health/ready", "service.registry.Registry.problems"),
+        ("GET", "/languages", "service.registry.Registry.pairs"),
+    ],
+)
+def test_what_nobody_thought_of(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str, target: str
+) -> None:
+    """The caller is told that it failed, and nothing of the inside."""
+
+    def fail(*args: Any) -> None:
+        raise ZeroDivisionError("a secret of the inside")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, fail)
+        answer = client.request(method, path, json=REQUESTS.get(path))
+    check_problem(answer, 500, "internal_server_error")
+    assert "secret" not in answer.text
+    assert client.request(method, path, json=REQUESTS.get(path)).status_code == 200
+
+
+@contextmanager
+def busy(client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str) -> Iterator[ThreadPoolExecutor]:
+    """While a first request is running."""
+    running, finish = threading.Event(), threading.Event()
+    run = Session.run
+
+    def slow(*args: Any) -> Any:
+        running.set()
+        finish.wait()
+        return run(*args)
+
+    with ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
+        patch.setattr(Session, "run", slow)
+        first = pool.submit(client.post, route, json=REQUESTS[route])
+        assert running.wait(30)
+        try:
+            yield pool
+        finally:
+            finish.set()
+        first.result()
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_overload(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    with serving(models, queue_tokens=1) as client:
+        with busy(client, monkeypatch, route) as pool:
+            second = pool.submit(client.post, route, json=REQUESTS[route])
+            predictor = registry_of(client).entry("toy" if route == "/classify" else "en-xx").predictor
+            assert predictor is not None
+            until(lambda: predictor._scheduler._waiting_tokens)
+            answer = client.post(route, json=REQUESTS[route])
+            check_problem(answer, 429, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+        assert second.result().status_code == 200
+        assert client.post(route, json=REQUESTS[route]).status_code == 200
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_timeout(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    with serving(models, timeout_s=0.25) as client:
+        with busy(client, monkeypatch, route):
+            check_problem(client.post(route, json=REQUESTS[route]), 504, "inference_timeout")
+
+
+def test_invalid_input_is_the_base_of_what_a_caller_can_mend() -> None:
+    assert {name for name, status in EXPECTED.items() if status in (400, 422)} == {
+        c.__name__ for c in classes() if issubclass(c, InvalidInput)
+    }

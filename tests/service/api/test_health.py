@@ -1,0 +1,124 @@
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.bundle import verify
+from service.runtime import Session
+from tests.fakes import registry_of, serving, until, write_classifier
+from tests.service.api.checks import check_problem
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "/classify": {"text": "wind"},
+    "/translate": {"q": "wind", "source": "en", "target": "xx"},
+}
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])
+def test_a_healthy_service(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Bundles stay loading until it is opened."""
+    gate = threading.Event()
+
+    def waiting(*args: Any) -> None:
+        gate.wait()
+        verify(*args)
+
+    monkeypatch.setattr("service.registry.verify", waiting)
+    yield gate
+    gate.set()
+
+
+def test_loading(models: Path, gate: threading.Event) -> None:
+    """The process lives and tells what it will serve, but it is not ready and answers nothing."""
+    with serving(models, wait=False) as client:
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health").status_code == 200
+        problem = check_problem(client.get("/health/ready"), 503, "model_not_ready")
+        assert problem["detail"] == "en-xx/1: still loading; toy/1: still loading"
+        assert [m["ready"] for m in client.get("/models").json()["models"]] == [False, False]
+        for route, body in REQUESTS.items():
+            check_problem(client.post(route, json=body), 503, "model_not_ready")
+        gate.set()
+    with serving(models) as client:
+        assert client.get("/health/ready").status_code == 200
+
+
+def test_a_broken_default(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "toy" / "1" / "classify.onnx").write_bytes(b"")
+    with serving(tmp_path) as client:
+        problem = check_problem(client.get("/health/ready"), 503, "model_not_ready")
+        assert "toy/1" in problem["detail"] and "classify.onnx" in problem["detail"]
+        check_problem(client.post("/classify", json=REQUESTS["/classify"]), 503, "model_not_ready")
+        assert client.post("/translate", json=REQUESTS["/translate"]).status_code == 200
+        assert client.get("/health/live").status_code == 200
+
+
+def test_a_broken_model_that_is_no_default(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    (write_classifier(tmp_path, "zzz") / "classify.onnx").unlink()
+    with serving(tmp_path) as client:
+        assert client.get("/health/ready").status_code == 200
+        check_problem(client.post("/classify", json={"text": "wind", "model": "zzz"}), 503, "model_not_ready")
+        assert client.post("/classify", json=REQUESTS["/classify"]).status_code == 200
+
+
+@pytest.mark.parametrize("route", sorted(REQUESTS))
+def test_the_service_answers_while_a_network_runs(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    running, finish = threading.Event(), threading.Event()
+    run = Session.run
+
+    def slow(*args: Any) -> Any:
+        running.set()
+        finish.wait()
+        return run(*args)
+
+    monkeypatch.setattr(Session, "run", slow)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.post, route, json=REQUESTS[route])
+        try:
+            assert running.wait(30)
+            for path in ("/health/live", "/health/ready", "/models"):
+                assert client.get(path).status_code == 200
+            assert not answer.done()
+        finally:
+            finish.set()
+        assert answer.result().status_code == 200
+
+
+@pytest.mark.parametrize("route", sorted(REQUESTS))
+def test_requests_in_flight_are_answered_before_the_end(
+    models: Path, monkeypatch: pytest.MonkeyPatch, route: str
+) -> None:
+    running, finish = threading.Event(), threading.Event()
+    run = Session.run
+    with ThreadPoolExecutor() as pool:
+        with serving(models) as client:
+
+            def slow(*args: Any) -> Any:
+                running.set()
+                finish.wait()
+                return run(*args)
+
+            monkeypatch.setattr(Session, "run", slow)
+            answer = pool.submit(client.post, route, json=REQUESTS[route])
+            assert running.wait(30)
+            closing = pool.submit(registry_of(client).close)
+            until(lambda: client.post(route, json=REQUESTS[route]).status_code == 503)
+            check_problem(client.post(route, json=REQUESTS[route]), 503, "model_not_ready")
+            finish.set()
+            assert answer.result().status_code == 200
+            closing.result()

@@ -1,0 +1,195 @@
+"""The networks of the fake bundles, twice: as ONNX's own text, and in numpy for one text at a time.
+
+The classifier weighs each token by a table and averages what the tokens stand for. The translator wants to
+say at target position t what stands at source position t, and so ends where its source ends.
+
+Legend: B batch, S source or text length, T target length, V vocabulary, N heads, C labels, D state size.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from service.bundle import Graph, GraphRole, StatePair, TensorInfo
+
+Floats = NDArray[np.floating]
+
+V, D, N, C = 151, 5, 2, 3
+PAD, UNK, BOS, EOS = range(4)
+SHARPNESS = np.array([4.0, 1.5], dtype=np.float32)  # [N]
+
+_random = np.random.default_rng(7)
+
+
+def _table(*shape: int) -> NDArray[np.float32]:
+    return _random.normal(size=shape).astype(np.float32)
+
+
+EMBEDDING, STYLE = _table(V, D), _table(D, V) / 2
+LEXICON = 12 * np.eye(V, dtype=np.float32) + _table(V, V)
+IMPORTANCE, EVIDENCE = _table(V), 2 * _table(V, C)
+QUERIES, KEYS = _table(V, N), _table(V, N)
+
+CONSTANTS: dict[str, NDArray[Any]] = {
+    "embedding": EMBEDDING,
+    "style": STYLE,
+    "lexicon": LEXICON,
+    "importance": IMPORTANCE,
+    "evidence": EVIDENCE,
+    "queries": QUERIES,
+    "keys": KEYS,
+    "sharpness": SHARPNESS[:, None],
+    "minus_infinity": np.array(-np.inf, dtype=np.float32),
+    "half": np.array(0.5, dtype=np.float32),
+    "zero": np.array(0),
+    "one": np.array(1),
+    **{f"axis_{axis}": np.array([axis]) for axis in (1, 2, 3)},
+    "axes_12": np.array([1, 2]),
+}
+
+_SELF_ATTENTION = """
+  length = Shape <start = 1, end = 2> (ids)
+  length_ = Squeeze (length)
+  positions = Range (zero, length_, one)
+  ends = Unsqueeze (lengths, axis_1)
+  padding = GreaterOrEqual (positions, ends)
+  queries_BSN = Gather (queries, ids)
+  queries_BNS = Transpose <perm = [0, 2, 1]> (queries_BSN)
+  queries_BNS1 = Unsqueeze (queries_BNS, axis_3)
+  keys_BSN = Gather (keys, ids)
+  keys_BNS = Transpose <perm = [0, 2, 1]> (keys_BSN)
+  keys_BN1S = Unsqueeze (keys_BNS, axis_2)
+  products = Mul (queries_BNS1, keys_BN1S)
+  padding_B11S = Unsqueeze (padding, axes_12)
+  masked_products = Where (padding_B11S, minus_infinity, products)
+  self_BNSS = Softmax <axis = -1> (masked_products)
+"""
+GRAPHS: dict[GraphRole, str] = {
+    "classify": f"""
+classify (int64[batch, length] ids, int64[batch] lengths) =>
+  (float[batch, {C}] probabilities, float[batch, 1, length] pooling, float[batch, {N}, length, length] self_0) {{
+{_SELF_ATTENTION}
+  self_0 = Identity (self_BNSS)
+  scores = Gather (importance, ids)
+  masked_scores = Where (padding, minus_infinity, scores)
+  weights = Softmax <axis = -1> (masked_scores)
+  pooling = Unsqueeze (weights, axis_1)
+  evidence_BSC = Gather (evidence, ids)
+  pooled_B1C = MatMul (pooling, evidence_BSC)
+  pooled_BC = Squeeze (pooled_B1C, axis_1)
+  probabilities = Softmax <axis = -1> (pooled_BC)
+}}""",
+    "encode": f"""
+encode (int64[batch, source_length] source_ids, int64[batch] source_lengths) =>
+  (bool[batch, source_length] source_mask, float[batch, source_length, {V}] wishes, float[batch, {D}] mood,
+   float[batch, {N}, source_length, source_length] encoder_self_0) {{
+  ids = Identity (source_ids)
+  lengths = Identity (source_lengths)
+{_SELF_ATTENTION}
+  encoder_self_0 = Identity (self_BNSS)
+  source_mask = Not (padding)
+  wishes = Gather (lexicon, ids)
+  first_ids = Gather <axis = 1> (ids, zero)
+  mood = Gather (embedding, first_ids)
+}}""",
+    # Of its three states, one starts as an output of encode, one as a zero, one with no length at all.
+    "step": f"""
+step (int64[batch] token_ids, bool[batch, source_length] source_mask, float[batch, source_length, {V}] wishes,
+      float[batch, {D}] mood, float[batch, 1] clock, float[batch, past_length, {D}] past) =>
+  (float[batch, {V}] log_probs, float[batch, {D}] next_mood, float[batch, 1] next_clock,
+   float[batch, target_length, {D}] history, float[batch, {N}, 1, source_length] cross_0,
+   float[batch, 1, source_length] cross_1, float[batch, {N}, 1, target_length] decoder_self_0) {{
+  said = Gather (embedding, token_ids)
+  moods = Add (mood, said)
+  next_mood = Mul (moods, half)
+  one_float = Cast <to = 1> (one)
+  next_clock = Add (clock, one_float)
+  length = Shape <start = 1, end = 2> (source_mask)
+  length_ = Squeeze (length)
+  positions_ = Range (zero, length_, one)
+  positions = Cast <to = 1> (positions_)
+  offsets = Sub (positions, clock)
+  distances = Abs (offsets)
+  distances_B1S = Unsqueeze (distances, axis_1)
+  sharp = Mul (distances_B1S, sharpness)
+  nearness = Neg (sharp)
+  mask_B1S = Unsqueeze (source_mask, axis_1)
+  masked = Where (mask_B1S, nearness, minus_infinity)
+  cross_BNS = Softmax <axis = -1> (masked)
+  cross_0 = Unsqueeze (cross_BNS, axis_2)
+  cross_1 = ReduceMean <axes = [1], keepdims = 1> (cross_BNS)
+  wish_B1V = MatMul (cross_1, wishes)
+  wish = Squeeze (wish_B1V, axis_1)
+  manner = MatMul (next_mood, style)
+  logits = Add (wish, manner)
+  log_probs = LogSoftmax <axis = -1> (logits)
+  said_B1D = Unsqueeze (said, axis_1)
+  history = Concat <axis = 1> (past, said_B1D)
+  said_BD1 = Unsqueeze (said, axis_2)
+  likeness = MatMul (history, said_BD1)
+  likeness_B1T = Transpose <perm = [0, 2, 1]> (likeness)
+  likenesses = Mul (likeness_B1T, sharpness)
+  decoder_BNT = Softmax <axis = -1> (likenesses)
+  decoder_self_0 = Unsqueeze (decoder_BNT, axis_2)
+}}""",
+}
+STATE = {"next_mood": "mood", "next_clock": "clock", "history": "past"}
+
+
+def write_graph(folder: Path, role: GraphRole) -> Graph:
+    """Write `<role>.onnx` and describe it as a manifest does."""
+    graph = onnx.parser.parse_graph(GRAPHS[role])
+    used = {name for node in graph.node for name in node.input}
+    graph.initializer.extend(numpy_helper.from_array(CONSTANTS[name], name) for name in sorted(used & set(CONSTANTS)))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, folder / f"{role}.onnx")
+    return Graph(
+        role=role,
+        file=f"{role}.onnx",
+        precision="float32",
+        inputs=[_described(value) for value in graph.input],
+        outputs=[_described(value) for value in graph.output],
+        state=[StatePair(output=o, input=i) for o, i in STATE.items()] if role == "step" else [],
+    )
+
+
+def _described(value: onnx.ValueInfoProto) -> TensorInfo:
+    dtypes: dict[int, Any] = {1: "float32", 7: "int64", 9: "bool"}
+    tensor = value.type.tensor_type
+    shape = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+    return TensorInfo(name=value.name, dtype=dtypes[tensor.elem_type], shape=shape)
+
+
+def softmax(scores: Floats) -> Floats:
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def classify(ids: list[int]) -> tuple[Floats, Floats, Floats]:
+    """Ids -> probabilities [C], pooling [1, S], self-attention [N, S, S]."""
+    pooling = softmax(IMPORTANCE[ids])[None]
+    products = QUERIES[ids].T[:, :, None] * KEYS[ids].T[:, None, :]
+    return softmax((pooling @ EVIDENCE[ids])[0]), pooling, softmax(products)
+
+
+def translate(ids: list[int]) -> tuple[list[int], float, Floats]:
+    """Ids -> the greedy translation's ids, its score, its cross-attention averaged over the heads [T, S]."""
+    mood, last, total = EMBEDDING[ids[0]], BOS, 0.0
+    found: list[int] = []
+    rows: list[Floats] = []
+    while True:
+        mood = (mood + EMBEDDING[last]) / 2
+        cross = softmax(-SHARPNESS[:, None] * np.abs(np.arange(len(ids)) - len(found))).mean(axis=0)
+        log_probs = np.log(softmax((cross @ LEXICON[ids] + mood @ STYLE).astype(np.float64)))
+        log_probs[[PAD, UNK, BOS]] = -np.inf
+        last = int(log_probs.argmax())
+        total += float(log_probs[last])
+        if last == EOS:
+            return found, total / (len(found) + 1), np.array(rows).reshape(-1, len(ids))
+        found.append(last)
+        rows.append(cross)

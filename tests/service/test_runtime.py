@@ -1,0 +1,168 @@
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from service.bundle import Graph, TensorInfo, read_manifest
+from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
+from service.runtime import Runtime, available_cores
+from tests.service import networks
+
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Runtime:
+    return Runtime("cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def folder(models: Path) -> Path:
+    return models / "toy" / "1"
+
+
+@pytest.fixture(scope="module")
+def graph(folder: Path) -> Graph:
+    return read_manifest(folder).graph("classify")
+
+
+def test_arrays_in_and_out(runtime: Runtime, folder: Path, graph: Graph) -> None:
+    ids = [5, 7, 11]
+    outputs = runtime.open(folder, graph).run({"ids": np.array([ids]), "lengths": np.array([3])})
+    probabilities, pooling, self_attention = networks.classify(ids)
+    assert list(outputs) == ["probabilities", "pooling", "self_0"]
+    assert outputs["probabilities"][0] == pytest.approx(probabilities, abs=1e-6)
+    assert outputs["pooling"][0] == pytest.approx(pooling, abs=1e-6)
+    assert outputs["self_0"][0] == pytest.approx(self_attention, abs=1e-6)
+
+
+def test_only_what_is_asked_for_comes_out(runtime: Runtime, folder: Path, graph: Graph) -> None:
+    session = runtime.open(folder, graph)
+    inputs: Any = {"ids": np.array([[5, 7]]), "lengths": np.array([2])}
+    assert list(session.run(inputs, ["pooling"])) == ["pooling"]
+    assert list(session.run(inputs, ["pooling", "probabilities"])) == ["pooling", "probabilities"]
+
+
+def test_every_difference_is_told(runtime: Runtime, folder: Path, graph: Graph) -> None:
+    ids, lengths = graph.inputs
+    probabilities, pooling, self_attention = graph.outputs
+    wrong = graph.model_copy(
+        update={
+            "inputs": [ids.model_copy(update={"dtype": "float32"}), lengths.model_copy(update={"name": "sizes"})],
+            "outputs": [
+                probabilities.model_copy(update={"shape": ["batch", 2]}),
+                pooling,
+                TensorInfo(name="extra", dtype="bool", shape=["batch"]),
+            ],
+        }
+    )
+    with pytest.raises(BundleMismatch) as caught:
+        runtime.open(folder, wrong)
+    told = str(caught.value).split("; ")
+    assert len(told) == 6
+    for name in ("input ids", "input sizes", "input lengths", "output probabilities", "output extra", "output self_0"):
+        assert any(name in difference for difference in told)
+    assert "the manifest says ('float32', ['batch', 'length']), the graph ('int64', ['batch', 'length'])" in told[0]
+    assert "pooling" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", None])
+def test_what_is_no_graph(runtime: Runtime, folder: Path, graph: Graph, tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "classify.onnx").write_bytes(content)
+    with pytest.raises(BundleCorrupt, match=r"classify\.onnx cannot be loaded"):
+        runtime.open(tmp_path, graph)
+
+
+def test_half_a_graph(runtime: Runtime, folder: Path, graph: Graph, tmp_path: Path) -> None:
+    shutil.copy(folder / "classify.onnx", tmp_path)
+    content = (tmp_path / "classify.onnx").read_bytes()
+    (tmp_path / "classify.onnx").write_bytes(content[: len(content) // 2])
+    with pytest.raises(BundleCorrupt, match=r"classify\.onnx cannot be loaded"):
+        runtime.open(tmp_path, graph)
+
+
+@pytest.fixture
+def providers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What this onnxruntime claims to have; a test changes it."""
+    claimed = [CPU]
+    monkeypatch.setattr(ort, "get_available_providers", lambda: list(claimed))
+    monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
+    return claimed
+
+
+def test_cuda_is_not_replaced_in_silence(providers: list[str]) -> None:
+    with pytest.raises(DeviceUnavailable, match="LIMELIGHT_DEVICE=cuda"):
+        Runtime("cuda")
+
+
+@pytest.mark.parametrize(("device", "expected"), [("auto", [CUDA, CPU]), ("cuda", [CUDA, CPU]), ("cpu", [CPU])])
+def test_devices_with_cuda(providers: list[str], device: Any, expected: list[str]) -> None:
+    providers.append(CUDA)
+    assert Runtime(device).providers == expected
+
+
+def test_auto_without_cuda(providers: list[str]) -> None:
+    assert Runtime("auto").providers == [CPU]
+
+
+def test_cuda_that_does_not_start(
+    providers: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, graph: Graph
+) -> None:
+    """onnxruntime falls back to the CPU, and only the session tells."""
+    providers.append(CUDA)
+    session = ort.InferenceSession(str(folder / graph.file), providers=[CPU])
+    monkeypatch.setattr(ort, "InferenceSession", lambda *args, **kwargs: session)
+    with pytest.raises(DeviceUnavailable, match="did not start"):
+        Runtime("cuda").open(folder, graph)
+    assert Runtime("auto").open(folder, graph).output_names == ["probabilities", "pooling", "self_0"]
+
+
+@pytest.mark.parametrize(
+    ("affinity", "quota", "expected"),
+    [
+        (5, "max 100000", 5),
+        (5, "200000 100000", 2),
+        (5, "170000 100000", 2),
+        (5, "10000 100000", 1),
+        (2, "700000 100000", 2),
+        (3, "", 3),
+        (3, "nonsense here", 3),
+        (3, None, 3),
+    ],
+)
+def test_cores(monkeypatch: pytest.MonkeyPatch, affinity: int, quota: str | None, expected: int) -> None:
+    def read_text(path: Path) -> str:
+        assert path == Path("/sys/fs/cgroup/cpu.max")
+        if quota is None:
+            raise FileNotFoundError(path)
+        return quota
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(affinity)), raising=False)
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert available_cores() == expected
+    assert Runtime("cpu").threads == expected
+    assert Runtime("cpu", threads=13).threads == 13
+
+
+def test_cores_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
+
+
+def test_sessions_use_the_threads(folder: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    opened = ort.InferenceSession
+
+    def watched(path: str, options: ort.SessionOptions, providers: list[str]) -> ort.InferenceSession:
+        seen.append((options.intra_op_num_threads, options.inter_op_num_threads))
+        return opened(path, options, providers=providers)
+
+    monkeypatch.setattr(ort, "InferenceSession", watched)
+    Runtime("cpu", threads=3).open(folder, graph)
+    assert seen == [(3, 1)]

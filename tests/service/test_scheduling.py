@@ -1,0 +1,264 @@
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import InferenceFailed, InferenceTimeout, InvalidInput, ModelNotReady, Overloaded
+from service.scheduling import Limits, Scheduler
+
+
+class Colliding(str):
+    """Groups of one hash, which are different groups all the same."""
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Colliding) and str(self) == str(other)
+
+
+@dataclass
+class Item:
+    number: int
+    length: int = 1
+    group: Hashable = "a"
+
+
+@dataclass
+class Network:
+    """Answers each item with its own number. Stops at the gate before its first batch, until it is opened."""
+
+    closed: bool = False
+    batches: list[list[Item]] = field(default_factory=list)
+    started: threading.Event = field(default_factory=threading.Event)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, batch: Sequence[Item]) -> list[int]:
+        self.batches.append(list(batch))
+        self.started.set()
+        if self.closed:
+            self.gate.wait()
+        return [-item.number for item in batch]
+
+    @property
+    def numbers(self) -> list[int]:
+        return [item.number for batch in self.batches for item in batch]
+
+
+@contextmanager
+def scheduler(run: Callable[[Sequence[Item]], Sequence[int]], **limits: int) -> Iterator[Scheduler[Item, int]]:
+    made = Scheduler("test", run, Limits(**limits))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+Scenario = Callable[[Scheduler[Item, int], Network], Coroutine[Any, Any, None]]
+
+
+def behind_a_running_batch(scenario: Scenario, **limits: int) -> Network:
+    """Play a scenario while item 0 is running and everything else has to wait; then open the gate."""
+    network = Network(closed=True)
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        first = asyncio.create_task(running.submit([Item(0)]))
+        await asyncio.to_thread(network.started.wait)
+        try:
+            await scenario(running, network)
+        finally:
+            network.gate.set()
+        assert await first == [0]
+
+    with scheduler(network.run, **limits) as running:
+        asyncio.run(play(running))
+    return network
+
+
+lengths_and_groups = st.tuples(st.integers(1, 13), st.sampled_from([*map(Colliding, "xyz"), "a", None]))
+requests = st.lists(st.lists(lengths_and_groups, max_size=5), max_size=7)
+
+
+@given(requests, st.integers(1, 40), st.booleans(), st.data())
+def test_each_caller_gets_its_own_results(
+    requests: list[list[tuple[int, Hashable]]], batch_tokens: int, closed: bool, data: st.DataObject
+) -> None:
+    """In whatever order requests come, and whether they wait behind a batch or find an idle network."""
+    pauses = data.draw(st.lists(st.integers(0, 3), min_size=len(requests), max_size=len(requests)))
+
+    async def caller(running: Scheduler[Item, int], number: int, work: list[tuple[int, Hashable]]) -> None:
+        for _ in range(pauses[number]):
+            await asyncio.sleep(0)
+        items = [Item(1 + 10 * number + i, length, group) for i, (length, group) in enumerate(work)]
+        assert await running.submit(items) == [-item.number for item in items]
+
+    async def callers(running: Scheduler[Item, int], network: Network) -> None:
+        tasks = [asyncio.create_task(caller(running, i, work)) for i, work in enumerate(requests)]
+        await asyncio.sleep(0)
+        network.gate.set()
+        await asyncio.gather(*tasks)
+
+    network = Network()
+    if closed:
+        network = behind_a_running_batch(callers, batch_tokens=batch_tokens)
+    else:
+        with scheduler(network.run, batch_tokens=batch_tokens) as running:
+            asyncio.run(callers(running, network))
+
+    assert sorted(network.numbers) == [0] * closed + sorted(
+        1 + 10 * number + i for number, work in enumerate(requests) for i in range(len(work))
+    )
+    for batch in network.batches:
+        assert len({(type(item.group), str(item.group)) for item in batch}) == 1
+        assert len(batch) * max(item.length for item in batch) <= batch_tokens or len(batch) == 1
+
+
+def test_what_waited_together_runs_together() -> None:
+    async def two_callers(running: Scheduler[Item, int], network: Network) -> None:
+        tasks = [
+            asyncio.create_task(running.submit([Item(1, 5), Item(2, 2)])),
+            asyncio.create_task(running.submit([Item(3, 2), Item(4, 5), Item(5, 2, "b")])),
+        ]
+        await asyncio.sleep(0)
+        network.gate.set()
+        assert await asyncio.gather(*tasks) == [[-1, -2], [-3, -4, -5]]
+
+    network = behind_a_running_batch(two_callers, batch_tokens=10)
+    batches = sorted(sorted(item.number for item in batch) for batch in network.batches)
+    assert batches == [[0], [1, 4], [2, 3], [5]]
+
+
+def test_a_full_queue_refuses_at_once() -> None:
+    async def crowd(running: Scheduler[Item, int], network: Network) -> None:
+        waiting = asyncio.create_task(running.submit([Item(1, 7), Item(2, 3)]))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="10 tokens are waiting"):
+            await running.submit([Item(3, 2)])  # the gate is still closed: it did not wait
+        fits = asyncio.create_task(running.submit([Item(4, 1)]))
+        await asyncio.sleep(0)
+        network.gate.set()
+        assert await waiting == [-1, -2]
+        assert await fits == [-4]
+        assert await running.submit([Item(5, 11)]) == [-5]  # and there is room again
+
+    network = behind_a_running_batch(crowd, queue_tokens=11)
+    assert 3 not in network.numbers
+
+
+def test_an_idle_scheduler_takes_a_request_of_any_size() -> None:
+    with scheduler(Network().run, queue_tokens=2, batch_tokens=3) as running:
+        assert asyncio.run(running.submit([Item(1, 17), Item(2, 19)])) == [-1, -2]
+
+
+def test_work_whose_caller_has_gone_never_runs() -> None:
+    async def leave(running: Scheduler[Item, int], network: Network) -> None:
+        gone = asyncio.create_task(running.submit([Item(1), Item(2)]))
+        stays = asyncio.create_task(running.submit([Item(3)]))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        network.gate.set()
+        assert await stays == [-3]
+
+    assert behind_a_running_batch(leave).numbers == [0, 3]
+
+
+def test_a_caller_can_go_while_its_work_runs() -> None:
+    network = Network(closed=True)
+
+    async def leave(running: Scheduler[Item, int]) -> None:
+        gone = asyncio.create_task(running.submit([Item(1)]))
+        await asyncio.to_thread(network.started.wait)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        network.gate.set()
+        assert await running.submit([Item(2)]) == [-2]
+
+    with scheduler(network.run) as running:
+        asyncio.run(leave(running))
+
+
+def test_timeout() -> None:
+    async def impatient(running: Scheduler[Item, int], network: Network) -> None:
+        with pytest.raises(InferenceTimeout, match="no answer within 0.01 s"):
+            await running.submit([Item(1)], timeout_s=0.01)
+
+    assert behind_a_running_batch(impatient).numbers == [0]  # what timed out is not run after all
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError("boom"), TimeoutError("boom"), KeyError("boom")])
+def test_a_failure_fails_its_batch_only(error: Exception) -> None:
+    def run(batch: Sequence[Item]) -> list[int]:
+        if any(item.group == "bad" for item in batch):
+            raise error
+        return [-item.number for item in batch]
+
+    async def callers(running: Scheduler[Item, int]) -> None:
+        bad, good = await asyncio.gather(
+            running.submit([Item(1), Item(2, group="bad")]), running.submit([Item(3)]), return_exceptions=True
+        )
+        assert isinstance(bad, InferenceFailed) and "boom" in str(bad)
+        assert bad.__cause__ is error
+        assert good == [-3]
+        assert await running.submit([Item(4)]) == [-4]
+
+    with scheduler(run) as running:
+        asyncio.run(callers(running))
+
+
+@pytest.mark.parametrize("results", [[], [1], [1, 2, 3]])
+def test_too_few_or_too_many_results_are_a_failure(results: list[int]) -> None:
+    async def callers(running: Scheduler[Item, int]) -> None:
+        with pytest.raises(InferenceFailed):
+            await running.submit([Item(1), Item(2)], timeout_s=10)
+        with pytest.raises(InferenceFailed):  # the thread is still there to answer
+            await running.submit([Item(1), Item(2)], timeout_s=10)
+
+    with scheduler(lambda batch: results) as running:
+        asyncio.run(callers(running))
+
+
+def test_errors_of_our_own_are_passed_on() -> None:
+    def run(batch: Sequence[Item]) -> list[int]:
+        raise InvalidInput("not this")
+
+    with scheduler(run) as running, pytest.raises(InvalidInput, match="not this"):
+        asyncio.run(running.submit([Item(1)]))
+
+
+def test_close_finishes_what_waits_and_then_refuses() -> None:
+    network = Network(closed=True)
+    running = Scheduler("test", network.run, Limits())
+
+    async def play() -> None:
+        first = asyncio.create_task(running.submit([Item(0)]))
+        await asyncio.to_thread(network.started.wait)
+        waiting = asyncio.create_task(running.submit([Item(1), Item(2)]))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(asyncio.to_thread(running.close))
+        while not running._closed:  # close() has begun
+            await asyncio.sleep(0)
+        with pytest.raises(ModelNotReady, match="unloaded"):
+            await running.submit([Item(3)])
+        assert not closing.done()
+        network.gate.set()
+        await closing
+        assert await first == [0]
+        assert await waiting == [-1, -2]
+
+    asyncio.run(play())
+    assert sorted(network.numbers) == [0, 1, 2]
+    running.close()  # once more does no harm
+
+
+def test_nothing_to_do() -> None:
+    with scheduler(Network().run) as running:
+        assert asyncio.run(running.submit([])) == []

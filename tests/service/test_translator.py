@@ -1,0 +1,298 @@
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.bundle import read_manifest
+from service.decoding import beam
+from service.decoding.step import Hypothesis
+from service.errors import EmptyText, InferenceFailed, UnsupportedOption
+from service.runtime import Runtime, Session
+from service.scheduling import Limits
+from service.text import TextTokenizer, Token
+from service.translator import BundleStep, Options, Sentence, Translation, Translator
+from tests.fakes import MAX_TOKENS, TEXTS, doubled, source_tokenizer
+from tests.service import networks
+
+TOKENIZER = source_tokenizer(ends=True)
+words = st.lists(st.sampled_from(["wind", "Rain,", "ab", "7", "and", "é"]), min_size=1, max_size=5).map(" ".join)
+spaces = st.sampled_from([" ", "  ", "\n", " \r\n\t", "\u2003"])
+
+
+@pytest.fixture(scope="module")
+def translator(models: Path) -> Iterator[Translator]:
+    folder = models / "en-xx" / "1"
+    made = Translator(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits(batch_tokens=101))
+    yield made
+    made.close()
+
+
+def translate(translator: Translator, *texts: str, **options: Any) -> list[Translation]:
+    return asyncio.run(translator.translate(texts, Options(**options)))
+
+
+@given(sentences=st.lists(st.tuples(words, st.sampled_from(".!?"), spaces), min_size=1, max_size=4), edge=spaces)
+def test_sentences_are_translated_and_their_white_space_kept(
+    translator: Translator, sentences: list[tuple[str, str, str]], edge: str
+) -> None:
+    text = edge + "".join(f"So {words}{end}{space}" for words, end, space in sentences)
+    [translation] = translate(translator, text, beam_size=1)
+    assert translation.text == doubled(text)
+    check_offsets(text, translation)
+
+
+def check_offsets(text: str, translation: Translation) -> None:
+    """Sentences and tokens lie where they say they do, and nothing visible is left out."""
+    end, target_end = 0, 0
+    for sentence in translation.sentences:
+        assert text[end : sentence.start].strip() == ""
+        end = sentence.end
+        for tokens, whole in ((sentence.source_tokens, text), (sentence.target_tokens, translation.text)):
+            for token in tokens:
+                assert whole[token.start : token.end] == token.text
+        covered = {i for token in sentence.source_tokens for i in range(token.start, token.end)}
+        assert covered >= {i for i in range(sentence.start, sentence.end) if not text[i].isspace()}
+        for token in sentence.target_tokens:
+            assert translation.text[target_end : token.start].strip() == ""
+            target_end = token.end
+    assert text[end:].strip() == translation.text[target_end:].strip() == ""
+
+
+def check_sentence(sentence: Sentence, text: str) -> None:
+    """A greedy translation is what numpy computes from the source's ids."""
+    ids = TOKENIZER.encode(text[sentence.start : sentence.end]).ids
+    found, score, cross = networks.translate(ids)
+    assert len(sentence.target_tokens) == len(found)
+    assert sentence.score == pytest.approx(score, abs=1e-5)
+    [matrix] = sentence.attention
+    assert (matrix.kind, matrix.layer, matrix.head) == ("cross", 0, None)
+    assert matrix.weights.shape == (len(found), len(ids))
+    assert matrix.weights == pytest.approx(cross, abs=1e-5)
+
+
+@given(batch=st.lists(words, min_size=1, max_size=5))
+def test_a_batch_of_any_lengths_is_what_numpy_says_of_each(translator: Translator, batch: list[str]) -> None:
+    for text, translation in zip(batch, translate(translator, *batch, beam_size=1), strict=True):
+        [sentence] = translation.sentences
+        check_sentence(sentence, text)
+
+
+def test_each_target_token_looks_at_its_source_token(translator: Translator) -> None:
+    [translation] = translate(translator, "Wind! No way, rain.", beam_size=3)
+    for sentence in translation.sentences:
+        looked_at = sentence.attention[0].weights.argmax(axis=1)
+        for token, source in zip(sentence.target_tokens, looked_at, strict=True):
+            assert token.text == doubled(sentence.source_tokens[source].text)
+        assert sentence.source_tokens[-1].special == "</s>"
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_full_attention(translator: Translator, beam_size: int) -> None:
+    [translation] = translate(translator, TEXTS[0], beam_size=beam_size, attention="full")
+    [sentence] = translation.sentences
+    target, source = len(sentence.target_tokens), len(sentence.source_tokens)
+    shapes = {"cross": (target, source), "encoder_self": (source, source), "decoder_self": (target, target)}
+    kinds = [("cross", 0, 0), ("cross", 0, 1), ("cross", 1, None)]
+    kinds += [(kind, 0, head) for kind in ("encoder_self", "decoder_self") for head in (0, 1)]
+    assert [(m.kind, m.layer, m.head) for m in sentence.attention] == kinds
+    for matrix in sentence.attention:
+        assert matrix.weights.shape == shapes[matrix.kind]
+        assert matrix.weights.sum(axis=1) == pytest.approx(np.ones(len(matrix.weights)), abs=1e-5)
+        if matrix.kind == "decoder_self":
+            assert np.array_equal(matrix.weights, np.tril(matrix.weights))
+
+
+def test_beam_search_finds_nothing_worse_than_greedy(translator: Translator) -> None:
+    for text in TEXTS:
+        scores = [translate(translator, text, beam_size=b)[0].sentences[0].score for b in (1, 2, 7)]
+        assert scores == sorted(scores)
+
+
+def test_alternatives(translator: Translator) -> None:
+    text = "Wind.\n Rain! "
+    [translation] = translate(translator, text, beam_size=1, alternatives=3)
+    assert translation.text == doubled(text)
+    assert len(translation.alternatives) == 3
+    first, second = translation.sentences
+    for k, alternative in enumerate(translation.alternatives):
+        assert alternative == first.alternatives[k][0] + "\n " + second.alternatives[k][0] + " "
+    for sentence in (first, second):
+        scores = [sentence.score, *(score for _, score in sentence.alternatives)]
+        assert scores == sorted(scores, reverse=True)
+    [plain] = translate(translator, text, alternatives=0)
+    assert plain.alternatives == [] and plain.sentences[0].alternatives == []
+
+
+def test_alternatives_run_out(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where search found too few, the best takes the place of those that are missing."""
+    search = beam.beam_search
+    monkeypatch.setattr("service.translator.beam_search", lambda *args: [found[:2] for found in search(*args)])
+    [translation] = translate(translator, "Wind. ", alternatives=3)
+    [sentence] = translation.sentences
+    assert len(sentence.alternatives) == 1
+    assert translation.alternatives == [sentence.alternatives[0][0] + " ", *[translation.text] * 2]
+
+
+def test_max_length(translator: Translator) -> None:
+    [translation] = translate(translator, "wind and rain", max_length=2)
+    assert translation.text == "wwiinndd aanndd"
+    assert len(translation.sentences[0].target_tokens) == 2
+
+
+def test_length_penalty_changes_scores(translator: Translator) -> None:
+    [summed], [mean] = (translate(translator, "wind and rain", length_penalty=a) for a in (0.0, 1.0))
+    assert summed.sentences[0].score == pytest.approx(4 * mean.sentences[0].score)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("beam_size", 8), ("alternatives", 7), ("max_length", 32), ("beam_size", 10**30)]
+)
+def test_options_over_the_limits(translator: Translator, option: str, value: int) -> None:
+    with pytest.raises(UnsupportedOption, match=f"{option} parameter must be <= .* for en-xx"):
+        translate(translator, "wind", **{option: value})
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b"])
+def test_a_blank_text_is_refused(translator: Translator, text: str) -> None:
+    with pytest.raises(EmptyText, match="text 1 has no visible character"):
+        translate(translator, "wind", text)
+
+
+def test_unknown_characters_are_translated_somehow(translator: Translator) -> None:
+    [translation] = translate(translator, "日本", attention="full")
+    [sentence] = translation.sentences
+    assert Token("日", 0, 1) in sentence.source_tokens
+    assert "<unk>" not in translation.text
+    for matrix in sentence.attention:
+        assert matrix.weights.sum(axis=-1) == pytest.approx(np.ones(len(matrix.weights)), abs=1e-5)
+
+
+def pieces(translator: Translator, text: str) -> list[str]:
+    [translation] = translate(translator, text, beam_size=1)
+    check_offsets(text, translation)
+    assert all(len(sentence.source_tokens) <= MAX_TOKENS for sentence in translation.sentences)
+    return [text[sentence.start : sentence.end] for sentence in translation.sentences]
+
+
+def test_a_long_sentence_is_cut_after_punctuation(translator: Translator) -> None:
+    found = pieces(translator, "wind and rain and wind, and rain and wind and rain, " * 5 + "and")
+    assert len(found) > 3
+    assert all(piece.endswith(",") for piece in found[:-1])
+
+
+def test_a_long_sentence_is_cut_between_words(translator: Translator) -> None:
+    text = "wind and rain " * 17 + "\t end"
+    found = pieces(translator, text)
+    assert len(found) > 2
+    assert " ".join(found).split() == text.split()
+
+
+def test_a_long_word_is_cut_anywhere(translator: Translator) -> None:
+    found = pieces(translator, "zq" * 53)
+    assert len(found) > 2
+    assert "".join(found) == "zq" * 53
+
+
+def test_white_space_is_kept_where_a_sentence_is_cut(translator: Translator) -> None:
+    text = "wind,   rain, \t" * 11 + "wind"
+    [translation] = translate(translator, text, beam_size=1)
+    expected, position = "", 0
+    for sentence in translation.sentences:
+        assert sentence.text == doubled(" ".join(text[sentence.start : sentence.end].split()))
+        expected += text[position : sentence.start] + sentence.text
+        position = sentence.end
+    assert translation.text == expected
+    assert "\t" in expected
+
+
+def test_one_character_of_many_tokens(translator: Translator) -> None:
+    """U+FDFA is 18 letters to NFKC: more than the limit where there are two, but it cannot be cut in two."""
+    assert pieces(translator, "\ufdfa\ufdfa") == ["\ufdfa", "\ufdfa"]
+
+
+@pytest.mark.parametrize("unit", ["wind and rain ", "q", "1" * (MAX_TOKENS // 2) + ", ", "日本"])
+def test_a_very_long_sentence_is_encoded_a_few_times_only(
+    translator: Translator, unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once more for every piece: that took minutes, and a recursion too deep."""
+    text = (unit * 30_000)[:29_989].strip()
+    encoded = 0
+    encode = TextTokenizer.encode
+
+    def watched(self: TextTokenizer, text: str, start: int = 0, end: int | None = None) -> Any:
+        nonlocal encoded
+        encoded += (len(text) if end is None else end) - start
+        return encode(self, text, start, end)
+
+    monkeypatch.setattr(TextTokenizer, "encode", watched)
+    found = list(translator._split(0, text))
+    assert encoded < 13 * len(text)
+    assert " ".join(text[start:end] for start, end, _ in found).replace(" ", "") == text.replace(" ", "")
+
+
+def test_the_state_before_the_first_step(models: Path, translator: Translator) -> None:
+    """From encode where it has an output of that name; else zeros, of no length where the length is not fixed."""
+    folder = models / "en-xx" / "1"
+    manifest = read_manifest(folder)
+    step = BundleStep(Runtime("cpu", threads=1).open(folder, manifest.graph("step")), manifest.attention)
+    mood = np.ones((3, networks.D), dtype=np.float32)
+    wishes = np.ones((3, 7, networks.V), dtype=np.float32)
+    state = step.start({"mood": mood, "wishes": wishes, "source_mask": np.ones((3, 7), dtype=bool)})
+    assert state.source.keys() == {"wishes", "source_mask"}
+    assert state.past.keys() == {"mood", "clock", "past"}
+    assert state.past["mood"] is mood
+    assert state.past["clock"].tolist() == [[0.0]] * 3
+    assert state.past["past"].shape == (3, 0, networks.D)
+    log_probs, past, attention = step(np.array([2, 5, 7]), state)
+    assert np.exp(log_probs).sum(axis=1) == pytest.approx(np.ones(3))
+    assert past["clock"].tolist() == [[1.0]] * 3
+    assert past["past"].shape == (3, 1, networks.D)
+    assert attention.keys() == {"cross_0", "cross_1", "decoder_self_0"}
+
+
+def test_no_attention_is_computed_that_is_not_asked_for(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: set[str] = set()
+    run = Session.run
+
+    def watched(session: Session, inputs: dict, outputs: list[str] | None = None) -> dict:
+        fetched.update(session.output_names if outputs is None else outputs)
+        return run(session, inputs, outputs)
+
+    monkeypatch.setattr(Session, "run", watched)
+    translate(translator, "wind", attention="none")
+    assert not fetched & {"cross_0", "cross_1", "decoder_self_0", "encoder_self_0"}
+    translate(translator, "wind", attention="summary")
+    assert fetched & {"cross_0", "cross_1", "decoder_self_0", "encoder_self_0"} == {"cross_0"}
+
+
+def test_a_network_that_fails(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(Session, "run", lambda *args: {})
+        with pytest.raises(InferenceFailed):
+            translate(translator, "wind")
+    assert translate(translator, "wind")[0].text == "wwiinndd"
+
+
+@pytest.mark.parametrize("detail", ["none", "summary", "full"])
+def test_an_empty_translation(translator: Translator, monkeypatch: pytest.MonkeyPatch, detail: str) -> None:
+    """Nothing was said, so nothing was looked at, but by the encoder."""
+    nothing = Hypothesis([], -1.5, {})
+    monkeypatch.setattr("service.translator.greedy_search", lambda *args: [nothing])
+    [translation] = translate(translator, " Wind\n", beam_size=1, attention=detail)
+    assert translation.text == " \n"
+    [sentence] = translation.sentences
+    assert (sentence.text, sentence.score, sentence.target_tokens) == ("", -1.5, [])
+    for matrix in sentence.attention:
+        size = len(sentence.source_tokens) if matrix.kind == "encoder_self" else 0
+        assert matrix.weights.shape == (size, size)
+
+
+def test_no_texts(translator: Translator) -> None:
+    assert translate(translator) == []

@@ -1,0 +1,38 @@
+"""`compare`: a small grid on a small file ends in one table and one plot."""
+
+from pathlib import Path
+
+import pytest
+
+from training.compare import compare, parse_vary
+from training.recipe import ClassificationRecipe, RecipeError, load_recipe, varied
+
+
+def test_vary_is_read_or_refused() -> None:
+    assert parse_vary(["attention=dot,general", "cell=gru"]) == {"attention": ["dot", "general"], "cell": ["gru"]}
+    for bad in ("attention", "=dot", "attention=", "attention=dot,"):
+        with pytest.raises(RecipeError, match="--vary takes"):
+            parse_vary([bad])
+
+
+def test_a_grid_becomes_a_table_and_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMELIGHT_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "my.tsv").write_text("\n".join(f"{'ab'[n % 2]}\t{'cat dog'.split()[n % 2]} {n}" for n in range(150)))
+    recipe = load_recipe("sms-spam", tmp_path / "my.tsv")
+    assert isinstance(recipe, ClassificationRecipe)
+    small = varied(recipe, {"embedding": "5", "hidden": "7"})
+    rows = compare(small, {"attention": ["dot", "none"], "cell": ["rnn"]}, 1, tmp_path / "docs")
+    assert [row.choices for row in rows] == [("dot", "rnn"), ("none", "rnn")]
+    assert rows[0].parameters > 0 and rows[0].latency_ms > 0 and rows[0].seconds_per_epoch >= 0
+    [page] = (tmp_path / "docs").glob("*.md")
+    for row in rows:
+        assert f"| {' | '.join(row.choices)} | {row.accuracy:.4f} |" in page.read_text()
+    assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_choice_that_is_none_is_refused_before_training(tmp_path: Path) -> None:
+    recipe = load_recipe("sms-spam")
+    assert isinstance(recipe, ClassificationRecipe)
+    with pytest.raises(RecipeError, match=r"network\.cell"):
+        compare(recipe, {"cell": ["gru", "mamba"]}, 1, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,99 @@
+"""Where weights start from: files in GloVe's format, word2vec, another bundle."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from service.bundle import WEIGHTS
+from training.recipe import ClassificationRecipe, RecipeError, VectorsRecipe, load_recipe
+from training.tokenization import train_tokenizer
+from training.vectors import StartError, initial_vectors, read_vectors, set_vectors, start_from, train_vectors
+
+GLOVE = "the 0.1 -0.2 0.3\n. 1 2 3\nsan francisco 9 9\ncat -1e-2 0 1.5\n"
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_glove_files_are_read_for_the_words_wanted(tmp_path: Path) -> None:
+    text = GLOVE.replace("san francisco 9 9\n", "dog 7 7 7\n")
+    for content in (text, "3 3\n" + text):
+        vectors = read_vectors(written(tmp_path / "glove.txt", content), ["the", "cat", "unicorn"])
+        assert set(vectors) == {"the", "cat"}
+        np.testing.assert_allclose(vectors["cat"], [-0.01, 0, 1.5])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("the 0.1 0.2\ncat 0.1\n", r"line 2: 1 numbers, the lines before have 2"),
+        ("the 0.1 0.2\ncat 0.1 x\n", r"line 2: not a number"),
+        ("dog 0.1 0.2\n", "has none of the 2 words"),
+    ],
+)
+def test_a_bad_vector_file_is_one_message(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(StartError, match=message):
+        read_vectors(written(tmp_path / "glove.txt", content), ["the", "cat"])
+
+
+def test_a_missing_vector_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match=r"nope\.txt: No such file"):
+        read_vectors(tmp_path / "nope.txt", ["the"])
+
+
+def test_vectors_of_whole_words_meet_the_tokenizers_words(tmp_path: Path) -> None:
+    recipe = load_recipe("imdb-glove")
+    assert isinstance(recipe, ClassificationRecipe)
+    tokenizer = train_tokenizer(["The cat sat.", "the cat ran."], recipe.tokenizer)
+    glove = written(tmp_path / "glove.txt", GLOVE.replace("san francisco 9 9\n", ""))
+    vectors = initial_vectors(recipe, VectorsRecipe(file=str(glove)), tokenizer)
+    assert set(vectors) == {tokenizer.token_to_id(token) for token in ("\u2581the", "\u2581cat", ".")}
+    embedding = torch.nn.Embedding(tokenizer.get_vocab_size(), 3)
+    set_vectors(embedding, vectors, freeze=True)
+    torch.testing.assert_close(embedding.weight[tokenizer.token_to_id("\u2581cat")], torch.tensor([-0.01, 0, 1.5]))
+    assert not embedding.weight.requires_grad
+    with pytest.raises(StartError, match="3 numbers, the recipe's embedding 5"):
+        set_vectors(torch.nn.Embedding(9, 5), vectors, freeze=False)
+
+
+def test_word2vec_puts_words_of_one_company_together() -> None:
+    generator = np.random.default_rng(0)
+    animals, colours = ["cat", "dog", "cow"], ["red", "blue", "green"]
+    sentences = [list(generator.choice(group, 6)) for _ in range(400) for group in (animals, colours)]
+    vectors = train_vectors(sentences, size=11, seed=1)
+
+    def likeness(a: str, b: str) -> float:
+        x, y = vectors[a], vectors[b]
+        return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+    assert likeness("cat", "dog") > likeness("cat", "red")
+
+
+def test_starting_from_a_bundle_takes_its_weights_or_names_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "2").mkdir()
+    (tmp_path / "10").mkdir()
+    stored = torch.nn.Linear(3, 2)
+    save_file({name: p.detach().half() for name, p in stored.named_parameters()}, tmp_path / "10" / WEIGHTS)
+    network = torch.nn.Linear(3, 2)
+    start_from(network, tmp_path)
+    torch.testing.assert_close(network.weight, stored.weight.half().float())
+    with pytest.raises(StartError, match="differ in weight"):
+        start_from(torch.nn.Linear(4, 2), tmp_path)
+    with pytest.raises(StartError, match="holds no bundle"):
+        start_from(network, tmp_path / "nope")
+
+
+def test_a_base_recipe_is_laid_under(tmp_path: Path) -> None:
+    path = written(tmp_path / "my.toml", 'base = "sms-spam"\nname = "mine"\n[network]\ncell = "gru"\n')
+    base, mine = load_recipe("sms-spam"), load_recipe(str(path))
+    assert isinstance(base, ClassificationRecipe) and isinstance(mine, ClassificationRecipe)
+    assert mine.name == "mine"
+    assert mine.network == base.network.model_copy(update={"cell": "gru"})
+    assert mine.optimisation == base.optimisation
+    with pytest.raises(RecipeError, match="no recipe 'nope'"):
+        load_recipe(str(written(tmp_path / "other.toml", 'base = "nope"\n')))

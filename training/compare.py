@@ -1,0 +1,99 @@
+"""Trains a recipe in several versions side by side: which attention, which cell, at what cost."""
+
+import itertools
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from training import report
+from training.card import table
+from training.evaluate import evaluate
+from training.export import export
+from training.fit import fit, run_folder
+from training.recipe import ClassificationRecipe, RecipeError, varied
+
+HEADER = ["accuracy", "macro F1", "parameters", "s/epoch", "CPU ms"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One version: what was varied, and what came of it."""
+
+    choices: tuple[str, ...]
+    accuracy: float
+    macro_f1: float
+    parameters: int
+    seconds_per_epoch: float
+    latency_ms: float
+    """Median of one text of 30 tokens through the exported graph, one thread."""
+
+    def cells(self) -> list[str]:
+        measured = f"{self.accuracy:.4f} {self.macro_f1:.4f} {self.parameters:,} {self.seconds_per_epoch:.1f}"
+        return [*self.choices, *measured.split(), f"{self.latency_ms:.2f}"]
+
+
+def parse_vary(options: list[str]) -> dict[str, list[str]]:
+    """["attention=dot,general"] -> {"attention": ["dot", "general"]}. Raises RecipeError."""
+    grid = {}
+    for option in options:
+        key, _, values = option.partition("=")
+        if not key or not all(values.split(",")):
+            raise RecipeError(f"--vary takes key=value,value of the recipe's [network], not {option!r}")
+        grid[key] = values.split(",")
+    return grid
+
+
+def compare(recipe: ClassificationRecipe, grid: dict[str, list[str]], epochs: int | None, into: Path) -> list[Row]:
+    """Train, export and measure every combination on the validation split; write a table and a plot into a folder.
+
+    Raises RecipeError before any training if a combination is not a recipe.
+    """
+    combinations = list(itertools.product(*grid.values()))
+    versions = [varied(recipe, dict(zip(grid, choices, strict=True))) for choices in combinations]
+    rows = [measure(version, choices, epochs) for version, choices in zip(versions, combinations, strict=True)]
+    into.mkdir(parents=True, exist_ok=True)
+    picture = report.comparison([(" ".join(row.choices), row.accuracy) for row in rows], into / f"{recipe.name}.png")
+    title = f"# {recipe.name}: {' x '.join(grid)}\n\n"
+    how = (
+        f"On the validation split, after up to {epochs or recipe.optimisation.epochs} epochs each, seed {recipe.seed}. "
+        "Latency: one text of 30 tokens, one thread.\n\n"
+    )
+    text = title + how + table([*grid, *HEADER], [row.cells() for row in rows]) + f"\n\n![accuracy]({picture.name})\n"
+    (into / f"{recipe.name}.md").write_text(text, encoding="utf-8")
+    return rows
+
+
+def measure(recipe: ClassificationRecipe, choices: tuple[str, ...], epochs: int | None) -> Row:
+    fit(recipe, epochs)
+    with tempfile.TemporaryDirectory() as models:
+        folder = export(recipe, Path(models))
+        manifest = evaluate(recipe, Path(models), "valid")
+        latency = graph_latency_ms(folder / "classify.onnx")
+    metrics = {metric.name: metric.value for metric in manifest.metrics}
+    journal = json.loads((run_folder(recipe) / "task.json").read_text())
+    return Row(
+        choices,
+        metrics["accuracy"],
+        metrics["macro F1"],
+        manifest.architecture.parameters,
+        60 * journal["minutes"] / len(journal["epochs"]),
+        latency,
+    )
+
+
+def graph_latency_ms(path: Path, length: int = 30, runs: int = 200) -> float:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    inputs = {"ids": np.full((1, length), 5), "lengths": np.array([length])}
+    times = []
+    for _ in range(runs):
+        since = time.perf_counter()
+        session.run(None, inputs)
+        times.append(1000 * (time.perf_counter() - since))
+    return float(np.median(times))

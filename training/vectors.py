@@ -1,0 +1,122 @@
+"""Where a classifier's weights start from: word vectors, or another bundle."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import nn
+
+from service.bundle import WEIGHTS
+from training.corpora import data_folder, labelled_texts, unlabelled_texts
+from training.recipe import ClassificationRecipe, VectorsRecipe
+
+Vectors = dict[str, NDArray[np.float32]]
+
+
+class StartError(ValueError):
+    """The weights to start from cannot be used; the message says which file and why."""
+
+
+def models_folder() -> Path:
+    return Path(os.environ.get("LIMELIGHT_MODELS", "models"))
+
+
+def latest(folder: Path) -> Path:
+    """The highest version of a model. Raises StartError if there is none."""
+    versions = [path for path in folder.glob("*") if path.name.isdecimal()]
+    if not versions:
+        raise StartError(f"{folder} holds no bundle to start from: train it first")
+    return max(versions, key=lambda path: int(path.name))
+
+
+def read_vectors(path: Path, wanted: Iterable[str]) -> Vectors:
+    """Word vectors in GloVe's text format (`word 0.1 -0.2 ...`, one word a line), those of the wanted words only.
+
+    word2vec's header line (`count size`) is passed over. Raises StartError with the line number.
+    """
+    words, found, size = set(wanted), {}, None
+    try:
+        lines = path.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise StartError(f"{path}: {error.strerror}") from None
+    with lines:
+        for number, line in enumerate(lines, start=1):
+            word, *values = line.rstrip().split(" ")
+            if number == 1 and len(values) == 1:
+                continue
+            size = size or len(values)
+            if len(values) != size:
+                raise StartError(f"{path}, line {number}: {len(values)} numbers, the lines before have {size}")
+            if word in words:
+                try:
+                    found[word] = np.array(values, dtype=np.float32)
+                except ValueError:
+                    raise StartError(f"{path}, line {number}: not a number in {line.strip()[:60]!r}") from None
+    if not found:
+        raise StartError(f"{path} has none of the {len(words)} words of the vocabulary")
+    return found
+
+
+def train_vectors(sentences: list[list[str]], size: int, seed: int) -> Vectors:
+    """word2vec, skip-gram with negative sampling (Mikolov et al. 2013), over texts that are tokens already."""
+    from gensim.models import Word2Vec
+
+    workers = 1 if len(sentences) < 10_000 else torch.get_num_threads()  # one thread gives the same result every time
+    model = Word2Vec(
+        sentences, vector_size=size, sg=1, window=5, negative=5, min_count=2, epochs=5, seed=seed, workers=workers
+    )
+    return {word: model.wv[word] for word in model.wv.index_to_key}
+
+
+def initial_vectors(
+    recipe: ClassificationRecipe, options: VectorsRecipe, tokenizer: Tokenizer
+) -> dict[int, NDArray[np.float32]]:
+    """Token id -> its first vector, for the tokens that have one. Raises StartError."""
+    vocabulary = tokenizer.get_vocab()
+    if options.file is not None:
+        path = Path(options.file) if Path(options.file).is_file() else data_folder() / options.file
+        # Files of whole words know no mark for the space before a word.
+        plain = {token.removeprefix("\u2581"): token_id for token, token_id in vocabulary.items()}
+        vectors, ids = read_vectors(path, plain), plain
+    else:
+        texts = [row.text for row in labelled_texts(recipe.data, "train")] + unlabelled_texts(recipe.data)
+        sentences = [encoding.tokens for encoding in tokenizer.encode_batch(texts)]
+        vectors, ids = train_vectors(sentences, recipe.network.embedding, recipe.seed), vocabulary
+    return {ids[word]: vector for word, vector in vectors.items() if word in ids}
+
+
+def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]], freeze: bool) -> None:
+    """Put vectors into the table, scaled to its usual size; tokens without one start at random, and frozen ones stay.
+
+    Raises StartError if the sizes differ.
+    """
+    matrix = np.stack(list(vectors.values()))
+    if matrix.shape[1] != embedding.embedding_dim:
+        raise StartError(
+            f"the vectors have {matrix.shape[1]} numbers, the recipe's embedding {embedding.embedding_dim}"
+        )
+    with torch.no_grad():
+        embedding.weight.mul_(float(matrix.std()))
+        embedding.weight[torch.tensor(list(vectors))] = torch.from_numpy(matrix)
+    embedding.weight.requires_grad_(not freeze)
+
+
+def start_from(network: nn.Module, model: Path) -> None:
+    """Start with the weights of a bundle whose network is alike. Raises StartError, naming what does not fit."""
+    stored = load_file(latest(model) / WEIGHTS)
+    own = dict(network.named_parameters())
+    differing = sorted(
+        name
+        for name in stored.keys() | own.keys()
+        if name not in stored or name not in own or stored[name].shape != own[name].shape
+    )
+    if differing:
+        raise StartError(f"{model} and this recipe differ in {', '.join(differing)}")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(stored[name])
