@@ -127,10 +127,12 @@ class Registry:
 
     def close(self) -> None:
         """Finish what is running and free the models."""
-        for entry in self.entries():
-            if entry.predictor is not None:
-                entry.problem = "the service is shutting down"
-                entry.predictor.close()
+        loaded = [entry for entry in self.entries() if entry.predictor is not None]
+        for entry in loaded:
+            entry.problem = "the service is shutting down"
+        for entry in loaded:
+            assert entry.predictor is not None
+            entry.predictor.close()
 
     def entry(self, name: str, version: int | None = None) -> Entry:
         """A model's entry; the highest version unless one is named. Raises ModelNotFound."""

@@ -42,7 +42,7 @@ def test_last_states_are_the_ends_of_both_directions() -> None:
 def test_classifier_alone_and_in_a_batch(attention: ScoreName, query: QueryName, cell: CellName) -> None:
     torch.manual_seed(0)
     config = ClassifierConfig(
-        VOCABULARY, classes=3, max_length=11, cell=cell, embedding=5, hidden=7, attention=attention
+        VOCABULARY, classes=3, max_length=11, cell=cell, embedding=5, hidden=7, attention=attention, query=query
     )
     network = AttentionClassifier(config, pad_id=0).eval()
     ids = torch.randint(1, VOCABULARY, (2, 11))

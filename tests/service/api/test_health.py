@@ -117,7 +117,7 @@ def test_requests_in_flight_are_answered_before_the_end(
             answer = pool.submit(client.post, route, json=REQUESTS[route])
             assert running.wait(30)
             closing = pool.submit(registry_of(client).close)
-            until(lambda: client.post(route, json=REQUESTS[route]).status_code == 503)
+            until(lambda: not any(entry.ready for entry in registry_of(client).entries()))
             check_problem(client.post(route, json=REQUESTS[route]), 503, "model_not_ready")
             finish.set()
             assert answer.result().status_code == 200
