@@ -9,9 +9,14 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+# DejaVu Sans comes with matplotlib but has no Hangul: of these, the ones that are installed help it out.
+FONTS = ["DejaVu Sans", "NanumGothic", "Noto Sans CJK KR", "Noto Sans CJK JP"]
+plt.rcParams["font.family"] = [font for font in FONTS if font in font_manager.get_font_names()]
 
 Floats = NDArray[np.floating]
 
