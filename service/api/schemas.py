@@ -55,7 +55,12 @@ class Token(BaseModel):
 
 
 class Attention(BaseModel):
-    """`weights[i][j]`: how much query i looks at key j. Every row sums to 1."""
+    """`weights[i][j]`: how much query i looks at key j. Every row sums to 1.
+
+    `pooling`: 1 x tokens. `self`: tokens x tokens. `cross`: target tokens x source tokens. `encoder_self`: source
+    tokens x source tokens. `decoder_self`: row i is the step that chose target token i, column j the token it had
+    been given at position j, which is target token j - 1 (column 0 is the start of the sentence).
+    """
 
     kind: Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
     layer: int | None = Field(description="From 0; null where there is only one.")

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +60,11 @@ def scheduler(run: Callable[[Sequence[Item]], Sequence[int]], **limits: int) -> 
         made.close()
 
 
+async def in_time(awaitable: Awaitable[None]) -> None:
+    """Fail instead of waiting for ever."""
+    await asyncio.wait_for(awaitable, 60)
+
+
 Scenario = Callable[[Scheduler[Item, int], Network], Coroutine[Any, Any, None]]
 
 
@@ -77,7 +82,7 @@ def behind_a_running_batch(scenario: Scenario, **limits: int) -> Network:
         assert await first == [0]
 
     with scheduler(network.run, **limits) as running:
-        asyncio.run(play(running))
+        asyncio.run(in_time(play(running)))
     return network
 
 
@@ -212,6 +217,39 @@ def test_a_failure_fails_its_batch_only(error: Exception) -> None:
 
     with scheduler(run) as running:
         asyncio.run(callers(running))
+
+
+def test_a_request_that_failed_in_part_is_given_up() -> None:
+    """What of it still waits never runs."""
+    gates = {group: threading.Event() for group in (1, 3)}
+    ran: list[int] = []
+
+    def run(batch: Sequence[Item]) -> list[int]:
+        [item] = batch
+        ran.append(item.number)
+        if item.number in gates:
+            gates[item.number].wait()
+        if item.number == 2:
+            raise RuntimeError("boom")
+        return [-item.number]
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        """Item 1 holds the others back; they then run in the order of their groups, whose hashes are themselves."""
+        tasks = [asyncio.create_task(running.submit([Item(1, group=1)]))]
+        while not ran:
+            await asyncio.sleep(0.001)
+        failing = asyncio.create_task(running.submit([Item(2, group=2), Item(4, group=4)]))
+        tasks += [asyncio.create_task(running.submit([Item(i, group=i)])) for i in (3, 5)]
+        await asyncio.sleep(0)
+        gates[1].set()
+        with pytest.raises(InferenceFailed):
+            await failing
+        gates[3].set()
+        assert await asyncio.gather(*tasks) == [[-1], [-3], [-5]]
+
+    with scheduler(run) as running:
+        asyncio.run(in_time(play(running)))
+    assert ran == [1, 2, 3, 5]
 
 
 @pytest.mark.parametrize("results", [[], [1], [1, 2, 3]])

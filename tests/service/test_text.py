@@ -116,6 +116,7 @@ def test_decoded_tokens_lie_end_to_end(tokenizer: TextTokenizer, data: st.DataOb
     for token in tokens:
         assert text[token.start : token.end] == token.text
         assert text[position : token.start].strip() == ""
+        assert token.text == token.text.lstrip()  # the space before a word is not the word's
         position = token.end
     assert position == len(text)
 
@@ -174,3 +175,7 @@ def test_between_sentences_is_white_space(text: str, language: str) -> None:
 )
 def test_sentences(text: str, expected: list[str]) -> None:
     assert [text[start:end] for start, end in sentences(text, "en")] == expected
+
+
+def test_sentences_that_are_the_same_lie_apart() -> None:
+    assert list(sentences("No. No.  No.", "en")) == [(0, 3), (4, 7), (9, 12)]

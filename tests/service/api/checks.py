@@ -5,6 +5,12 @@ from typing import Any
 
 import numpy as np
 
+REQUESTS: dict[str, dict[str, Any]] = {
+    "/classify": {"text": "wind"},
+    "/translate": {"q": "wind", "source": "en", "target": "xx"},
+}
+"""A good one for each route."""
+
 MEMBERS = {"type", "title", "status", "detail", "instance", "error", "error_type"}
 
 

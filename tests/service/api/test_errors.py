@@ -13,12 +13,8 @@ from service.api.errors import STATUSES, snake_case, status_of
 from service.errors import InvalidInput, LimelightError, ServiceError
 from service.runtime import Session
 from tests.fakes import registry_of, serving, until
-from tests.service.api.checks import check_problem
+from tests.service.api.checks import REQUESTS, check_problem
 
-REQUESTS: dict[str, dict[str, Any]] = {
-    "/classify": {"text": "wind"},
-    "/translate": {"q": "wind", "source": "en", "target": "xx"},
-}
 ROUTES = sorted(REQUESTS)
 EXPECTED = {
     "InvalidInput": 422,

@@ -11,12 +11,7 @@ from starlette.testclient import TestClient
 from service.bundle import verify
 from service.runtime import Session
 from tests.fakes import registry_of, serving, until, write_classifier
-from tests.service.api.checks import check_problem
-
-REQUESTS: dict[str, dict[str, Any]] = {
-    "/classify": {"text": "wind"},
-    "/translate": {"q": "wind", "source": "en", "target": "xx"},
-}
+from tests.service.api.checks import REQUESTS, check_problem
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/live", "/health/ready"])

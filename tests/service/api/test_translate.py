@@ -147,7 +147,7 @@ def test_what_libretranslate_clients_send_is_taken(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        ({"q": "Wind & rain!  A=7"}, "WWiinndd & rraaiinn"),
+        ({"q": "Wind; rain?\n 7!"}, "WWiinndd;; rraaiinn??\n 77!!"),
         ({"q": ["Wind", "Rain"]}, ["WWiinndd", "RRaaiinn"]),
         ({"q": "Wind", "beam_size": "1", "length_penalty": "0.5", "alternatives": "0", "api_key": ""}, "WWiinndd"),
         ({"q": "é", "format": "text"}, "éé"),
@@ -157,11 +157,7 @@ def test_forms(client: TestClient, form: Body, expected: str | list[str]) -> Non
     answer = client.post("/translate", data={**PAIR, **form})
     assert answer.status_code == 200, answer.text
     assert answer.request.headers["content-type"] == "application/x-www-form-urlencoded"
-    found = answer.json()["translatedText"]
-    if "&" in form["q"]:  # which the fake does not know
-        assert found.startswith("WWiinndd") and found.endswith("AA== 77"[-2:])
-    else:
-        assert found == expected
+    assert answer.json()["translatedText"] == expected
 
 
 def test_a_form_says_what_json_says(client: TestClient) -> None:

@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 from service.decoding.beam import beam_search, best_candidates
 from service.decoding.greedy import greedy_search
 from service.decoding.step import Arrays, Floats, Hypothesis, Ids, State
-from tests.service.decoding.toy import BOS, EOS, RULES, WORDS, ToyStep, V, every_hypothesis, score, start
+from tests.service.decoding.toy import (
+    BOS,
+    EOS,
+    RULES,
+    WORDS,
+    ToyStep,
+    V,
+    beam_by_the_book,
+    every_hypothesis,
+    score,
+    start,
+)
 
 ALPHAS = [0.0, 0.6, 1.0, 1.5]
 SENTENCES = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 5)), min_size=1, max_size=5)
@@ -33,6 +44,19 @@ def same(one: Hypothesis, other: Hypothesis) -> bool:
 def test_a_wide_beam_finds_every_hypothesis(max_length: int, alpha: float) -> None:
     [found] = search([11], [max_length], alpha, beam_size=127)
     expected = every_hypothesis(11, max_length, alpha)
+    assert [hypothesis.token_ids for hypothesis in found] == [tokens for _, tokens in expected]
+    assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected], abs=1e-12)
+
+
+@given(
+    number=st.integers(0, 10**6),
+    max_length=st.integers(0, 6),
+    alpha=st.sampled_from(ALPHAS),
+    beam_size=st.integers(1, 5),
+)
+def test_a_narrow_beam_is_by_the_book(number: int, max_length: int, alpha: float, beam_size: int) -> None:
+    [found] = search([number], [max_length], alpha, beam_size)
+    expected = beam_by_the_book(number, max_length, alpha, beam_size)
     assert [hypothesis.token_ids for hypothesis in found] == [tokens for _, tokens in expected]
     assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected], abs=1e-12)
 

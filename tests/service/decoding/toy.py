@@ -50,6 +50,24 @@ def score(sentence: int, tokens: list[int], alpha: float) -> float:
     return float(total / len(said) ** alpha)
 
 
+def beam_by_the_book(sentence: int, max_length: int, alpha: float, beam_size: int) -> list[tuple[float, list[int]]]:
+    """Beam search of one sentence in plain Python: (score, tokens), best first."""
+    live: list[tuple[float, list[int]]] = [(0.0, [])]
+    finished: list[tuple[float, list[int]]] = []
+    while live and len(finished) < beam_size:
+        candidates = []
+        for total, tokens in live:
+            row = log_probs(sentence, [BOS, *tokens])
+            choices = [EOS, *WORDS] if len(tokens) < max_length else [EOS]
+            candidates += [(total + float(row[choice]), tokens, choice) for choice in choices]
+        candidates.sort(key=lambda candidate: -candidate[0])
+        for total, tokens, choice in candidates[:beam_size]:
+            if choice == EOS and len(finished) < beam_size:
+                finished.append((total / (len(tokens) + 1) ** alpha, tokens))
+        live = [(total, [*tokens, choice]) for total, tokens, choice in candidates if choice != EOS][:beam_size]
+    return sorted(finished, key=lambda hypothesis: -hypothesis[0])
+
+
 def every_hypothesis(sentence: int, max_length: int, alpha: float) -> list[tuple[float, list[int]]]:
     """All there are up to a length, best first."""
     found = [list(tokens) for length in range(max_length + 1) for tokens in product(WORDS, repeat=length)]

@@ -1,0 +1,27 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.registry import Registry
+from service.runtime import Runtime
+from service.scheduling import Limits
+
+Open = Callable[..., Registry]
+
+
+@pytest.fixture
+def registry() -> Iterator[Open]:
+    """Makes registries, loaded unless told not to, and closes them."""
+    made: list[Registry] = []
+
+    def open_(models: Path, load: bool = True, **options: Any) -> Registry:
+        made.append(Registry(models, Runtime("cpu", threads=1), Limits(), **options))
+        if load:
+            made[-1].load()
+        return made[-1]
+
+    yield open_
+    for one in made:
+        one.close()
