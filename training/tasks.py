@@ -98,6 +98,8 @@ class ClassificationTask(Task):
         self.recipe = recipe
         self.labels = labels
         self.network = build_classifier(recipe, tokenizer.get_vocab_size(), len(labels), self.pad_id)
+        # Here and not where the vectors are set, which a run that goes on from a checkpoint never comes by.
+        self.network.embedding.weight.requires_grad_(recipe.vectors is None or not recipe.vectors.freeze)
         self.accuracy = MulticlassAccuracy(len(labels), average="micro")
         self.recall = MulticlassRecall(len(labels), average="macro")
         self.macro_f1 = MulticlassF1Score(len(labels), average="macro")
@@ -123,7 +125,7 @@ class ClassificationTask(Task):
             start_from(self.network, models_folder() / self.recipe.warm_start)
         elif self.recipe.vectors is not None:
             vectors = initial_vectors(self.recipe, self.recipe.vectors, self.tokenizer)
-            set_vectors(self.network.embedding, vectors, self.recipe.vectors.freeze)
+            set_vectors(self.network.embedding, vectors)
 
     def length(self, example: tuple[list[int], int]) -> int:
         return len(example[0])

@@ -90,8 +90,8 @@ def initial_vectors(
     return {ids[word]: vector for word, vector in vectors.items() if word in ids}
 
 
-def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]], freeze: bool) -> None:
-    """Put vectors into the table, scaled to its usual size; tokens without one start at random, and frozen ones stay.
+def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]) -> None:
+    """Put vectors into the table; tokens without one start at random, at the vectors' size.
 
     Raises StartError if the sizes differ.
     """
@@ -103,7 +103,6 @@ def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]
     with torch.no_grad():
         embedding.weight.mul_(float(matrix.std()))
         embedding.weight[torch.tensor(list(vectors))] = torch.from_numpy(matrix)
-    embedding.weight.requires_grad_(not freeze)
 
 
 def start_from(network: nn.Module, model: Path) -> None:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from service.bundle import WEIGHTS
 from training.recipe import ClassificationRecipe, RecipeError, VectorsRecipe, load_recipe
+from training.tasks import ClassificationTask
 from training.tokenization import train_tokenizer
 from training.vectors import StartError, initial_vectors, read_vectors, set_vectors, start_from, train_vectors
 
@@ -54,11 +55,12 @@ def test_vectors_of_whole_words_meet_the_tokenizers_words(tmp_path: Path) -> Non
     vectors = initial_vectors(recipe, VectorsRecipe(file=str(glove)), tokenizer)
     assert set(vectors) == {tokenizer.token_to_id(token) for token in ("\u2581the", "\u2581cat", ".")}
     embedding = torch.nn.Embedding(tokenizer.get_vocab_size(), 3)
-    set_vectors(embedding, vectors, freeze=True)
+    set_vectors(embedding, vectors)
     torch.testing.assert_close(embedding.weight[tokenizer.token_to_id("\u2581cat")], torch.tensor([-0.01, 0, 1.5]))
-    assert not embedding.weight.requires_grad
+    task = ClassificationTask(recipe, ["a", "b"], tokenizer)
+    assert not task.network.embedding.weight.requires_grad
     with pytest.raises(StartError, match="3 numbers, the recipe's embedding 5"):
-        set_vectors(torch.nn.Embedding(9, 5), vectors, freeze=False)
+        set_vectors(torch.nn.Embedding(9, 5), vectors)
 
 
 def test_word2vec_puts_words_of_one_company_together() -> None:
