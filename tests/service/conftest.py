@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from service.bundle import read_manifest
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
+from service.translator import Translator
 
 Open = Callable[..., Registry]
 
@@ -25,3 +27,12 @@ def registry() -> Iterator[Open]:
     yield open_
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="module")
+def translator(models: Path) -> Iterator[Translator]:
+    """The fake translator `en-xx`, whose batches are small."""
+    folder = models / "en-xx" / "1"
+    made = Translator(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits(batch_tokens=101))
+    yield made
+    made.close()

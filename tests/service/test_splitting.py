@@ -1,31 +1,18 @@
 """How a translator splits its texts, and how it puts the translations together again."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bundle import read_manifest
-from service.runtime import Runtime
-from service.scheduling import Limits
 from service.text import TextTokenizer
 from service.translator import Options, Translation, Translator
 from tests.fakes import MAX_TOKENS, doubled
 
 words = st.lists(st.sampled_from(["wind", "Rain,", "ab", "7", "and", "é"]), min_size=1, max_size=5).map(" ".join)
 spaces = st.sampled_from([" ", "  ", "\n", " \r\n\t", "\u2003"])
-
-
-@pytest.fixture(scope="module")
-def translator(models: Path) -> Iterator[Translator]:
-    folder = models / "en-xx" / "1"
-    made = Translator(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits(batch_tokens=101))
-    yield made
-    made.close()
 
 
 def translate(translator: Translator, *texts: str, **options: Any) -> list[Translation]:

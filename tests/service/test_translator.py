@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from service.decoding import beam
 from service.decoding.step import Hypothesis
 from service.errors import EmptyText, InferenceFailed, UnsupportedOption
 from service.runtime import Runtime, Session
-from service.scheduling import Limits
 from service.text import Token
 from service.translator import BundleStep, Options, Sentence, Translation, Translator
 from tests.fakes import TEXTS, doubled, source_tokenizer
@@ -22,14 +20,6 @@ from tests.service import networks
 TOKENIZER = source_tokenizer(ends=True)
 words = st.lists(st.sampled_from(["wind", "Rain,", "ab", "7", "and", "é"]), min_size=1, max_size=5).map(" ".join)
 spaces = st.sampled_from([" ", "  ", "\n", " \r\n\t", "\u2003"])
-
-
-@pytest.fixture(scope="module")
-def translator(models: Path) -> Iterator[Translator]:
-    folder = models / "en-xx" / "1"
-    made = Translator(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits(batch_tokens=101))
-    yield made
-    made.close()
 
 
 def translate(translator: Translator, *texts: str, **options: Any) -> list[Translation]:
