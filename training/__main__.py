@@ -1,5 +1,6 @@
 """`python -m training fit|export|evaluate RECIPE`."""
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from training import evaluate as evaluation
 from training import export as exporting
 from training.compare import HEADER, parse_vary
 from training.compare import compare as compare_recipes
-from training.corpora import CorpusError
+from training.corpora import CorpusError, label_counts, own_data
 from training.fit import RunError
 from training.fit import fit as fit_recipe
 from training.recipe import AnyRecipe, ClassificationRecipe, RecipeError, load_recipe
@@ -28,6 +29,11 @@ Columns = Annotated[str | None, typer.Option(help="What its header calls them: s
 Models = Annotated[Path, typer.Option(envvar="LIMELIGHT_MODELS", help="Where bundles are written.")]
 
 
+def load(name: str, data: Path | None, columns: str | None) -> AnyRecipe:
+    recipe = load_recipe(name)
+    return recipe if data is None else own_data(recipe, data, columns)
+
+
 @app.command()
 def fit(
     recipe: RecipeName,
@@ -36,14 +42,17 @@ def fit(
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the recipe says.")] = None,
 ) -> None:
     """Train a recipe's network; interrupted, it goes on from its last epoch."""
-    folder = fit_recipe(load_recipe(recipe, data, columns), epochs)
+    loaded = load(recipe, data, columns)
+    if isinstance(loaded, ClassificationRecipe):
+        show_balance(loaded)
+    folder = fit_recipe(loaded, epochs)
     console.print(f"trained into {folder}")
 
 
 @app.command()
 def export(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
     """Write the trained network as a bundle, compared with PyTorch first."""
-    folder = exporting.export(load_recipe(recipe, data, columns), models)
+    folder = exporting.export(load(recipe, data, columns), models)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.print(f"wrote {folder} ({size:.1f} MB); every output equals PyTorch's to {exporting.TOLERANCE:g}")
 
@@ -57,7 +66,7 @@ def evaluate(
     valid: Annotated[bool, typer.Option(help="Measure on the validation split, and write nothing.")] = False,
 ) -> None:
     """Measure a bundle as it is served, and write the figures into its manifest and card."""
-    loaded: AnyRecipe = load_recipe(recipe, data, columns)
+    loaded: AnyRecipe = load(recipe, data, columns)
     show(evaluation.evaluate(loaded, models, "valid" if valid else "test"))
 
 
@@ -72,7 +81,7 @@ def compare(
     into: Annotated[Path, typer.Option(help="Where the table and the plot are written.")] = Path("docs/compare"),
 ) -> None:
     """Train every combination of some networks' choices, and write one table and one plot."""
-    loaded = load_recipe(recipe, data, columns)
+    loaded = load(recipe, data, columns)
     if not isinstance(loaded, ClassificationRecipe):
         raise RecipeError(f"{recipe} is no classifier: only classifiers can be compared")
     loaded = loaded.model_copy(update={"data": loaded.data.model_copy(update={"rows": rows})})
@@ -81,6 +90,19 @@ def compare(
     for row in compare_recipes(loaded, grid, epochs, into):
         table.add_row(*row.cells())
     console.print(table)
+
+
+def show_balance(recipe: ClassificationRecipe) -> None:
+    """How many training texts each label has, and what to do if they are very unlike."""
+    counts = label_counts(recipe.data)
+    console.print("training texts: " + ", ".join(f"{label} {count:,}" for label, count in counts.items()))
+    (most, highest), (least, lowest) = max(counts.items(), key=itemgetter(1)), min(counts.items(), key=itemgetter(1))
+    if highest > 3 * lowest and not recipe.optimisation.balance:
+        console.print(
+            f"{most} has {highest / lowest:.1f} times the texts of {least}: read the balanced accuracy, not the "
+            "accuracy; `balance = true` under [optimisation] of a recipe of your own weighs the labels alike",
+            soft_wrap=True,
+        )
 
 
 def show(manifest: Manifest) -> None:

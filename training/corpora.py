@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -18,13 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.recipe import ClassificationData, TranslationData
+from training.recipe import AnyRecipe, ClassificationData, ClassificationRecipe, RecipeError, TranslationData
 
 Split = Literal["train", "valid", "test"]
 Table = list[list[str]]
 """Rows of columns, the header first."""
 
 BREAKS = str.maketrans(dict.fromkeys("\t\r\n\v\f\0\x1c\x1d\x1e\x85\u2028\u2029", " "))
+
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
+"""A field as CSV quotes it."""
 
 
 class CorpusError(ValueError):
@@ -234,6 +238,11 @@ def read_tsv(path: Path, columns: tuple[str, str]) -> Table:
             if not field:
                 raise CorpusError(f"{path}, line {number}: the {column} is empty")
         table.append(row)
+    if table[1:] and all(QUOTED.fullmatch(row[1]) for row in table[1:]):
+        raise CorpusError(
+            f"{path}, line {1 + has_header}: the {columns[1]} is in quotes, as on every line; "
+            "write the file without quoting"
+        )
     return table
 
 
@@ -287,6 +296,11 @@ def labelled_texts(data: ClassificationData, split: Split) -> list[LabelledText]
     return rows[: data.rows] if split == "train" else rows
 
 
+def label_counts(data: ClassificationData) -> dict[str, int]:
+    """Label -> how many training texts have it, by label. Raises CorpusError."""
+    return dict(sorted(Counter(row.label for row in labelled_texts(data, "train")).items()))
+
+
 def unlabelled_texts(data: ClassificationData) -> list[str]:
     """Further texts without labels, of the corpora that have them."""
     return [text for corpus in data.corpora if corpus in CORPORA for text in read_unlabelled(CORPORA[corpus])]
@@ -298,6 +312,34 @@ def read_unlabelled(corpus: Corpus) -> list[str]:
         return []
     name, expected = corpus.unlabelled
     return unpack(data_folder() / corpus.folder / name, expected).removesuffix("\n").split("\n")
+
+
+def own_data(recipe: AnyRecipe, path: Path, columns: str | None = None) -> AnyRecipe:
+    """The recipe for the user's own file: named after it, with its corpora and its texts as examples.
+
+    `columns` are the two names in its header, with a comma between. The file is read whole, so that what is wrong
+    with it is told before any training. Raises CorpusError or RecipeError.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower()).strip("-")
+    if not name:
+        raise RecipeError(f"{path.name!r} gives the model no name: call the file by letters a-z or digits")
+    if columns is not None and columns.count(",") != 1:
+        raise RecipeError(f"--columns takes two names with a comma between, not {columns!r}")
+    changed = {"corpora": [str(path)], **({"columns": tuple(columns.split(","))} if columns else {})}
+    own = recipe.model_copy(update={"data": recipe.data.model_copy(update=changed)})
+    if isinstance(own, ClassificationRecipe):
+        labelled_texts(own.data, "train")
+        texts = [row.text for row in labelled_texts(own.data, "valid")]
+    else:
+        texts = [pair.source for pair in sentence_pairs(str(path), "valid", own.data)]
+    told = {
+        "name": name,
+        "description": f"Trained on {path.name} by the recipe {recipe.name}.",
+        "intended_use": f"Texts like those of {path.name}.",
+        "known_limits": "Not told: the recipe is another's.",
+        "examples": sorted(texts, key=lambda text: (len(text) > 100, texts.index(text)))[:3],
+    }
+    return own.model_copy(update=told)
 
 
 def sentence_pairs(corpus: str, split: Split, data: TranslationData) -> list[SentencePair]:

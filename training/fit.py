@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from tokenizers import Tokenizer
 
+from training.pretraining import PretrainingTask
 from training.recipe import AnyRecipe, ClassificationRecipe, recipe_hash
 from training.tasks import ClassificationTask, TranslationTask, new_task
 
@@ -99,10 +100,30 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
     Raises RecipeError, CorpusError or RunError before any training.
     """
     L.seed_everything(recipe.seed, verbose=False)
-    task = prepare_run(recipe)
+    task, folder = prepare_run(recipe), run_folder(recipe)
+    if isinstance(task, ClassificationTask) and task.recipe.pretraining is not None:
+        task.pretrained = pretrain(task, folder / "pretraining")
+    train(task, folder, epochs or recipe.optimisation.epochs)
+    return folder
+
+
+def pretrain(task: ClassificationTask, folder: Path) -> Path:
+    """Train the network's embedding and first layer on its texts, and return the checkpoint with the weights."""
+    journal = folder / "task.json"
+    if not journal.is_file():
+        folder.mkdir(exist_ok=True)
+        journal.write_text(json.dumps({"minutes": 0.0, "epochs": []}))
+    pretraining = PretrainingTask(task.recipe, task.tokenizer)
+    if len(json.loads(journal.read_text())["epochs"]) < pretraining.options.epochs:
+        train(pretraining, folder, pretraining.options.epochs)
+    return folder / "best.ckpt"
+
+
+def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
+    """Train a task into a folder that has a task.json, going on from its last checkpoint if there is one."""
+    options, last = task.optimisation, folder / "last.ckpt"
     task.load("train")
     task.load("valid")
-    folder, options = run_folder(recipe), recipe.optimisation
     best = ModelCheckpoint(
         folder, "best", monitor="valid_loss", save_last=True, enable_version_counter=False, save_weights_only=False
     )
@@ -116,7 +137,7 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
-        max_epochs=epochs or options.epochs,
+        max_epochs=epochs,
         precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
         gradient_clip_val=1.0,
         callbacks=callbacks,
@@ -125,7 +146,6 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    last = folder / "last.ckpt"
     if not last.is_file():
         task.initialise()
     with warnings.catch_warnings():
@@ -136,4 +156,3 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
         ):
             warnings.filterwarnings("ignore", message=advice)
         trainer.fit(task, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
-    return folder

@@ -50,6 +50,9 @@ class TokenizerRecipe(Section):
     lowercase: bool = False
     alphabet: int = Field(default=200, gt=0)
     """How many different characters are known; a rarer one becomes <unk> (its span still shows it)."""
+    sampling: float = Field(default=0.0, ge=0, le=1)
+    """Sub-words are drawn anew in each epoch of training: the share of merges left out (bpe: Provilkov et al. 2020), or
+    the power of the probabilities drawn from, where less is wilder (unigram: Kudo 2018). 0 is always the best ones."""
 
 
 class ClassifierRecipe(Section):
@@ -80,6 +83,16 @@ class VectorsRecipe(Section):
     recipe's texts, unlabelled ones included."""
     freeze: bool = False
     """Leave them as they are."""
+
+
+class Pretraining(Section):
+    """The embedding and the first recurrent layer learn to predict the next word (and the one before) of the recipe's
+    texts, unlabelled ones included, before they learn the labels."""
+
+    epochs: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    samples: int = Field(default=512, gt=0)
+    """About so many words stand for the whole vocabulary that the right one is compared with."""
 
 
 class TransformerRecipe(Section):
@@ -131,6 +144,7 @@ class ClassificationRecipe(Section):
     data: ClassificationData
     tokenizer: TokenizerRecipe
     vectors: VectorsRecipe | None = None
+    pretraining: Pretraining | None = None
     warm_start: str | None = None
     """A classifier in `models/` whose tokenizer and weights this one starts from; the networks must be alike."""
     network: ClassifierRecipe
@@ -196,29 +210,14 @@ def recipe_path(name: str) -> Path:
     return path
 
 
-def load_recipe(
-    name: str, data: Path | None = None, columns: str | None = None
-) -> ClassificationRecipe | TranslationRecipe:
-    """Read a recipe by its name in `training/recipes/` or by the path of a TOML file.
-
-    `data` trains it on the user's own TSV instead of its corpora; `columns` are the two names in its header,
-    with a comma between. Raises RecipeError.
-    """
+def load_recipe(name: str) -> AnyRecipe:
+    """Read a recipe by its name in `training/recipes/` or by the path of a TOML file. Raises RecipeError."""
     path = recipe_path(name)
-    content = read_recipe(path)
     try:
-        recipe = _RecipeFile.model_validate({"recipe": content}).recipe
+        return _RecipeFile.model_validate({"recipe": read_recipe(path)}).recipe
     except ValidationError as error:
         lines = (f"  {'.'.join(str(p) for p in e['loc'][2:]) or 'task'}: {e['msg']}" for e in error.errors())
         raise RecipeError(f"{path}:\n" + "\n".join(lines)) from None
-    if data is None:
-        return recipe
-    changed: dict[str, object] = {"corpora": [str(data)]}
-    if columns is not None:
-        if columns.count(",") != 1:
-            raise RecipeError(f"--columns takes two names with a comma between, not {columns!r}")
-        changed["columns"] = tuple(columns.split(","))
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changed)})
 
 
 def varied(recipe: ClassificationRecipe, changes: dict[str, str]) -> ClassificationRecipe:

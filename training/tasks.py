@@ -4,6 +4,7 @@ Legend: B batch, S source or text length, T target length, C classes.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -19,8 +20,8 @@ from training.corpora import LabelledText, SentencePair, Split, labelled_texts, 
 from training.networks.classifier import AttentionClassifier, ClassifierConfig
 from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import AnyRecipe, ClassificationRecipe, Optimisation, TransformerRecipe, TranslationRecipe
-from training.tokenization import BOS, EOS, PAD, special_id, train_tokenizer
-from training.vectors import initial_vectors, latest, models_folder, set_vectors, start_from
+from training.tokenization import BOS, EOS, PAD, set_sampling, special_id, train_tokenizer
+from training.vectors import initial_vectors, latest, models_folder, set_vectors, start_from, start_from_pretraining
 
 Batch = tuple[Tensor, ...]
 
@@ -97,6 +98,8 @@ class ClassificationTask(Task):
         super().__init__(recipe.optimisation, tokenizer, recipe.seed)
         self.recipe = recipe
         self.labels = labels
+        self.pretrained: Path | None = None
+        """A checkpoint of PretrainingTask to start from, if the recipe wants one."""
         self.network = build_classifier(recipe, tokenizer.get_vocab_size(), len(labels), self.pad_id)
         # Here and not where the vectors are set, which a run that goes on from a checkpoint never comes by.
         self.network.embedding.weight.requires_grad_(recipe.vectors is None or not recipe.vectors.freeze)
@@ -120,9 +123,18 @@ class ClassificationTask(Task):
             )
             self.class_weights = counts.sum() / (len(self.labels) * counts.clamp(min=1))
 
+    def train_dataloader(self) -> "DataLoader[Any]":
+        if self.recipe.tokenizer.sampling:
+            set_sampling(self.tokenizer, self.recipe.tokenizer, self.recipe.tokenizer.sampling)
+            self.load("train")
+            set_sampling(self.tokenizer, self.recipe.tokenizer, 0)
+        return super().train_dataloader()
+
     def initialise(self) -> None:
         if self.recipe.warm_start is not None:
             start_from(self.network, models_folder() / self.recipe.warm_start)
+        elif self.pretrained is not None:
+            start_from_pretraining(self.network, self.pretrained)
         elif self.recipe.vectors is not None:
             vectors = initial_vectors(self.recipe, self.recipe.vectors, self.tokenizer)
             set_vectors(self.network.embedding, vectors)

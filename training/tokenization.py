@@ -34,6 +34,14 @@ def special_id(tokenizer: Tokenizer, name: str) -> int:
     return token_id
 
 
+def set_sampling(tokenizer: Tokenizer, recipe: TokenizerRecipe, sampling: float) -> None:
+    """Let the tokenizer draw its sub-words (`TokenizerRecipe.sampling`), or with 0 take the best again."""
+    if recipe.model == "bpe":
+        tokenizer.model.dropout = sampling or None
+    elif recipe.model == "unigram":
+        tokenizer.model.alpha = sampling or None
+
+
 def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
     """A tokenizer of `recipe.vocabulary` tokens: sub-words (BPE, Sennrich et al. 2016; unigram, Kudo 2018) or words.
 

@@ -105,6 +105,16 @@ def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]
         embedding.weight[torch.tensor(list(vectors))] = torch.from_numpy(matrix)
 
 
+def start_from_pretraining(network: nn.Module, checkpoint: Path) -> None:
+    """Take over what PretrainingTask trained: the embedding and the first recurrent layer."""
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    own = dict(network.named_parameters())
+    with torch.no_grad():
+        for name, weights in stored.items():
+            if (parameter := own.get(name.removeprefix("network."))) is not None:
+                parameter.copy_(weights)
+
+
 def start_from(network: nn.Module, model: Path) -> None:
     """Start with the weights of a bundle whose network is alike. Raises StartError, naming what does not fit."""
     stored = load_file(latest(model) / WEIGHTS)

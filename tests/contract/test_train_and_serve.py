@@ -17,9 +17,10 @@ from service.runtime import Runtime
 from service.scheduling import Limits
 from training import export as exporting
 from training.__main__ import app, main
+from training.corpora import own_data
 from training.export import ParityError, export
 from training.fit import RunError, fit, load_best, open_task, run_folder
-from training.recipe import RECIPES, load_recipe
+from training.recipe import RECIPES, AnyRecipe, load_recipe
 
 WORDS = ["red", "blue", "dog", "cat", "runs", "sleeps", "here", "there"]
 MOTS = ["rouge", "bleu", "chien", "chat", "court", "dort", "ici", "l\u00e0"]
@@ -52,6 +53,10 @@ def texts(name: str) -> list[str]:
     return [f"{'animal' if {2, 3} & set(t) else 'none'}\t{' '.join(WORDS[i] for i in t)}" for t in pairs[:150]]
 
 
+def recipe_for(folder: Path) -> AnyRecipe:
+    return own_data(load_recipe(str(folder / "my.toml")), folder / "my.tsv")
+
+
 @pytest.fixture(scope="module", params=sorted(SHRINK))
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A tiny network of the recipe's kind, trained on a file: the recipe's path and the folder of everything."""
@@ -64,7 +69,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (folder / "my.tsv").write_text("\n".join(texts(request.param)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIMELIGHT_RUNS", str(folder / "runs"))
-        fit(load_recipe(str(folder / "my.toml"), folder / "my.tsv"))
+        fit(recipe_for(folder))
         yield request.param, folder
 
 
@@ -76,7 +81,7 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
         assert result.exit_code == 0, result.output
     registry = Registry(folder / "models", Runtime("cpu", 1), Limits())
     registry.load()
-    entry = registry.entry(name)
+    entry = registry.entry("my")
     assert entry.ready, entry.problem
     assert entry.manifest is not None
     verify(entry.folder, entry.manifest)
@@ -86,7 +91,7 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
         assert picture in card
         assert (entry.folder / picture).read_bytes().startswith(b"\x89PNG")
     if name == "sms-spam":
-        [prediction] = asyncio.run(registry.classifier(name).classify(["red dog sleeps"]))
+        [prediction] = asyncio.run(registry.classifier("my").classify(["red dog sleeps"]))
         assert set(prediction.scores) == {"animal", "none"}
     else:
         [translation] = asyncio.run(registry.translator("en", "fr").translate(["red dog"]))
@@ -96,7 +101,7 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
 
 def test_weights_can_be_read_back_by_name(trained: tuple[str, Path]) -> None:
     name, folder = trained
-    recipe = load_recipe(str(folder / "my.toml"), folder / "my.tsv")
+    recipe = recipe_for(folder)
     weights = load_file(export(recipe, folder / "again") / WEIGHTS)
     for key, parameter in load_best(recipe).network.named_parameters():
         torch.testing.assert_close(weights[key], parameter.detach().half())
@@ -115,13 +120,13 @@ def test_a_graph_that_differs_is_not_written(trained: tuple[str, Path], monkeypa
 
     monkeypatch.setattr(exporting, "write_weights", careless)
     with pytest.raises(ParityError, match="differs from PyTorch"):
-        export(load_recipe(str(folder / "my.toml"), folder / "my.tsv"), folder / "never")
+        export(recipe_for(folder), folder / "never")
     assert list((folder / "never").rglob("*.*")) == []
 
 
 def test_an_interrupted_run_goes_on(trained: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _, folder = trained
-    recipe = load_recipe(str(folder / "my.toml"), folder / "my.tsv")
+    recipe = recipe_for(folder)
     whole = torch.load(run_folder(recipe) / "last.ckpt", weights_only=True)
     monkeypatch.setenv("LIMELIGHT_RUNS", str(tmp_path))
     fit(recipe, epochs=1)
@@ -137,7 +142,7 @@ def test_a_run_of_another_recipe_is_refused(trained: tuple[str, Path], tmp_path:
     text = (folder / "my.toml").read_text()
     (tmp_path / "my.toml").write_text(text.replace("dropout = 0.", "dropout = 0.0"))
     with pytest.raises(RunError, match="another version of this recipe"):
-        open_task(load_recipe(str(tmp_path / "my.toml"), folder / "my.tsv"))
+        open_task(own_data(load_recipe(str(tmp_path / "my.toml")), folder / "my.tsv"))
     shutil.rmtree(tmp_path)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.compare import compare, parse_vary
+from training.corpora import own_data
 from training.recipe import ClassificationRecipe, RecipeError, load_recipe, varied
 
 
@@ -18,7 +19,7 @@ def test_vary_is_read_or_refused() -> None:
 def test_a_grid_becomes_a_table_and_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMELIGHT_RUNS", str(tmp_path / "runs"))
     (tmp_path / "my.tsv").write_text("\n".join(f"{'ab'[n % 2]}\t{'cat dog'.split()[n % 2]} {n}" for n in range(150)))
-    recipe = load_recipe("sms-spam", tmp_path / "my.tsv")
+    recipe = own_data(load_recipe("sms-spam"), tmp_path / "my.tsv")
     assert isinstance(recipe, ClassificationRecipe)
     small = varied(recipe, {"embedding": "5", "hidden": "7"})
     rows = compare(small, {"attention": ["dot", "none"], "cell": ["rnn"]}, 1, tmp_path / "docs")

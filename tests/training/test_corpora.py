@@ -4,14 +4,22 @@ import gzip
 import hashlib
 import http.server
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from training import corpora
-from training.corpora import CorpusError, labelled_texts, read_tsv, sentence_pairs
-from training.recipe import ClassificationData, TranslationData
+from training.corpora import CorpusError, label_counts, labelled_texts, own_data, read_tsv, sentence_pairs
+from training.recipe import (
+    ClassificationData,
+    ClassificationRecipe,
+    RecipeError,
+    TranslationData,
+    load_recipe,
+    recipe_hash,
+)
 
 
 def classification(corpora: list[str]) -> ClassificationData:
@@ -38,6 +46,7 @@ def write(path: Path, content: str | bytes) -> Path:
         ("spam\t \n", r"line 1: the text is empty"),
         ("\tgo\n", r"line 1: the label is empty"),
         (b"spam\tgo\nham\t\xff\n", r"line 2: not UTF-8 .* byte 4"),
+        ('label\ttext\nspam\t"go"\nham\t"say ""hi"""\n', r"line 2: the text is in quotes, as on every line"),
     ],
 )
 def test_a_bad_file_is_one_message_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -186,3 +195,25 @@ def test_an_origin_that_is_gone_and_a_split_that_cannot_be_made_again(
         labelled_texts(classification(["tiny"]), "train")
     with pytest.raises(CorpusError, match=r"--data my\.tsv"):
         sentence_pairs("tatoeba-en-fr", "train", translation("en", "fr"))
+
+
+def test_the_users_own_file_makes_a_recipe_of_its_own(tmp_path: Path) -> None:
+    rows = [f"{'ab'[n % 2]}\tnumber {n} {'x' * (n % 200)}" for n in range(100)]
+    path = write(tmp_path / "My Tickets (2).tsv", "team\tsubject\n" + "\n".join(rows))
+    recipe = own_data(load_recipe("sms-spam"), path, "team,subject")
+    assert isinstance(recipe, ClassificationRecipe)
+    assert (recipe.name, recipe.data.corpora) == ("my-tickets-2", [str(path)])
+    assert label_counts(recipe.data) == Counter(row.label for row in labelled_texts(recipe.data, "train"))
+    valid = [row.text for row in labelled_texts(recipe.data, "valid")]
+    assert len(recipe.examples) == 3 and all(example in valid and len(example) <= 100 for example in recipe.examples)
+    assert recipe_hash(recipe) != recipe_hash(load_recipe("sms-spam"))
+    with pytest.raises(RecipeError, match="--columns takes two names"):
+        own_data(load_recipe("sms-spam"), path, "team")
+    with pytest.raises(RecipeError, match="gives the model no name"):
+        own_data(load_recipe("sms-spam"), path.rename(tmp_path / "\ub0b4.tsv"))
+
+
+def test_one_label_is_refused_before_any_training(tmp_path: Path) -> None:
+    path = write(tmp_path / "my.tsv", "".join(f"a\tnumber {n}\n" for n in range(100)))
+    with pytest.raises(CorpusError, match=r"two labels or more; the data has only \['a'\]"):
+        own_data(load_recipe("sms-spam"), path)

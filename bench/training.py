@@ -1,0 +1,111 @@
+"""`python -m bench.training`: how fast a recipe trains, beside the loop that tutorials write for the same network.
+
+Both see the same texts, cut at the recipe's limit, and count the same real tokens; padding counts for nothing.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.recipe import ClassificationRecipe, load_recipe
+from training.tasks import ClassificationTask, new_task
+
+RECIPE = "imdb-bahdanau"
+TEXTS = 2000
+ROUNDS = 3
+BATCH = 32
+"""What Keras takes when nothing is said."""
+
+
+class TutorialClassifier(nn.Module):
+    """Embedding 128 -> two BiLSTM(64) layers -> additive attention asked by the last states -> dense 20 -> sigmoid.
+
+    Reads padding as if it were text, as those loops do.
+    """
+
+    def __init__(self, vocabulary: int):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, 128)
+        self.lstm = nn.LSTM(128, 64, num_layers=2, bidirectional=True, batch_first=True, dropout=0.5)
+        self.w1, self.w2, self.v = nn.Linear(128, 128), nn.Linear(128, 128), nn.Linear(128, 1)
+        self.dense, self.output = nn.Linear(128, 20), nn.Linear(20, 1)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        states, (last, _) = self.lstm(self.embedding(ids))
+        query = torch.cat([last[-2], last[-1]], dim=1)[:, None]
+        weights = self.v(torch.tanh(self.w1(states) + self.w2(query))).softmax(dim=1)
+        pooled = (weights * states).sum(dim=1)
+        return torch.sigmoid(self.output(self.dropout(F.relu(self.dense(pooled)))))[:, 0]
+
+
+def tutorial_epoch(examples: list[tuple[list[int], int]], vocabulary: int, limit: int) -> Iterator[None]:
+    """Every text padded to the limit, 32 at a time, in float32."""
+    network = TutorialClassifier(vocabulary)
+    optimiser = torch.optim.Adam(network.parameters())
+    ids = torch.zeros(len(examples), limit, dtype=torch.long)
+    for row, (example, _) in enumerate(examples):
+        ids[row, : len(example)] = torch.tensor(example)
+    labels = torch.tensor([float(label) for _, label in examples])
+    for places in torch.randperm(len(examples)).split(BATCH):
+        optimiser.zero_grad()
+        F.binary_cross_entropy(network(ids[places]), labels[places]).backward()
+        optimiser.step()
+        yield
+
+
+def our_epoch(task: ClassificationTask) -> Iterator[None]:
+    """The recipe's batches, loss and precision, as `fit` takes them."""
+    optimiser = torch.optim.AdamW(task.parameters())
+    bfloat16 = task.optimisation.precision == "bfloat16"
+    for ids, lengths, labels in task.loader("train", seed=1):
+        optimiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            loss = task.loss(ids, lengths, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        yield
+
+
+def seconds(epoch: Iterator[None]) -> float:
+    """For an epoch, less its first batch, which warms up."""
+    next(epoch)
+    since = time.perf_counter()
+    for _ in epoch:
+        pass
+    return time.perf_counter() - since
+
+
+def main() -> None:
+    recipe = load_recipe(RECIPE)
+    assert isinstance(recipe, ClassificationRecipe)
+    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"rows": TEXTS})})
+    task = new_task(recipe)
+    assert isinstance(task, ClassificationTask)
+    task.load("train")
+    task.train()
+    examples, limit = task.examples["train"], recipe.limits.max_tokens
+    tokens = sum(len(ids) for ids, _ in examples)
+    rates: dict[str, list[float]] = {"limelight": [], "tutorial": []}
+    for _ in range(ROUNDS):
+        rates["limelight"].append(tokens / seconds(our_epoch(task)))
+        rates["tutorial"].append(tokens / seconds(tutorial_epoch(examples, task.tokenizer.get_vocab_size(), limit)))
+    medians = {name: round(statistics.median(found)) for name, found in rates.items()}
+    ratio = medians["limelight"] / medians["tutorial"]
+    print(
+        f"{RECIPE}: {TEXTS} texts, {tokens / len(examples):.0f} tokens each (at most {limit}), {os.cpu_count()} cores\n"
+    )
+    for name, rate in medians.items():
+        print(f"{name:<12}{rate:>10,} tokens/s")
+    print(f"\n{ratio:.2f} times the tutorial's loop")
+    print(json.dumps({"recipe": RECIPE, "tokens_per_s": medians, "ratio": round(ratio, 2), "cores": os.cpu_count()}))
+
+
+if __name__ == "__main__":
+    main()
