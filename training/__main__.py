@@ -17,6 +17,7 @@ from training.compare import compare as compare_recipes
 from training.corpora import CorpusError, label_counts, own_data
 from training.fit import RunError
 from training.fit import fit as fit_recipe
+from training.graphs.parity import TOLERANCE, ParityError
 from training.recipe import AnyRecipe, ClassificationRecipe, RecipeError, load_recipe
 from training.vectors import StartError
 
@@ -54,7 +55,7 @@ def export(recipe: RecipeName, data: Data = None, columns: Columns = None, model
     """Write the trained network as a bundle, compared with PyTorch first."""
     folder = exporting.export(load(recipe, data, columns), models)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    console.print(f"wrote {folder} ({size:.1f} MB); every output equals PyTorch's to {exporting.TOLERANCE:g}")
+    console.print(f"wrote {folder} ({size:.1f} MB); every output equals PyTorch's to {TOLERANCE:g}")
 
 
 @app.command()
@@ -116,7 +117,7 @@ def main() -> None:
     """Errors that the user can mend are one message, not a traceback."""
     try:
         app()
-    except (RecipeError, CorpusError, RunError, StartError, exporting.ParityError, LimelightError) as error:
+    except (RecipeError, CorpusError, RunError, StartError, ParityError, LimelightError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise SystemExit(1) from None
 

@@ -84,6 +84,8 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Classifier | Translator, fold
         else:
             [translation] = asyncio.run(predictor.translate([text]))
             answer, sentence = translation.text, translation.sentences[0]
+            if not sentence.attention:
+                return {}
             keys = [label(token) for token in sentence.source_tokens]
             queries = [label(token) for token in sentence.target_tokens]
             matrix = sentence.attention[0].weights

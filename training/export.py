@@ -1,23 +1,17 @@
 """Network -> ONNX graphs -> bundle, read back and compared with PyTorch before anything is written.
 
-Legend: B batch, S source or text length, R rows, V vocabulary.
-
-The wrappers below hold what only serving needs (names, masks from lengths, softmax), so that the networks
-stay as a reader of the papers expects them. Weights go once into `weights.safetensors`, as float16, and
-every graph points into that file: nothing is stored twice, and anyone can read the weights back by name.
+Weights go once into `weights.safetensors`, as float16, and every graph points into that file: nothing is
+stored twice, and anyone can read the weights back by name.
 """
 
 import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from onnx import TensorProto, helper
 from safetensors.torch import save_file
@@ -30,162 +24,28 @@ from service.bundle import (
     FORMAT_VERSION,
     GOLDEN,
     WEIGHTS,
-    Architecture,
-    AttentionKind,
-    AttentionOutput,
     DataSource,
     Graph,
-    GraphRole,
     Limits,
     Manifest,
     SpecialIds,
-    StatePair,
-    TensorInfo,
     Training,
     sha256_of,
     write_bundle,
 )
 from training.card import model_card
 from training.corpora import CORPORA
-from training.fit import load_best, run_folder
+from training.fit import load_best, run_folder, training_minutes
+from training.graphs import Description, classifier, seq2seq, transformer
 from training.networks.classifier import AttentionClassifier
-from training.networks.transformer import KeysValues, Transformer
-from training.recipe import AnyRecipe, ClassificationRecipe, recipe_hash
+from training.networks.seq2seq import Seq2Seq
+from training.networks.transformer import Transformer
+from training.recipe import AnyRecipe, TranslationRecipe, recipe_hash
 from training.tasks import ClassificationTask, TranslationTask
 from training.tokenization import BOS, EOS, PAD, UNK, special_id
 
 OPSET = 17
-TOLERANCE = 1e-5
-"""Largest difference between PyTorch and onnxruntime: absolute, plus as much relative to the value."""
 MAX_BEAM_SIZE = 16
-
-Arrays = dict[str, np.ndarray]
-
-
-class ParityError(RuntimeError):
-    """The exported graphs do not compute what the PyTorch network does; no bundle was written."""
-
-
-class ClassifyGraph(nn.Module):
-    """ids [B, S], lengths [B] -> probabilities [B, C], attention weights [B, 1, S] or [B, S, S], if there are any."""
-
-    def __init__(self, network: AttentionClassifier):
-        super().__init__()
-        self.network = network
-
-    def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
-        logits, weights = self.network(ids, lengths)
-        return [logits.softmax(-1), *([] if weights is None else [weights])]
-
-
-class EncodeGraph(nn.Module):
-    """source_ids [B, S], source_lengths [B] -> mask, cross keys and values of every decoder layer, self weights."""
-
-    def __init__(self, network: Transformer):
-        super().__init__()
-        self.network = network
-
-    def forward(self, source_ids: Tensor, source_lengths: Tensor) -> list[Tensor]:
-        padding = torch.arange(source_ids.size(1))[None, :] >= source_lengths[:, None]
-        encoded = self.network.encode(source_ids.masked_fill(padding, self.network.pad_id))
-        return [encoded.source_mask, *(t for pair in encoded.keys_values for t in pair), *encoded.self_weights]
-
-
-class StepGraph(nn.Module):
-    """token_ids [R], source mask, cross and past keys and values -> log_probs [R, V], new past, weights."""
-
-    def __init__(self, network: Transformer):
-        super().__init__()
-        self.network = network
-
-    def forward(self, token_ids: Tensor, source_mask: Tensor, *keys_values: Tensor) -> list[Tensor]:
-        pairs: list[KeysValues] = list(zip(keys_values[::2], keys_values[1::2], strict=True))
-        layers = len(self.network.decoder_layers)
-        decoded = self.network.decode(token_ids[:, None], source_mask, pairs[:layers], pairs[layers:])
-        log_probs = self.network.logits(decoded.states[:, -1]).log_softmax(-1)
-        past = [t for pair in decoded.keys_values for t in pair]
-        return [log_probs, *past, *decoded.cross_weights, *decoded.self_weights]
-
-
-def tensors(names: list[str], dtype: Any, shape: list[int | str]) -> list[TensorInfo]:
-    return [TensorInfo(name=name, dtype=dtype, shape=shape) for name in names]
-
-
-def classifier_graphs(recipe: ClassificationRecipe, classes: int) -> tuple[list[Graph], list[AttentionOutput]]:
-    inputs = [
-        *tensors(["ids"], "int64", ["batch", "length"]),
-        *tensors(["lengths"], "int64", ["batch"]),
-    ]
-    outputs = tensors(["probabilities"], "float32", ["batch", classes])
-    attention = []
-    if recipe.network.attention != "none":
-        whole = recipe.network.query == "self"
-        outputs += tensors(["attention_weights"], "float32", ["batch", "length" if whole else 1, "length"])
-        kind: AttentionKind = "self" if whole else "pooling"
-        attention = [
-            AttentionOutput(
-                kind=kind, layer=None, heads=None, graph="classify", output="attention_weights", summary=True
-            )
-        ]
-    graph = Graph(role="classify", file="classify.onnx", precision="float32", inputs=inputs, outputs=outputs)
-    return [graph], attention
-
-
-def transformer_graphs(network: Transformer, summary_layer: int) -> tuple[list[Graph], list[AttentionOutput]]:
-    config = network.config
-    heads, size = config.heads, config.size // config.heads
-    layers = range(config.decoder_layers)
-
-    def keys_values(prefix: str, length: str) -> list[TensorInfo]:
-        names = [f"{prefix}{part}_{layer}" for layer in layers for part in ("keys", "values")]
-        return tensors(names, "float32", ["batch", heads, length, size])
-
-    def weights(kind: str, count: int, queries: int | str, keys: str) -> list[TensorInfo]:
-        return tensors([f"{kind}_{i}" for i in range(count)], "float32", ["batch", heads, queries, keys])
-
-    mask = tensors(["source_mask"], "bool", ["batch", "source_length"])
-    source, past = keys_values("cross_", "source_length"), keys_values("past_", "past_length")
-    present = keys_values("", "target_length")
-    encoder_weights = weights("encoder_self", config.encoder_layers, "source_length", "source_length")
-    cross_weights = weights("cross", config.decoder_layers, 1, "source_length")
-    decoder_weights = weights("decoder_self", config.decoder_layers, 1, "target_length")
-    encode = Graph(
-        role="encode",
-        file="encode.onnx",
-        precision="float32",
-        inputs=[
-            *tensors(["source_ids"], "int64", ["batch", "source_length"]),
-            *tensors(["source_lengths"], "int64", ["batch"]),
-        ],
-        outputs=[*mask, *source, *encoder_weights],
-    )
-    log_probs = tensors(["log_probs"], "float32", ["batch", config.vocabulary])
-    step = Graph(
-        role="step",
-        file="step.onnx",
-        precision="float32",
-        inputs=[*tensors(["token_ids"], "int64", ["batch"]), *mask, *source, *past],
-        outputs=[*log_probs, *present, *cross_weights, *decoder_weights],
-        state=[StatePair(output=new.name, input=old.name) for new, old in zip(present, past, strict=True)],
-    )
-    roles: list[tuple[Any, GraphRole, list[TensorInfo]]] = [
-        ("cross", "step", cross_weights),
-        ("encoder_self", "encode", encoder_weights),
-        ("decoder_self", "step", decoder_weights),
-    ]
-    attention = [
-        AttentionOutput(
-            kind=kind,
-            layer=layer,
-            heads=heads,
-            graph=role,
-            output=tensor.name,
-            summary=(kind, layer) == ("cross", summary_layer),
-        )
-        for kind, role, found in roles
-        for layer, tensor in enumerate(found)
-    ]
-    return [encode, step], attention
 
 
 def round_to_float16(network: nn.Module) -> None:
@@ -283,90 +143,6 @@ def write_weights(network: nn.Module, path: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def open_graphs(folder: Path, graphs: list[Graph]) -> dict[str, Callable[[Arrays], Arrays]]:
-    """The written graphs, by role, each a function of named arrays."""
-
-    def runner(graph: Graph) -> Callable[[Arrays], Arrays]:
-        session = ort.InferenceSession(str(folder / graph.file), providers=["CPUExecutionProvider"])
-        names = [output.name for output in session.get_outputs()]
-        return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
-
-    return {graph.role: runner(graph) for graph in graphs}
-
-
-def require_equal(where: str, expected: Tensor, actual: np.ndarray) -> None:
-    """Raise ParityError unless onnxruntime's array is PyTorch's within TOLERANCE."""
-    wanted = expected.detach().numpy()
-    if wanted.shape != actual.shape:
-        raise ParityError(f"{where}: shape {actual.shape}, PyTorch has {wanted.shape}")
-    if not np.allclose(actual, wanted, atol=TOLERANCE, rtol=TOLERANCE):
-        raise ParityError(f"{where}: differs from PyTorch by up to {np.abs(actual - wanted).max():.2e}")
-
-
-LENGTHS = [[1], [7], [5, 5, 5], [11, 2, 7, 1, 3], [2, 13], [64, 3]]
-"""Batches to compare: alone and together, padded and unpadded, shorter and longer than what was traced."""
-
-
-def padded_batch(lengths: list[int], vocabulary: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random ids [B, S] with zeros behind each text's end, and the lengths [B]."""
-    ids = torch.randint(4, vocabulary, (len(lengths), max(lengths)), generator=generator)
-    lengths_tensor = torch.tensor(lengths)
-    return ids.masked_fill(torch.arange(max(lengths))[None, :] >= lengths_tensor[:, None], 0), lengths_tensor
-
-
-@torch.no_grad()
-def check_classifier(network: AttentionClassifier, folder: Path, graphs: list[Graph], max_length: int) -> None:
-    """Compare probabilities and attention on every batch of LENGTHS. Raises ParityError."""
-    run = open_graphs(folder, graphs)["classify"]
-    generator = torch.Generator().manual_seed(0)
-    for lengths in [[min(n, max_length) for n in batch] for batch in LENGTHS]:
-        ids, lengths_tensor = padded_batch(lengths, network.config.vocabulary, generator)
-        logits, weights = network(ids, lengths_tensor)
-        outputs = run({"ids": ids.numpy(), "lengths": lengths_tensor.numpy()})
-        require_equal(f"probabilities of lengths {lengths}", logits.softmax(-1), outputs["probabilities"])
-        if weights is not None:
-            real = ids.ne(0)[:, :, None] | torch.tensor(weights.size(1) == 1)  # a padded query's row is never read
-            where = f"attention of lengths {lengths}"
-            require_equal(where, weights * real, outputs["attention_weights"] * real.numpy())
-
-
-@torch.no_grad()
-def check_transformer(network: Transformer, folder: Path, graphs: list[Graph]) -> None:
-    """Compare every output of both graphs, step by step, with the whole target at once. Raises ParityError."""
-    run = open_graphs(folder, graphs)
-    generator = torch.Generator().manual_seed(0)
-    step_graph = next(graph for graph in graphs if graph.role == "step")
-    step_inputs = {tensor.name for tensor in step_graph.inputs}
-    steps = 5
-    for lengths in LENGTHS:
-        source_ids, lengths_tensor = padded_batch(lengths, network.config.vocabulary, generator)
-        padding = torch.arange(max(lengths))[None, :] >= lengths_tensor[:, None]
-        target_ids = torch.randint(4, network.config.vocabulary, (len(lengths), steps), generator=generator)
-        encoded = network.encode(source_ids.masked_fill(padding, network.pad_id))
-        decoded = network(source_ids.masked_fill(padding, network.pad_id), target_ids)
-        log_probs = network.logits(decoded.states).log_softmax(-1)
-        outputs = run["encode"]({"source_ids": source_ids.numpy(), "source_lengths": lengths_tensor.numpy()})
-        for layer, weights in enumerate(encoded.self_weights):
-            # A padded query's row is never read.
-            mask = encoded.source_mask[:, None, :, None]
-            actual = outputs[f"encoder_self_{layer}"] * mask.numpy()
-            require_equal(f"encoder_self_{layer} of lengths {lengths}", weights * mask, actual)
-        state = {name: array for name, array in outputs.items() if name in step_inputs}
-        config = network.config
-        empty = np.zeros((len(lengths), config.heads, 0, config.size // config.heads), np.float32)
-        state |= {pair.input: empty for pair in step_graph.state}
-        for t in range(steps):
-            outputs = run["step"]({"token_ids": target_ids[:, t].numpy(), **state})
-            state |= {pair.input: outputs[pair.output] for pair in step_graph.state}
-            where = f"at step {t} of lengths {lengths}"
-            require_equal(f"log_probs {where}", log_probs[:, t], outputs["log_probs"])
-            for layer in range(config.decoder_layers):
-                cross = decoded.cross_weights[layer][:, :, t : t + 1]
-                own = decoded.self_weights[layer][:, :, t : t + 1, : t + 1]
-                require_equal(f"cross_{layer} {where}", cross, outputs[f"cross_{layer}"])
-                require_equal(f"decoder_self_{layer} {where}", own, outputs[f"decoder_self_{layer}"])
-
-
 def max_target_tokens(max_source_tokens: int) -> int:
     """The longest translation of the longest sentence: the service stops at twice the source and ten more."""
     return 2 * max_source_tokens + 10
@@ -382,7 +158,7 @@ def golden_classification(task: ClassificationTask, text: str) -> dict[str, Any]
 
 
 @torch.no_grad()
-def golden_translation(task: TranslationTask, text: str, summary_layer: int, never: list[int]) -> dict[str, Any]:
+def golden_translation(task: TranslationTask, text: str, never: list[int]) -> dict[str, Any]:
     """PyTorch's own greedy translation: the whole prefix anew at each step, no cache, no batch."""
     source = torch.tensor([[*task.tokenizer.encode(text, add_special_tokens=False).ids, task.eos_id]])
     max_length = max_target_tokens(source.size(1))
@@ -396,9 +172,10 @@ def golden_translation(task: TranslationTask, text: str, summary_layer: int, nev
         if token == task.eos_id:
             break
         target.append(token)
-    weights = decoded.cross_weights[summary_layer][0].mean(0)[: len(target) - 1]
+    weights = decoded.alignment(task.recipe.summary_layer)
+    alignment = None if weights is None else weights[0, : len(target) - 1].tolist()
     translation = task.tokenizer.decode(target[1:])
-    return {"translation": translation, "score": total / len(target), "attention": weights.tolist()}
+    return {"translation": translation, "score": total / len(target), "attention": alignment}
 
 
 def export(recipe: AnyRecipe, models: Path) -> Path:
@@ -420,39 +197,36 @@ def export(recipe: AnyRecipe, models: Path) -> Path:
     return folder
 
 
+def describe(recipe: AnyRecipe, network: AttentionClassifier | Transformer | Seq2Seq) -> Description:
+    if isinstance(network, AttentionClassifier):
+        return classifier.describe(network)
+    if isinstance(network, Seq2Seq):
+        return seq2seq.describe(network)
+    assert isinstance(recipe, TranslationRecipe)
+    return transformer.describe(network, recipe.summary_layer)
+
+
 def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged: Path) -> Manifest:
     """Write all the files of a bundle but its manifest into `staged`, check them, and return the manifest."""
+    described = describe(recipe, task.network)
     offsets = write_weights(task.network, staged / WEIGHTS)
-    ids: dict[str, int] = {name: special_id(task.tokenizer, name) for name in (PAD, UNK, BOS, EOS)}
+    for graph, wrapper in zip(described.graphs, described.wrappers, strict=True):
+        write_graph(wrapper, graph, staged, offsets)
+    described.check(staged)
     fields: dict[str, Any]
     if isinstance(task, ClassificationTask):
-        graphs, attention = classifier_graphs(task.recipe, len(task.labels))
-        write_graph(ClassifyGraph(task.network), graphs[0], staged, offsets)
-        check_classifier(task.network, staged, graphs, recipe.limits.max_tokens)
         task.tokenizer.save(str(staged / "tokenizer.json"), pretty=False)
         answers = [golden_classification(task, text) for text in recipe.examples]
-        options = task.recipe.network
         fields = {
             "labels": task.labels,
             "tokenizers": {"text": "tokenizer.json"},
             "limits": Limits(max_tokens=recipe.limits.max_tokens),
-            "architecture": Architecture(
-                network="classifier",
-                cell=options.cell,
-                bidirectional=options.bidirectional,
-                attention=None if options.attention == "none" else options.attention,
-                parameters=sum(p.numel() for p in task.network.parameters()),
-            ),
         }
     else:
-        layer = task.recipe.summary_layer
-        graphs, attention = transformer_graphs(task.network, layer)
-        write_graph(EncodeGraph(task.network), graphs[0], staged, offsets)
-        write_graph(StepGraph(task.network), graphs[1], staged, offsets)
-        check_transformer(task.network, staged, graphs)
         save_source_tokenizer(task.tokenizer, staged / "tokenizer.json")
+        ids: dict[str, int] = {name: special_id(task.tokenizer, name) for name in (PAD, UNK, BOS, EOS)}
         never = [ids[PAD], ids[UNK], ids[BOS]]
-        answers = [golden_translation(task, text, layer, never) for text in recipe.examples]
+        answers = [golden_translation(task, text, never) for text in recipe.examples]
         fields = {
             "source": task.recipe.data.source,
             "target": task.recipe.data.target,
@@ -463,33 +237,27 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
                 max_target_tokens=max_target_tokens(recipe.limits.max_tokens),
                 max_beam_size=MAX_BEAM_SIZE,
             ),
-            "architecture": Architecture(
-                network="transformer",
-                cell=None,
-                bidirectional=True,
-                attention="multi_head",
-                parameters=sum(p.numel() for p in task.network.parameters()),
-            ),
         }
     cases = [{"text": text, "answer": answer} for text, answer in zip(recipe.examples, answers, strict=True)]
     golden = {"tolerance": 1e-3, "cases": cases}
     (staged / GOLDEN).write_text(json.dumps(golden, ensure_ascii=False) + "\n", encoding="utf-8")
     saved = json.loads((run_folder(recipe) / "task.json").read_text())
-    names = [*(graph.file for graph in graphs), WEIGHTS, "tokenizer.json", GOLDEN]
+    names = [*(graph.file for graph in described.graphs), WEIGHTS, "tokenizer.json", GOLDEN]
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=recipe.name,
         version=recipe.version,
         task=recipe.task,
         description=recipe.description,
-        graphs=graphs,
+        architecture=described.architecture,
+        graphs=described.graphs,
         weights="float16",
-        attention=attention,
+        attention=described.attention,
         training=Training(
             recipe=recipe.model_dump(mode="json"),
             recipe_sha256=recipe_hash(recipe),
             seed=recipe.seed,
-            minutes=saved["minutes"],
+            minutes=training_minutes(recipe),
             hardware=saved["hardware"],
         ),
         data=[data_source(corpus) for corpus in recipe.data.corpora],

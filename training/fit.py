@@ -75,6 +75,13 @@ def prepare_run(recipe: AnyRecipe) -> AnyTask:
     return task
 
 
+def training_minutes(recipe: AnyRecipe) -> float:
+    """How long the run was trained, its pre-training included."""
+    folder = run_folder(recipe)
+    journals = [path for path in (folder / "task.json", folder / "pretraining" / "task.json") if path.is_file()]
+    return round(sum(json.loads(path.read_text())["minutes"] for path in journals), 2)
+
+
 class Journal(L.Callback):
     """Writes what each epoch took and reached into task.json, where an interruption loses none of it."""
 

@@ -51,13 +51,15 @@ class LanguageModel(nn.Module):
 
 
 class PretrainingTask(Task):
+    recipe: ClassificationRecipe
     network: LanguageModel
 
     def __init__(self, recipe: ClassificationRecipe, tokenizer: Tokenizer):
         assert recipe.pretraining is not None
         changed = {"learning_rate": recipe.pretraining.learning_rate, "epochs": recipe.pretraining.epochs}
-        super().__init__(recipe.optimisation.model_copy(update=changed), tokenizer, recipe.seed)
-        self.recipe, self.options = recipe, recipe.pretraining
+        optimisation = recipe.optimisation.model_copy(update=changed)
+        super().__init__(recipe.model_copy(update={"optimisation": optimisation}), tokenizer)
+        self.options = recipe.pretraining
         self.network = LanguageModel(recipe, tokenizer.get_vocab_size(), self.pad_id)
         self.register_buffer("frequencies", torch.ones(tokenizer.get_vocab_size()), persistent=False)
 

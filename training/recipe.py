@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.networks.attention import ScoreName
+from training.networks.attention import LocalName, ScoreName
 from training.networks.classifier import QueryName
 from training.networks.recurrent import CellName
+from training.networks.seq2seq import DecoderName
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -105,6 +106,26 @@ class TransformerRecipe(Section):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
 
+class Seq2SeqRecipe(Section):
+    network: Literal["seq2seq"]
+    decoder: DecoderName = "luong"
+    """When it looks: before a token is read (bahdanau), or after (luong)."""
+    attention: ScoreName | Literal["none"] = "general"
+    input_feeding: bool = False
+    """Luong's: what was found for one token is read with the next."""
+    local: LocalName | None = None
+    """Look only near one place: that of the target's token (monotonic), or one that is learned (predictive)."""
+    window: int = Field(default=10, gt=0)
+    """Local attention sees so many tokens on either side."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    embedding: int = Field(default=256, gt=0)
+    size: int = Field(default=256, gt=0, multiple_of=2)
+    """Of the decoder's state, and of the encoder's two directions together."""
+    encoder_layers: int = Field(default=1, gt=0)
+    decoder_layers: int = Field(default=1, gt=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
 class Optimisation(Section):
     epochs: int = Field(gt=0)
     patience: int = Field(default=3, gt=0)
@@ -161,12 +182,12 @@ class TranslationRecipe(Section):
     known_limits: str
     examples: list[str] = Field(min_length=1)
     """Sentences of our own: the golden inputs, and what the card shows. Never rows of a corpus."""
-    summary_layer: int = Field(ge=0)
-    """The decoder layer whose cross-attention, averaged over its heads, is shown as the alignment."""
+    summary_layer: int = Field(default=0, ge=0)
+    """The Transformer's decoder layer whose cross-attention, averaged over its heads, is shown as the alignment."""
     seed: int = 1
     data: TranslationData
     tokenizer: TokenizerRecipe
-    network: TransformerRecipe
+    network: Annotated[TransformerRecipe | Seq2SeqRecipe, Field(discriminator="network")]
     optimisation: Optimisation
     limits: Limits
 

@@ -18,8 +18,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, M
 from training.batching import TokenBatches, pad
 from training.corpora import LabelledText, SentencePair, Split, labelled_texts, sentence_pairs, unlabelled_texts
 from training.networks.classifier import AttentionClassifier, ClassifierConfig
+from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
 from training.networks.transformer import Transformer, TransformerConfig
-from training.recipe import AnyRecipe, ClassificationRecipe, Optimisation, TransformerRecipe, TranslationRecipe
+from training.recipe import AnyRecipe, ClassificationRecipe, TransformerRecipe, TranslationRecipe
 from training.tokenization import BOS, EOS, PAD, set_sampling, special_id, train_tokenizer
 from training.vectors import initial_vectors, latest, models_folder, set_vectors, start_from, start_from_pretraining
 
@@ -35,23 +36,32 @@ def build_classifier(recipe: ClassificationRecipe, vocabulary: int, classes: int
     return AttentionClassifier(config, pad_id)
 
 
-def build_translator(recipe: TransformerRecipe, vocabulary: int, pad_id: int) -> Transformer:
-    options = recipe.model_dump(exclude={"network"})
-    return Transformer(TransformerConfig(vocabulary=vocabulary, **options), pad_id)
+def build_translator(recipe: TranslationRecipe, vocabulary: int, pad_id: int) -> Transformer | Seq2Seq:
+    options = recipe.network.model_dump(exclude={"network"})
+    if isinstance(recipe.network, TransformerRecipe):
+        return Transformer(TransformerConfig(vocabulary=vocabulary, **options), pad_id)
+    if recipe.network.attention == "none":
+        options["attention"] = None
+    return Seq2Seq(Seq2SeqConfig(vocabulary=vocabulary, max_length=recipe.limits.max_tokens, **options), pad_id)
 
 
 class Task(L.LightningModule):
     """What both tasks share: the optimiser, its schedule, and how examples become batches."""
 
+    recipe: AnyRecipe
     network: nn.Module
 
-    def __init__(self, optimisation: Optimisation, tokenizer: Tokenizer, seed: int):
+    def __init__(self, recipe: AnyRecipe, tokenizer: Tokenizer):
         super().__init__()
-        self.optimisation = optimisation
+        self.recipe = recipe
+        self.optimisation = recipe.optimisation
         self.tokenizer = tokenizer
-        self.seed = seed
         self.pad_id = special_id(tokenizer, PAD)
         self.examples: dict[Split, list[Any]] = {}
+
+    def load(self, split: Split) -> None:
+        """Read the rows of a split into `examples`. Raises CorpusError."""
+        raise NotImplementedError
 
     def initialise(self) -> None:
         """Set the first weights, where the recipe wants others than random ones. Raises StartError."""
@@ -68,8 +78,14 @@ class Task(L.LightningModule):
         return DataLoader(examples, batch_sampler=batches, collate_fn=self.collate)  # type: ignore[arg-type]
 
     def train_dataloader(self) -> "DataLoader[Any]":
+        """The epoch's batches; where the recipe draws sub-words, of texts cut up anew."""
+        sampling = self.recipe.tokenizer.sampling
+        if sampling:
+            set_sampling(self.tokenizer, self.recipe.tokenizer, sampling)
+            self.load("train")
+            set_sampling(self.tokenizer, self.recipe.tokenizer, 0)
         # Seeded by the epoch, so that a resumed run sees the batches that an unbroken one would have seen.
-        return self.loader("train", seed=self.seed * 1000 + self.current_epoch)
+        return self.loader("train", seed=self.recipe.seed * 1000 + self.current_epoch)
 
     def val_dataloader(self) -> "DataLoader[Any]":
         return self.loader("valid")
@@ -92,11 +108,11 @@ class Task(L.LightningModule):
 
 
 class ClassificationTask(Task):
+    recipe: ClassificationRecipe
     network: AttentionClassifier
 
     def __init__(self, recipe: ClassificationRecipe, labels: list[str], tokenizer: Tokenizer):
-        super().__init__(recipe.optimisation, tokenizer, recipe.seed)
-        self.recipe = recipe
+        super().__init__(recipe, tokenizer)
         self.labels = labels
         self.pretrained: Path | None = None
         """A checkpoint of PretrainingTask to start from, if the recipe wants one."""
@@ -122,13 +138,6 @@ class ClassificationTask(Task):
                 torch.tensor([label for _, label in self.examples[split]]), minlength=len(self.labels)
             )
             self.class_weights = counts.sum() / (len(self.labels) * counts.clamp(min=1))
-
-    def train_dataloader(self) -> "DataLoader[Any]":
-        if self.recipe.tokenizer.sampling:
-            set_sampling(self.tokenizer, self.recipe.tokenizer, self.recipe.tokenizer.sampling)
-            self.load("train")
-            set_sampling(self.tokenizer, self.recipe.tokenizer, 0)
-        return super().train_dataloader()
 
     def initialise(self) -> None:
         if self.recipe.warm_start is not None:
@@ -187,14 +196,14 @@ class ClassificationTask(Task):
 
 
 class TranslationTask(Task):
-    network: Transformer
+    recipe: TranslationRecipe
+    network: Transformer | Seq2Seq
 
     def __init__(self, recipe: TranslationRecipe, tokenizer: Tokenizer):
-        super().__init__(recipe.optimisation, tokenizer, recipe.seed)
-        self.recipe = recipe
+        super().__init__(recipe, tokenizer)
         self.bos_id = special_id(tokenizer, BOS)
         self.eos_id = special_id(tokenizer, EOS)
-        self.network = build_translator(recipe.network, tokenizer.get_vocab_size(), self.pad_id)
+        self.network = build_translator(recipe, tokenizer.get_vocab_size(), self.pad_id)
 
     def load(self, split: Split) -> None:
         """Rows -> examples: (source ids with </s>, target ids without). Pairs over the limit are left out."""

@@ -18,8 +18,9 @@ from service.scheduling import Limits
 from training import export as exporting
 from training.__main__ import app, main
 from training.corpora import own_data
-from training.export import ParityError, export
+from training.export import export
 from training.fit import RunError, fit, load_best, open_task, run_folder
+from training.graphs.parity import ParityError
 from training.recipe import RECIPES, AnyRecipe, load_recipe
 
 WORDS = ["red", "blue", "dog", "cat", "runs", "sleeps", "here", "there"]

@@ -1,21 +1,18 @@
 """Export of every kind of classifier: one graph for all lengths and batches, equal to PyTorch."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from service.bundle import WEIGHTS
-from training.export import (
-    ClassifyGraph,
-    check_classifier,
-    classifier_graphs,
-    round_to_float16,
-    write_graph,
-    write_weights,
-)
+from training.export import round_to_float16, write_graph, write_weights
+from training.graphs import Description, classifier, seq2seq
 from training.networks.attention import ATTENTIONS
 from training.networks.recurrent import CELLS
+from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
 from training.recipe import ClassificationRecipe, load_recipe, varied
 from training.tasks import build_classifier
 
@@ -35,9 +32,36 @@ def test_every_classifier_exports_as_pytorch_computes_it(changes: dict[str, str]
     recipe = varied(recipe, {"embedding": "5", "hidden": "7", **changes})
     recipe = recipe.model_copy(update={"limits": recipe.limits.model_copy(update={"max_tokens": 67})})
     network = build_classifier(recipe, 17, CLASSES, pad_id=0).eval()
-    round_to_float16(network)
-    graphs, attention = classifier_graphs(recipe, CLASSES)
-    write_graph(ClassifyGraph(network), graphs[0], tmp_path, write_weights(network, tmp_path / WEIGHTS))
-    check_classifier(network, tmp_path, graphs, recipe.limits.max_tokens)
+    described = classifier.describe(network)
+    write_and_check(network, described, tmp_path)
     kinds = [] if changes.get("attention") == "none" else ["self" if changes.get("query") == "self" else "pooling"]
-    assert [output.kind for output in attention] == kinds
+    assert [output.kind for output in described.attention] == kinds
+
+
+def write_and_check(network: nn.Module, described: Description, folder: Path) -> None:
+    round_to_float16(network)
+    offsets = write_weights(network, folder / WEIGHTS)
+    for graph, wrapper in zip(described.graphs, described.wrappers, strict=True):
+        write_graph(wrapper, graph, folder, offsets)
+    described.check(folder)
+
+
+TRANSLATORS: list[dict[str, Any]] = [
+    {"decoder": "bahdanau", "attention": "additive", "cell": "gru"},
+    {"decoder": "bahdanau", "attention": "additive", "cell": "lstm", "decoder_layers": 2, "encoder_layers": 2},
+    *({"decoder": "luong", "attention": name} for name in sorted(ATTENTIONS)),
+    {"decoder": "luong", "attention": "general", "input_feeding": True, "decoder_layers": 2},
+    {"decoder": "luong", "attention": "general", "local": "monotonic", "window": 2, "cell": "gru"},
+    {"decoder": "luong", "attention": "general", "local": "predictive", "window": 2},
+    {"decoder": "luong", "attention": "general", "local": "monotonic", "window": 2, "input_feeding": True},
+    {"attention": None},
+]
+
+
+@pytest.mark.parametrize("options", TRANSLATORS, ids=lambda options: "-".join(map(str, options.values())))
+def test_every_recurrent_translator_exports_as_pytorch_computes_it(options: dict[str, Any], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Seq2Seq(Seq2SeqConfig(17, max_length=67, embedding=5, size=6, **options), pad_id=0).eval()
+    described = seq2seq.describe(network)
+    write_and_check(network, described, tmp_path)
+    assert [output.kind for output in described.attention] == ([] if options["attention"] is None else ["cross"])

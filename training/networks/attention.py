@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 ScoreName = Literal["dot", "scaled_dot", "general", "additive", "location"]
+LocalName = Literal["monotonic", "predictive"]
 
 
 def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
@@ -118,6 +119,46 @@ ATTENTIONS: dict[ScoreName, type[Attention]] = {
     "additive": AdditiveAttention,
     "location": LocationAttention,
 }
+
+
+class LocalAttention(nn.Module):
+    """Any of these scores, but only near one place of the source (Luong et al. 2015, section 3.2).
+
+    monotonic    p_t = t (local-m): the place moves on with the target
+    predictive   p_t = S sigmoid(v tanh(W q)) (local-p): the query says where; scores fall off around it by
+                 -(s - p_t)^2 / (2 sigma^2) with sigma = window / 2, before the softmax and not after it as in eq. 10,
+                 so that every row still sums to 1
+
+    Keys further than `window` from p_t get exactly zero.
+    """
+
+    def __init__(self, inner: Attention, local: LocalName, query_size: int, window: int):
+        super().__init__()
+        self.inner = inner
+        self.window = window
+        self.place_layers: nn.Module | None = None
+        if local == "predictive":
+            hidden, out = nn.Linear(query_size, query_size, bias=False), nn.Linear(query_size, 1, bias=False)
+            self.place_layers = nn.Sequential(hidden, nn.Tanh(), out)
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """As every attention, with the queries' positions in the target [B, Q], counted from 0, if it is monotonic."""
+        lengths = mask.sum(-1)  # [B, 1]
+        places = torch.arange(keys.size(1), device=keys.device, dtype=torch.float32)
+        scores = self.inner.scores(query, keys).float()
+        if self.place_layers is None:
+            assert positions is not None
+            centre = torch.minimum(positions, lengths - 1)[..., None]
+            distance = places - centre
+        else:
+            # Within the source, so that the window is never empty.
+            centre = (lengths[..., None] - 1) * torch.sigmoid(self.place_layers(query).float())
+            distance = places - centre
+            scores = scores - distance**2 / (2 * (self.window / 2) ** 2)
+        weights = masked_softmax(scores, mask & (distance.abs() <= self.window))
+        return weights.to(values.dtype) @ values, weights
 
 
 class MultiHeadAttention(nn.Module):

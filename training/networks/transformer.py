@@ -143,6 +143,10 @@ class Decoded:
     cross_weights: list[Tensor]
     """Per layer [B, N, T, S]."""
 
+    def alignment(self, layer: int) -> Tensor | None:
+        """The weights [B, T, S] that are shown as the alignment: one layer's, averaged over its heads."""
+        return self.cross_weights[layer].mean(1)
+
 
 class Transformer(nn.Module):
     """Encoder and decoder over one vocabulary; source, target and output embeddings are one matrix (section 3.4)."""

@@ -1,0 +1,69 @@
+"""The classifier's graph.
+
+Legend: B batch, S text length, C classes.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from service.bundle import Architecture, AttentionKind, AttentionOutput, Graph
+from training.graphs import Description, parameters
+from training.graphs.parity import LENGTHS, open_graphs, padded_batch, require_equal, tensors
+from training.networks.classifier import AttentionClassifier
+
+
+class ClassifyGraph(nn.Module):
+    """ids [B, S], lengths [B] -> probabilities [B, C], attention weights [B, 1, S] or [B, S, S], if there are any."""
+
+    def __init__(self, network: AttentionClassifier):
+        super().__init__()
+        self.network = network
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
+        logits, weights = self.network(ids, lengths)
+        return [logits.softmax(-1), *([] if weights is None else [weights])]
+
+
+def describe(network: AttentionClassifier) -> Description:
+    config = network.config
+    inputs = [
+        *tensors(["ids"], "int64", ["batch", "length"]),
+        *tensors(["lengths"], "int64", ["batch"]),
+    ]
+    outputs = tensors(["probabilities"], "float32", ["batch", config.classes])
+    attention = []
+    if config.attention is not None:
+        whole = config.query == "self"
+        name = "attention_weights"
+        outputs += tensors([name], "float32", ["batch", "length" if whole else 1, "length"])
+        kind: AttentionKind = "self" if whole else "pooling"
+        attention = [AttentionOutput(kind=kind, layer=None, heads=None, graph="classify", output=name, summary=True)]
+    graph = Graph(role="classify", file="classify.onnx", precision="float32", inputs=inputs, outputs=outputs)
+    architecture = Architecture(
+        network="classifier",
+        cell=config.cell,
+        bidirectional=config.bidirectional,
+        attention=config.attention,
+        parameters=parameters(network),
+    )
+    return Description(
+        architecture, [graph], [ClassifyGraph(network)], attention, lambda folder: check(network, folder, graph)
+    )
+
+
+@torch.no_grad()
+def check(network: AttentionClassifier, folder: Path, graph: Graph) -> None:
+    """Compare probabilities and attention on every batch of LENGTHS. Raises ParityError."""
+    run = open_graphs(folder, [graph])["classify"]
+    generator = torch.Generator().manual_seed(0)
+    for lengths in [[min(n, network.config.max_length) for n in batch] for batch in LENGTHS]:
+        ids, lengths_tensor = padded_batch(lengths, network.config.vocabulary, generator)
+        logits, weights = network(ids, lengths_tensor)
+        outputs = run({"ids": ids.numpy(), "lengths": lengths_tensor.numpy()})
+        require_equal(f"probabilities of lengths {lengths}", logits.softmax(-1), outputs["probabilities"])
+        if weights is not None:
+            real = ids.ne(0)[:, :, None] | torch.tensor(weights.size(1) == 1)  # a padded query's row is never read
+            where = f"attention of lengths {lengths}"
+            require_equal(where, weights * real, outputs["attention_weights"] * real.numpy())

@@ -1,0 +1,74 @@
+"""The tools every comparison with PyTorch needs: batches to try, the written graphs as functions, one tolerance."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from service.bundle import Graph, TensorInfo
+
+TOLERANCE = 1e-5
+"""Largest difference between PyTorch and onnxruntime: absolute, plus as much relative to the value."""
+
+Arrays = dict[str, np.ndarray]
+
+
+class ParityError(RuntimeError):
+    """The exported graphs do not compute what the PyTorch network does; no bundle was written."""
+
+
+def tensors(names: list[str], dtype: Any, shape: list[int | str]) -> list[TensorInfo]:
+    return [TensorInfo(name=name, dtype=dtype, shape=shape) for name in names]
+
+
+def open_graphs(folder: Path, graphs: list[Graph]) -> dict[str, Callable[[Arrays], Arrays]]:
+    """The written graphs, by role, each a function of named arrays."""
+
+    def runner(graph: Graph) -> Callable[[Arrays], Arrays]:
+        session = ort.InferenceSession(str(folder / graph.file), providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
+
+    return {graph.role: runner(graph) for graph in graphs}
+
+
+def require_equal(where: str, expected: Tensor, actual: np.ndarray) -> None:
+    """Raise ParityError unless onnxruntime's array is PyTorch's within TOLERANCE."""
+    wanted = expected.detach().numpy()
+    if wanted.shape != actual.shape:
+        raise ParityError(f"{where}: shape {actual.shape}, PyTorch has {wanted.shape}")
+    if not np.allclose(actual, wanted, atol=TOLERANCE, rtol=TOLERANCE):
+        raise ParityError(f"{where}: differs from PyTorch by up to {np.abs(actual - wanted).max():.2e}")
+
+
+def decode_in_steps(
+    run: dict[str, Callable[[Arrays], Arrays]], step: Graph, encoded: Arrays, target_ids: Tensor
+) -> Iterator[Arrays]:
+    """What the written step graph answers for target_ids [B, T], one position after the other, from its state pairs."""
+    states = {pair.input for pair in step.state}
+    inputs: Arrays = {}
+    for tensor in step.inputs:
+        if tensor.name in encoded:
+            inputs[tensor.name] = encoded[tensor.name]
+        elif tensor.name in states:
+            shape = [len(target_ids) if d == "batch" else 0 if isinstance(d, str) else d for d in tensor.shape]
+            inputs[tensor.name] = np.zeros(shape, tensor.dtype)
+    for token_ids in target_ids.T:
+        outputs = run["step"]({**inputs, "token_ids": token_ids.numpy()})
+        inputs |= {pair.input: outputs[pair.output] for pair in step.state}
+        yield outputs
+
+
+LENGTHS = [[1], [7], [5, 5, 5], [11, 2, 7, 1, 3], [2, 13], [64, 3]]
+"""Batches to compare: alone and together, padded and unpadded, shorter and longer than what was traced."""
+
+
+def padded_batch(lengths: list[int], vocabulary: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random ids [B, S] with zeros behind each text's end, and the lengths [B]."""
+    ids = torch.randint(4, vocabulary, (len(lengths), max(lengths)), generator=generator)
+    lengths_tensor = torch.tensor(lengths)
+    return ids.masked_fill(torch.arange(max(lengths))[None, :] >= lengths_tensor[:, None], 0), lengths_tensor

@@ -1,0 +1,130 @@
+"""The recurrent translators' graphs.
+
+Legend: B batch, S source length, R rows, V vocabulary.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from service.bundle import Architecture, AttentionOutput, Graph, StatePair
+from training.graphs import Description, parameters
+from training.graphs.parity import LENGTHS, decode_in_steps, open_graphs, padded_batch, require_equal, tensors
+from training.networks.seq2seq import Encoded, Memory, Seq2Seq
+
+
+def carried(network: Seq2Seq) -> dict[str, list[int | str]]:
+    """The parts of the decoder's memory that this network reads, with their shapes."""
+    config = network.config
+    state: list[int | str] = ["batch", config.decoder_layers, config.size]
+    return {
+        "hidden": state,
+        **({"cell": state} if config.cell == "lstm" else {}),
+        **({"fed": ["batch", config.embedding]} if network.feeds else {}),
+        **({"position": ["batch"]} if config.attention is not None and config.local == "monotonic" else {}),
+    }
+
+
+class EncodeGraph(nn.Module):
+    """source_ids [B, S], source_lengths [B] -> mask, the encoder's states, and the decoder's first hidden state.
+
+    What else it carries starts at zero.
+    """
+
+    def __init__(self, network: Seq2Seq):
+        super().__init__()
+        self.network = network
+
+    def forward(self, source_ids: Tensor, source_lengths: Tensor) -> list[Tensor]:
+        mask = torch.arange(source_ids.size(1))[None, :] < source_lengths[:, None]
+        encoded = self.network.encode(source_ids, mask)
+        looked_at = [encoded.mask, encoded.states] if self.network.attention is not None else []
+        return [*(part for part in looked_at if part is not None), encoded.first.hidden]
+
+
+class StepGraph(nn.Module):
+    """token_ids [R], what the decoder looks at, its memory -> log_probs [R, V], the next memory, weights [R, 1, S]."""
+
+    def __init__(self, network: Seq2Seq):
+        super().__init__()
+        self.network = network
+
+    def forward(self, token_ids: Tensor, *inputs: Tensor) -> list[Tensor]:
+        looked_at = inputs[:2] if self.network.attention is not None else (None, None)
+        names = list(carried(self.network))
+        found = dict(zip(names, inputs[-len(names) :], strict=True))
+        memory = Memory(found["hidden"], found.get("cell"), found.get("fed"), found.get("position"))
+        decoded = self.network.decode(token_ids[:, None], Encoded(looked_at[1], looked_at[0], memory), memory)
+        log_probs = self.network.logits(decoded.states[:, -1]).log_softmax(-1)
+        after = [getattr(decoded.memory, name) for name in names]
+        return [log_probs, *after, *([] if decoded.weights is None else [decoded.weights])]
+
+
+def describe(network: Seq2Seq) -> Description:
+    config = network.config
+    looks = network.attention is not None
+    looked_at = [
+        *tensors(["source_mask"], "bool", ["batch", "source_length"]),
+        *tensors(["source_states"], "float32", ["batch", "source_length", config.size]),
+    ][: 2 * looks]
+    parts = carried(network)
+    before = [t for name, shape in parts.items() for t in tensors([name], "float32", shape)]
+    after = [t for name, shape in parts.items() for t in tensors([f"next_{name}"], "float32", shape)]
+    weights = tensors(["cross"], "float32", ["batch", 1, "source_length"])[:looks]
+    encode = Graph(
+        role="encode",
+        file="encode.onnx",
+        precision="float32",
+        inputs=[
+            *tensors(["source_ids"], "int64", ["batch", "source_length"]),
+            *tensors(["source_lengths"], "int64", ["batch"]),
+        ],
+        outputs=[*looked_at, before[0]],
+    )
+    step = Graph(
+        role="step",
+        file="step.onnx",
+        precision="float32",
+        inputs=[*tensors(["token_ids"], "int64", ["batch"]), *looked_at, *before],
+        outputs=[*tensors(["log_probs"], "float32", ["batch", config.vocabulary]), *after, *weights],
+        state=[StatePair(output=new.name, input=old.name) for new, old in zip(after, before, strict=True)],
+    )
+    attention = [
+        AttentionOutput(kind="cross", layer=None, heads=None, graph="step", output=tensor.name, summary=True)
+        for tensor in weights
+    ]
+    architecture = Architecture(
+        network="seq2seq",
+        cell=config.cell,
+        bidirectional=True,
+        attention="local" if looks and config.local is not None else config.attention,
+        parameters=parameters(network),
+    )
+    graphs = [encode, step]
+    return Description(
+        architecture,
+        graphs,
+        [EncodeGraph(network), StepGraph(network)],
+        attention,
+        lambda folder: check(network, folder, graphs),
+    )
+
+
+@torch.no_grad()
+def check(network: Seq2Seq, folder: Path, graphs: list[Graph]) -> None:
+    """Compare every output of the step graph, step by step, with the whole target at once. Raises ParityError."""
+    run = open_graphs(folder, graphs)
+    generator = torch.Generator().manual_seed(0)
+    config = network.config
+    for lengths in [[min(n, config.max_length) for n in batch] for batch in LENGTHS]:
+        source_ids, lengths_tensor = padded_batch(lengths, config.vocabulary, generator)
+        target_ids = torch.randint(4, config.vocabulary, (len(lengths), 5), generator=generator)
+        outputs = run["encode"]({"source_ids": source_ids.numpy(), "source_lengths": lengths_tensor.numpy()})
+        decoded = network(source_ids.masked_fill(source_ids == 0, network.pad_id), target_ids)
+        log_probs = network.logits(decoded.states).log_softmax(-1)
+        for t, answer in enumerate(decode_in_steps(run, graphs[1], outputs, target_ids)):
+            where = f"at step {t} of lengths {lengths}"
+            require_equal(f"log_probs {where}", log_probs[:, t], answer["log_probs"])
+            if decoded.weights is not None:
+                require_equal(f"cross {where}", decoded.weights[:, t : t + 1], answer["cross"])

@@ -1,0 +1,143 @@
+"""The Transformer's graphs.
+
+Legend: B batch, S source length, R rows, V vocabulary.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from service.bundle import Architecture, AttentionOutput, Graph, GraphRole, StatePair, TensorInfo
+from training.graphs import Description, parameters
+from training.graphs.parity import LENGTHS, decode_in_steps, open_graphs, padded_batch, require_equal, tensors
+from training.networks.transformer import KeysValues, Transformer
+
+
+class EncodeGraph(nn.Module):
+    """source_ids [B, S], source_lengths [B] -> mask, cross keys and values of every decoder layer, self weights."""
+
+    def __init__(self, network: Transformer):
+        super().__init__()
+        self.network = network
+
+    def forward(self, source_ids: Tensor, source_lengths: Tensor) -> list[Tensor]:
+        padding = torch.arange(source_ids.size(1))[None, :] >= source_lengths[:, None]
+        encoded = self.network.encode(source_ids.masked_fill(padding, self.network.pad_id))
+        return [encoded.source_mask, *(t for pair in encoded.keys_values for t in pair), *encoded.self_weights]
+
+
+class StepGraph(nn.Module):
+    """token_ids [R], source mask, cross and past keys and values -> log_probs [R, V], new past, weights."""
+
+    def __init__(self, network: Transformer):
+        super().__init__()
+        self.network = network
+
+    def forward(self, token_ids: Tensor, source_mask: Tensor, *keys_values: Tensor) -> list[Tensor]:
+        pairs: list[KeysValues] = list(zip(keys_values[::2], keys_values[1::2], strict=True))
+        layers = len(self.network.decoder_layers)
+        decoded = self.network.decode(token_ids[:, None], source_mask, pairs[:layers], pairs[layers:])
+        log_probs = self.network.logits(decoded.states[:, -1]).log_softmax(-1)
+        past = [t for pair in decoded.keys_values for t in pair]
+        return [log_probs, *past, *decoded.cross_weights, *decoded.self_weights]
+
+
+def describe(network: Transformer, summary_layer: int) -> Description:
+    config = network.config
+    heads, size = config.heads, config.size // config.heads
+    layers = range(config.decoder_layers)
+
+    def keys_values(prefix: str, length: str) -> list[TensorInfo]:
+        names = [f"{prefix}{part}_{layer}" for layer in layers for part in ("keys", "values")]
+        return tensors(names, "float32", ["batch", heads, length, size])
+
+    def weights(kind: str, count: int, queries: int | str, keys: str) -> list[TensorInfo]:
+        return tensors([f"{kind}_{i}" for i in range(count)], "float32", ["batch", heads, queries, keys])
+
+    mask = tensors(["source_mask"], "bool", ["batch", "source_length"])
+    source, past = keys_values("cross_", "source_length"), keys_values("past_", "past_length")
+    present = keys_values("", "target_length")
+    encoder_weights = weights("encoder_self", config.encoder_layers, "source_length", "source_length")
+    cross_weights = weights("cross", config.decoder_layers, 1, "source_length")
+    decoder_weights = weights("decoder_self", config.decoder_layers, 1, "target_length")
+    encode = Graph(
+        role="encode",
+        file="encode.onnx",
+        precision="float32",
+        inputs=[
+            *tensors(["source_ids"], "int64", ["batch", "source_length"]),
+            *tensors(["source_lengths"], "int64", ["batch"]),
+        ],
+        outputs=[*mask, *source, *encoder_weights],
+    )
+    log_probs = tensors(["log_probs"], "float32", ["batch", config.vocabulary])
+    step = Graph(
+        role="step",
+        file="step.onnx",
+        precision="float32",
+        inputs=[*tensors(["token_ids"], "int64", ["batch"]), *mask, *source, *past],
+        outputs=[*log_probs, *present, *cross_weights, *decoder_weights],
+        state=[StatePair(output=new.name, input=old.name) for new, old in zip(present, past, strict=True)],
+    )
+    roles: list[tuple[Any, GraphRole, list[TensorInfo]]] = [
+        ("cross", "step", cross_weights),
+        ("encoder_self", "encode", encoder_weights),
+        ("decoder_self", "step", decoder_weights),
+    ]
+    attention = [
+        AttentionOutput(
+            kind=kind,
+            layer=layer,
+            heads=heads,
+            graph=role,
+            output=tensor.name,
+            summary=(kind, layer) == ("cross", summary_layer),
+        )
+        for kind, role, found in roles
+        for layer, tensor in enumerate(found)
+    ]
+    architecture = Architecture(
+        network="transformer",
+        cell=None,
+        bidirectional=True,
+        attention="multi_head",
+        parameters=parameters(network),
+    )
+    graphs = [encode, step]
+    return Description(
+        architecture,
+        graphs,
+        [EncodeGraph(network), StepGraph(network)],
+        attention,
+        lambda folder: check(network, folder, graphs),
+    )
+
+
+@torch.no_grad()
+def check(network: Transformer, folder: Path, graphs: list[Graph]) -> None:
+    """Compare every output of both graphs, step by step, with the whole target at once. Raises ParityError."""
+    run = open_graphs(folder, graphs)
+    generator = torch.Generator().manual_seed(0)
+    config = network.config
+    for lengths in LENGTHS:
+        source_ids, lengths_tensor = padded_batch(lengths, config.vocabulary, generator)
+        target_ids = torch.randint(4, config.vocabulary, (len(lengths), 5), generator=generator)
+        outputs = run["encode"]({"source_ids": source_ids.numpy(), "source_lengths": lengths_tensor.numpy()})
+        padded_ids = source_ids.masked_fill(source_ids == 0, network.pad_id)
+        encoded, decoded = network.encode(padded_ids), network(padded_ids, target_ids)
+        for layer, weights in enumerate(encoded.self_weights):
+            # A padded query's row is never read.
+            mask = encoded.source_mask[:, None, :, None]
+            actual = outputs[f"encoder_self_{layer}"] * mask.numpy()
+            require_equal(f"encoder_self_{layer} of lengths {lengths}", weights * mask, actual)
+        log_probs = network.logits(decoded.states).log_softmax(-1)
+        for t, answer in enumerate(decode_in_steps(run, graphs[1], outputs, target_ids)):
+            where = f"at step {t} of lengths {lengths}"
+            require_equal(f"log_probs {where}", log_probs[:, t], answer["log_probs"])
+            for layer in range(config.decoder_layers):
+                cross = decoded.cross_weights[layer][:, :, t : t + 1]
+                own = decoded.self_weights[layer][:, :, t : t + 1, : t + 1]
+                require_equal(f"cross_{layer} {where}", cross, answer[f"cross_{layer}"])
+                require_equal(f"decoder_self_{layer} {where}", own, answer[f"decoder_self_{layer}"])
