@@ -258,5 +258,5 @@ class Translator:
         return {
             "translation": sentence.text,
             "score": sentence.score,
-            "attention": sentence.attention[0].weights.tolist(),
+            "attention": sentence.attention[0].weights.tolist() if sentence.attention else None,
         }

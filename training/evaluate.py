@@ -20,6 +20,7 @@ from service.scheduling import Limits
 from service.text import Token
 from service.translator import Options, Translator
 from training import report
+from training.alignment import ALIGNMENTS, attention_name, error_rates, read_alignments
 from training.card import model_card
 from training.corpora import Split, labelled_texts, sentence_pairs
 from training.fit import run_folder
@@ -46,6 +47,7 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
         else:
             predictor = registry.translator(None, None, recipe.name, recipe.version)
             metrics, confusion = evaluate_translator(recipe, predictor, split), None
+            metrics += alignment_error(folder, predictor.manifest)
         if split != "test":
             return predictor.manifest.model_copy(update={"metrics": metrics})
         pictures = example_heatmaps(recipe, predictor, folder)
@@ -115,6 +117,26 @@ def evaluate_classifier(
     data = f"{' + '.join(recipe.data.corpora)} {split} ({len(rows)} texts)"
     metrics = [Metric(name=name, value=round(float(value), 4), data=data) for name, value in values.items()]
     return metrics, confusion.numpy()
+
+
+def alignment_error(folder: Path, manifest: Manifest) -> list[Metric]:
+    """How well the alignment that is shown fits one made by hand, where there is one for these languages."""
+    path = ALIGNMENTS / f"{manifest.source}-{manifest.target}.tsv"
+    shown = next((output for output in manifest.attention if output.summary), None)
+    if not path.is_file() or shown is None:
+        return []
+    pairs = read_alignments(path)
+    rates = error_rates(folder, manifest, pairs)
+    name = attention_name(shown)
+    others = ", ".join(f"{other} {rate:.3f}" for other, rate in rates.items() if other != name and "head" not in other)
+    return [
+        Metric(
+            name="alignment error rate",
+            value=round(rates[name], 4),
+            data=f"{len(pairs)} pairs aligned by hand",
+            detail=f"{name}{', heads averaged' if shown.heads else ''}" + (f"; {others}" if others else ""),
+        )
+    ]
 
 
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:

@@ -46,7 +46,10 @@ def require_equal(where: str, expected: Tensor, actual: np.ndarray) -> None:
 
 
 def decode_in_steps(
-    run: dict[str, Callable[[Arrays], Arrays]], step: Graph, encoded: Arrays, target_ids: Tensor
+    run: dict[str, Callable[[Arrays], Arrays]],
+    step: Graph,
+    encoded: Arrays,
+    target_ids: Tensor | np.ndarray | np.ndarray,
 ) -> Iterator[Arrays]:
     """What the written step graph answers for target_ids [B, T], one position after the other, from its state pairs."""
     states = {pair.input for pair in step.state}
@@ -58,7 +61,7 @@ def decode_in_steps(
             shape = [len(target_ids) if d == "batch" else 0 if isinstance(d, str) else d for d in tensor.shape]
             inputs[tensor.name] = np.zeros(shape, tensor.dtype)
     for token_ids in target_ids.T:
-        outputs = run["step"]({**inputs, "token_ids": token_ids.numpy()})
+        outputs = run["step"]({**inputs, "token_ids": np.asarray(token_ids)})
         inputs |= {pair.input: outputs[pair.output] for pair in step.state}
         yield outputs
 

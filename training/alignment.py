@@ -1,0 +1,139 @@
+"""How well a translator's attention aligns: its error rate against alignments made by hand.
+
+`alignments/<source>-<target>.tsv` has a sentence, its translation, and for each word of the translation the words it
+comes from: `veste=jacket`, `partir=leave+to?` (`?`: possible, not sure), `de=` (none), `une=a#2` (the second `a`).
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from service.bundle import AttentionOutput, Manifest
+from training.graphs.parity import decode_in_steps, open_graphs
+
+ALIGNMENTS = Path(__file__).parent / "alignments"
+WORD = re.compile(r"\w+(?:['-]\w+)*|[^\w\s]")
+
+Links = set[tuple[int, int]]
+"""(source word, target word)"""
+Spans = list[tuple[int, int]]
+"""Where each word stands in its sentence."""
+
+
+@dataclass(frozen=True)
+class AlignedPair:
+    source: str
+    target: str
+    source_words: Spans
+    target_words: Spans
+    sure: Links
+    possible: Links
+    """The sure ones included."""
+
+
+def read_alignments(path: Path) -> list[AlignedPair]:
+    """The pairs of a file. Raises ValueError, naming the line and the word that is not in its sentence."""
+    pairs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
+        source, target, links = line.split("\t")
+        source_words = [match.span() for match in WORD.finditer(source)]
+        target_words: Spans = []
+        sure: Links = set()
+        possible: Links = set()
+        for link in links.split(" "):
+            word, _, origins = link.rpartition("=")
+            start = target.find(word, target_words[-1][1] if target_words else 0)
+            if start < 0:
+                raise ValueError(f"{path}, line {number}: {word!r} is not in the translation")
+            target_words.append((start, start + len(word)))
+            for origin in filter(None, origins.split("+")):
+                name, _, nth = (origin if origin == "?" else origin.removesuffix("?")).partition("#")
+                places = [i for i, (a, b) in enumerate(source_words) if source[a:b] == name]
+                if len(places) < int(nth or 1):
+                    raise ValueError(f"{path}, line {number}: {origin!r} is not in the source")
+                found = (places[int(nth or 1) - 1], len(target_words) - 1)
+                possible.add(found)
+                if origin == "?" or not origin.endswith("?"):
+                    sure.add(found)
+        pairs.append(AlignedPair(source, target, source_words, target_words, sure, possible))
+    return pairs
+
+
+def membership(offsets: list[tuple[int, int]], words: Spans) -> NDArray[np.float64]:
+    """Which tokens make up which word: [words, tokens] of 0 and 1."""
+    return np.array([[float(start < b and end > a) for start, end in offsets] for a, b in words])
+
+
+def word_weights(
+    weights: NDArray[np.floating], source: NDArray[np.float64], target: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Weights of tokens [T, S] -> of words: summed over a source word's tokens, averaged over a target word's.
+
+    source [source words, S] and target [target words, T] say which tokens make up which word.
+    """
+    merged: NDArray[np.float64] = (target @ weights @ source.T) / target.sum(1, keepdims=True).clip(min=1)
+    return merged
+
+
+def error_rate(links: list[Links], pairs: list[AlignedPair]) -> float:
+    """Alignment error rate (Och and Ney 2003, eq. 35): 1 - (|A & S| + |A & P|) / (|A| + |S|); 0 is perfect."""
+    hit = sum(len(a & pair.sure) + len(a & pair.possible) for a, pair in zip(links, pairs, strict=True))
+    return 1 - hit / sum(len(a) + len(pair.sure) for a, pair in zip(links, pairs, strict=True))
+
+
+def forced_attention(
+    folder: Path, manifest: Manifest, pairs: list[AlignedPair]
+) -> Iterator[dict[str, NDArray[np.floating]]]:
+    """What a bundle's cross-attention does while it is made to say each pair's translation.
+
+    Per pair, by the graph's output: weights of words [target words, source words], with heads as the first dimension
+    where there are any.
+    """
+    assert manifest.special_ids is not None
+    source_tokenizer = Tokenizer.from_file(str(folder / manifest.tokenizers["source"]))
+    target_tokenizer = Tokenizer.from_file(str(folder / manifest.tokenizers["target"]))
+    run = open_graphs(folder, manifest.graphs)
+    outputs = [output for output in manifest.attention if output.kind == "cross"]
+    for pair in pairs:
+        source = source_tokenizer.encode(pair.source)
+        target = target_tokenizer.encode(pair.target, add_special_tokens=False)
+        source_of = membership(source.offsets, pair.source_words)
+        target_of = membership(target.offsets, pair.target_words)
+        encoded = run["encode"]({"source_ids": np.array([source.ids]), "source_lengths": np.array([len(source.ids)])})
+        said = np.array([[manifest.special_ids.bos, *target.ids[:-1]]])
+        steps = list(decode_in_steps(run, manifest.graph("step"), encoded, said))
+        found = {}
+        for output in outputs:
+            weights = np.concatenate([step[output.output][0] for step in steps], axis=-2)
+            heads = weights if output.heads else weights[None]
+            merged = np.stack([word_weights(head, source_of, target_of) for head in heads])
+            found[output.output] = merged if output.heads else merged[0]
+        yield found
+
+
+def linked(weights: NDArray[np.floating]) -> Links:
+    """Each target word with the source word it looks at most; weights [target words, source words]."""
+    return {(int(source), target) for target, source in enumerate(weights.argmax(1))}
+
+
+def attention_name(output: AttentionOutput) -> str:
+    return "cross" if output.layer is None else f"layer {output.layer}"
+
+
+def error_rates(folder: Path, manifest: Manifest, pairs: list[AlignedPair]) -> dict[str, float]:
+    """The error rate of every cross-attention of a bundle, by name: `layer 1`, `layer 1, head 0`, or `cross`."""
+    links: dict[str, list[Links]] = {}
+    for found in forced_attention(folder, manifest, pairs):
+        for output in manifest.attention:
+            if output.output not in found:
+                continue
+            weights, name = found[output.output], attention_name(output)
+            links.setdefault(name, []).append(linked(weights.mean(0) if output.heads else weights))
+            for head in range(output.heads or 0):
+                links.setdefault(f"{name}, head {head}", []).append(linked(weights[head]))
+    return {name: error_rate(found, pairs) for name, found in links.items()}
