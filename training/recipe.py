@@ -11,6 +11,7 @@ from training.networks.attention import LocalName, ScoreName
 from training.networks.classifier import QueryName
 from training.networks.recurrent import CellName
 from training.networks.seq2seq import DecoderName
+from training.networks.transformer import NormName
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -104,6 +105,8 @@ class TransformerRecipe(Section):
     decoder_layers: int = Field(default=3, gt=0)
     feed_forward: int = Field(default=1024, gt=0)
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    norm: NormName = "pre"
+    """Norm before each sub-layer (pre), or after it as in the paper (post)."""
 
 
 class Seq2SeqRecipe(Section):

@@ -1,20 +1,26 @@
 """The networks: padding changes nothing, the cache changes nothing, no position sees the future."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
 from training.networks.attention import ATTENTIONS, ScoreName
 from training.networks.classifier import AttentionClassifier, ClassifierConfig, QueryName
 from training.networks.recurrent import CELLS, CellName, RecurrentEncoder
-from training.networks.transformer import Transformer, TransformerConfig, sinusoidal_positions
+from training.networks.transformer import EncoderLayer, NormName, Transformer, TransformerConfig, sinusoidal_positions
 
 VOCABULARY = 17
 
 
-def transformer() -> Transformer:
+CONFIG = TransformerConfig(VOCABULARY, size=12, heads=3, encoder_layers=2, decoder_layers=3, feed_forward=19)
+
+
+@pytest.fixture(params=["pre", "post"])
+def network(request: pytest.FixtureRequest) -> Transformer:
     torch.manual_seed(0)
-    config = TransformerConfig(VOCABULARY, size=12, heads=3, encoder_layers=2, decoder_layers=3, feed_forward=19)
-    return Transformer(config, pad_id=0).eval()
+    return Transformer(replace(CONFIG, norm=request.param), pad_id=0).eval()
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
@@ -57,8 +63,8 @@ def test_classifier_alone_and_in_a_batch(attention: ScoreName, query: QueryName,
     assert (weights[1, :, 5:] == 0).all()
 
 
-def test_every_parameter_learns() -> None:
-    network = transformer().train()
+def test_every_parameter_learns(network: Transformer) -> None:
+    network.train()
     ids = torch.randint(1, VOCABULARY, (2, 5))
     network.logits(network(ids, ids).states).square().sum().backward()
     still = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()}
@@ -66,8 +72,7 @@ def test_every_parameter_learns() -> None:
     assert all(name.endswith("key_layer.bias") for name in still)
 
 
-def test_transformer_padding_gets_zero_and_changes_nothing() -> None:
-    network = transformer()
+def test_transformer_padding_gets_zero_and_changes_nothing(network: Transformer) -> None:
     source, target = torch.randint(1, VOCABULARY, (2, 7)), torch.randint(1, VOCABULARY, (2, 5))
     source[1, 4:] = 0
     decoded, alone = network(source, target), network(source[1:, :4], target[1:])
@@ -78,8 +83,7 @@ def test_transformer_padding_gets_zero_and_changes_nothing() -> None:
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5))
 
 
-def test_transformer_never_looks_ahead() -> None:
-    network = transformer()
+def test_transformer_never_looks_ahead(network: Transformer) -> None:
     source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 7))
     changed = target.clone()
     changed[0, 3:] = (changed[0, 3:] + 1) % (VOCABULARY - 1) + 1
@@ -90,8 +94,7 @@ def test_transformer_never_looks_ahead() -> None:
         assert (weights.triu(1) == 0).all()
 
 
-def test_one_token_at_a_time_equals_the_whole_target() -> None:
-    network = transformer()
+def test_one_token_at_a_time_equals_the_whole_target(network: Transformer) -> None:
     source, target = torch.randint(1, VOCABULARY, (2, 5)), torch.randint(1, VOCABULARY, (2, 7))
     whole, encoded = network(source, target), network.encode(source)
     past = network.empty_past(2, source.device)
@@ -102,6 +105,32 @@ def test_one_token_at_a_time_equals_the_whole_target() -> None:
         for layer in range(3):
             torch.testing.assert_close(step.cross_weights[layer][:, :, 0], whole.cross_weights[layer][:, :, t])
             torch.testing.assert_close(step.self_weights[layer][:, :, 0], whole.self_weights[layer][:, :, t, : t + 1])
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_the_encoder_layer_is_pytorchs_own(norm: NormName) -> None:
+    torch.manual_seed(0)
+    ours = EncoderLayer(replace(CONFIG, norm=norm)).eval()
+    theirs = nn.TransformerEncoderLayer(12, 3, 19, batch_first=True, norm_first=norm == "pre").eval()
+    attention = ours.self_attention
+    projections = [attention.query_layer, attention.key_layer, attention.value_layer]
+    renamed = {
+        "self_attn.in_proj_weight": torch.cat([layer.weight for layer in projections]),
+        "self_attn.in_proj_bias": torch.cat([layer.bias for layer in projections]),
+    }
+    for name, layer in {
+        "self_attn.out_proj": attention.output_layer,
+        "linear1": ours.feed_forward.inner,
+        "linear2": ours.feed_forward.outer,
+        "norm1": ours.self_residual.norm,
+        "norm2": ours.feed_forward_residual.norm,
+    }.items():
+        renamed |= {f"{name}.{key}": parameter for key, parameter in layer.named_parameters()}
+    theirs.load_state_dict(renamed)
+    x = torch.randn(2, 5, 12)
+    real = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
+    mine, _ = ours(x, real[:, None, None])
+    torch.testing.assert_close(mine[real], theirs(x, src_key_padding_mask=~real)[real])
 
 
 def test_positions_are_the_papers_sines() -> None:

@@ -1,4 +1,4 @@
-"""The Transformer translator (Vaswani et al. 2017), pre-norm, with every attention returned.
+"""The Transformer translator (Vaswani et al. 2017), with every attention returned.
 
 Legend: B batch, S source length, T target length, P past length, V vocabulary, D model size, N heads, K size per head.
 
@@ -8,6 +8,7 @@ which are empty in training and the cache of all earlier steps when one token is
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from training.networks.attention import MultiHeadAttention
 
+NormName = Literal["pre", "post"]
 KeysValues = tuple[Tensor, Tensor]
 
 
@@ -27,6 +29,7 @@ class TransformerConfig:
     decoder_layers: int = 3
     feed_forward: int = 1024
     dropout: float = 0.1
+    norm: NormName = "pre"
 
 
 def sinusoidal_positions(length: int, start: int, size: int, device: torch.device) -> Tensor:
@@ -53,33 +56,41 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """x + dropout(y) (section 5.4). Under autocast y is narrower than x; adding in one dtype is twice as fast."""
+    """What goes round a sub-layer f: norm(x + f(x)) as in the paper (post), or x + f(norm(x)) (pre, Xiong et al. 2020:
+    trains without a warm-up as long). With dropout on what f returns (section 5.4)."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
+        self.norm = nn.LayerNorm(config.size)
         self.dropout = nn.Dropout(config.dropout)
+        self.pre = config.norm == "pre"
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + self.dropout(y).to(x.dtype)
+    def enter(self, x: Tensor) -> Tensor:
+        """What f reads."""
+        return self.norm(x) if self.pre else x
+
+    def leave(self, x: Tensor, y: Tensor) -> Tensor:
+        """x and y = f(enter(x)) together. Under autocast y is narrower; adding in one dtype is twice as fast."""
+        x = x + self.dropout(y).to(x.dtype)
+        return x if self.pre else self.norm(x)
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then feed-forward; each normed before and added after (pre-norm, Xiong et al. 2020)."""
+    """Self-attention, then feed-forward."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
         self.self_attention = MultiHeadAttention(config.size, config.heads)
         self.feed_forward = FeedForward(config)
-        self.self_norm = nn.LayerNorm(config.size)
-        self.feed_forward_norm = nn.LayerNorm(config.size)
-        self.residual = Residual(config)
+        self.self_residual = Residual(config)
+        self.feed_forward_residual = Residual(config)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, S, D], mask [B, 1, 1, S] -> x [B, S, D], weights [B, N, S, S]."""
-        normed = self.self_norm(x)
-        context, weights = self.self_attention(normed, *self.self_attention.project(normed), mask)
-        x = self.residual(x, context)
-        return self.residual(x, self.feed_forward(self.feed_forward_norm(x))), weights
+        entering = self.self_residual.enter(x)
+        context, weights = self.self_attention(entering, *self.self_attention.project(entering), mask)
+        x = self.self_residual.leave(x, context)
+        return self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x))), weights
 
 
 class DecoderLayer(nn.Module):
@@ -90,10 +101,9 @@ class DecoderLayer(nn.Module):
         self.self_attention = MultiHeadAttention(config.size, config.heads)
         self.cross_attention = MultiHeadAttention(config.size, config.heads)
         self.feed_forward = FeedForward(config)
-        self.self_norm = nn.LayerNorm(config.size)
-        self.cross_norm = nn.LayerNorm(config.size)
-        self.feed_forward_norm = nn.LayerNorm(config.size)
-        self.residual = Residual(config)
+        self.self_residual = Residual(config)
+        self.cross_residual = Residual(config)
+        self.feed_forward_residual = Residual(config)
 
     def project_source(self, encoded: Tensor) -> KeysValues:
         """The encoder's output [B, S, D] -> keys and values of cross-attention [B, N, S, K], once per source."""
@@ -108,15 +118,15 @@ class DecoderLayer(nn.Module):
         self_mask [T, P+T], source_mask [B, 1, 1, S] ->
         x [B, T, D], keys and values [B, N, P+T, K], self weights [B, N, T, P+T], cross weights [B, N, T, S].
         """
-        normed = self.self_norm(x)
-        keys, values = self.self_attention.project(normed)
+        entering = self.self_residual.enter(x)
+        keys, values = self.self_attention.project(entering)
         keys = torch.cat([past[0].to(keys.dtype), keys], dim=2)  # the dtype differs under autocast only
         values = torch.cat([past[1].to(values.dtype), values], dim=2)
-        context, self_weights = self.self_attention(normed, keys, values, self_mask)
-        x = self.residual(x, context)
-        context, cross_weights = self.cross_attention(self.cross_norm(x), *source, source_mask)
-        x = self.residual(x, context)
-        x = self.residual(x, self.feed_forward(self.feed_forward_norm(x)))
+        context, self_weights = self.self_attention(entering, keys, values, self_mask)
+        x = self.self_residual.leave(x, context)
+        context, cross_weights = self.cross_attention(self.cross_residual.enter(x), *source, source_mask)
+        x = self.cross_residual.leave(x, context)
+        x = self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x)))
         return x, (keys, values), self_weights, cross_weights
 
 
@@ -159,8 +169,9 @@ class Transformer(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.size**-0.5)
         self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        self.encoder_norm = nn.LayerNorm(config.size)
-        self.decoder_norm = nn.LayerNorm(config.size)
+        # Pre-norm layers hand on a sum that nothing has normed yet.
+        self.encoder_norm = nn.LayerNorm(config.size) if config.norm == "pre" else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(config.size) if config.norm == "pre" else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1 and name != "embedding.weight":
