@@ -97,7 +97,10 @@ class SpecialIds(_Section):
     bos: int
     eos: int
     never: list[int]
-    """Ids a translation never contains: <pad>, <unk>, <s>."""
+    """Ids a translation never contains: <pad>, <s>, and <unk> unless it is `unknown`."""
+    unknown: int | None = None
+    """The id a translation says where a symbol of the source that no tokenizer knows is to be copied; null where the
+    network was not taught to."""
 
 
 class Limits(_Section):

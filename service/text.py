@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class TextTokenizer:
         except Exception as error:  # the library raises bare Exception
             raise BundleCorrupt(f"{path} is not a tokenizer: {error}") from None
         self._tokenizer.encode_special_tokens = True  # "</s>" in somebody's text is text
+        self._unknown_id = self._tokenizer.token_to_id("<unk>")
 
     def encode(self, text: str, start: int = 0, end: int | None = None) -> Encoded:
         """The tokens of text[start:end], with offsets into the whole text."""
@@ -50,26 +51,31 @@ class TextTokenizer:
         encodings = self._tokenizer.encode_batch(texts)
         return [_encoded(encoding, text, 0) for encoding, text in zip(encodings, texts, strict=True)]
 
-    def text(self, ids: list[int]) -> str:
-        """Ids -> the text they spell."""
-        return str(self._tokenizer.decode(ids))
+    def unknown(self, ids: list[int]) -> list[int]:
+        """The places of the ids that stand for symbols this tokenizer does not know."""
+        return [place for place, token_id in enumerate(ids) if token_id == self._unknown_id]
 
-    def decode(self, ids: list[int], start: int = 0) -> list[Token]:
-        """Ids -> their surface, laid end to end from `start` on: the joined texts are the decoded text.
+    def decode(
+        self, ids: list[int], start: int = 0, copied: Mapping[int, str] | None = None
+    ) -> tuple[str, list[Token]]:
+        """Ids -> the text they spell, and each one's part of it, laid end to end from `start` on.
+
+        `copied` says what stands for an id that spells nothing, by its place.
 
         >>> tokenizer.decode([17, 4])  # doctest: +SKIP
-        [Token(text='Bon', start=0, end=3), Token(text='jour', start=3, end=7)]
+        ('Bonjour', [Token(text='Bon', start=0, end=3), Token(text='jour', start=3, end=7)])
         """
         stream = DecodeStream(skip_special_tokens=True)
         tokens: list[Token] = []
-        end = start
-        for token_id in ids:
-            surface = stream.step(self._tokenizer, token_id) or ""
+        text = ""
+        for place, token_id in enumerate(ids):
+            surface = stream.step(self._tokenizer, token_id) or (copied or {}).get(place, "")
+            text += surface
             # White space before a word belongs to the text, not to the word.
             visible = surface.lstrip()
-            end += len(surface)
+            end = start + len(text)
             tokens.append(Token(visible, end - len(visible), end))
-        return tokens
+        return text, tokens
 
 
 WORD_START = "\u2581"

@@ -76,6 +76,8 @@ class TranslatorWork:
 @dataclass(frozen=True)
 class Decoded:
     hypotheses: list[Hypothesis]
+    copied: list[dict[int, int]]
+    """Of each: places in it that copy an unknown symbol -> the places of that symbol in the source."""
     attention: list[AttentionMatrix]
     """Of the best."""
 
@@ -119,7 +121,8 @@ class Translator:
         self.max_target_tokens = manifest.limits.max_target_tokens
         self.max_beam_size = manifest.limits.max_beam_size
         ids = manifest.special_ids
-        self._rules = Rules(ids.bos, ids.eos, tuple(ids.never))
+        self._rules = Rules(ids.bos, ids.eos, tuple(ids.never), ids.unknown)
+        self._aligned = [output for output in manifest.attention if output.summary and output.kind == "cross"]
         self._source_tokenizer = TextTokenizer(folder / manifest.tokenizers["source"])
         self._target_tokenizer = TextTokenizer(folder / manifest.tokenizers["target"])
         self._encode_session = runtime.open(folder, manifest.graph("encode"))
@@ -195,8 +198,11 @@ class Translator:
         source_ids = np.zeros((len(batch), lengths.max()), dtype=np.int64)
         for row, item in enumerate(batch):
             source_ids[row, : lengths[row]] = item.encoded.ids
+        unknown = [self._source_tokenizer.unknown(item.encoded.ids) for item in batch]
+        may_copy = np.array([bool(places) and self._rules.unknown is not None for places in unknown])
         wanted = outputs_for(options.attention, self.manifest.attention)
-        step = BundleStep(self._step_session, wanted)
+        needed = [*wanted, *(output for output in self._aligned if output not in wanted and may_copy.any())]
+        step = BundleStep(self._step_session, needed)
         attention_names = {output.output for output in wanted}
         step_inputs = {tensor.name for tensor in self._step_session.graph.inputs}
         fetched = [n for n in self._encode_session.output_names if n in step_inputs or n in attention_names]
@@ -205,14 +211,30 @@ class Translator:
         max_lengths = np.minimum(2 * lengths + 10, options.max_length or self.max_target_tokens)
         beam_size = max(options.beam_size, options.alternatives + 1)
         if beam_size == 1:
-            greedy = greedy_search(step, state, self._rules, max_lengths, options.length_penalty)
+            greedy = greedy_search(step, state, self._rules, max_lengths, options.length_penalty, may_copy)
             found = [[hypothesis] for hypothesis in greedy]
         else:
-            found = beam_search(step, state, self._rules, max_lengths, options.length_penalty, beam_size)
+            found = beam_search(step, state, self._rules, max_lengths, options.length_penalty, beam_size, may_copy)
         return [
-            Decoded(hypotheses, self._attention(hypotheses[0], wanted, encoded, row, int(lengths[row]), options))
+            Decoded(
+                hypotheses,
+                [self._copied(hypothesis, unknown[row]) for hypothesis in hypotheses],
+                self._attention(hypotheses[0], wanted, encoded, row, int(lengths[row]), options),
+            )
             for row, hypotheses in enumerate(found)
         ]
+
+    def _copied(self, hypothesis: Hypothesis, unknown: list[int]) -> dict[int, int]:
+        """Which unknown symbol of the source, by its place, each copy in a hypothesis is: the one it looked at most,
+        each once while there are any left (Luong et al. 2015b)."""
+        copied: dict[int, int] = {}
+        for place, token_id in enumerate(hypothesis.token_ids):
+            if token_id == self._rules.unknown:
+                weights = hypothesis.attention[self._aligned[0].output][..., place, :]
+                looked = weights.reshape(-1, weights.shape[-1]).mean(axis=0)
+                left = [source for source in unknown if source not in copied.values()] or unknown
+                copied[place] = max(left, key=lambda source: float(looked[source]))
+        return copied
 
     def _attention(
         self, best: Hypothesis, wanted: list[AttentionOutput], encoded: Arrays, row: int, length: int, options: Options
@@ -238,10 +260,15 @@ class Translator:
         for start, end, encoded, decoded in pieces:
             space, position = text[position:start], end
             joined += space
+            surfaces = [
+                {place: encoded.tokens[source].text for place, source in copied.items()} for copied in decoded.copied
+            ]
             best, *others = decoded.hypotheses
-            tokens = self._target_tokenizer.decode(best.token_ids, len(joined))
-            sentence = self._target_tokenizer.text(best.token_ids)
-            other_texts = [(self._target_tokenizer.text(h.token_ids), h.score) for h in others[: options.alternatives]]
+            sentence, tokens = self._target_tokenizer.decode(best.token_ids, len(joined), surfaces[0])
+            other_texts = [
+                (self._target_tokenizer.decode(other.token_ids, copied=surface)[0], other.score)
+                for other, surface in list(zip(others, surfaces[1:], strict=True))[: options.alternatives]
+            ]
             joined += sentence
             for k in range(options.alternatives):
                 alternatives[k] += space + (other_texts[k][0] if k < len(other_texts) else sentence)

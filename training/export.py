@@ -225,13 +225,15 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
     else:
         save_source_tokenizer(task.tokenizer, staged / "tokenizer.json")
         ids: dict[str, int] = {name: special_id(task.tokenizer, name) for name in (PAD, UNK, BOS, EOS)}
-        never = [ids[PAD], ids[UNK], ids[BOS]]
-        answers = [golden_translation(task, text, never) for text in recipe.examples]
+        copies = task.recipe.data.hidden > 0 and any(output.summary for output in described.attention)
+        never = [ids[PAD], ids[BOS], *([] if copies else [ids[UNK]])]
+        # PyTorch's own answers copy nothing.
+        answers = [golden_translation(task, text, [*never, ids[UNK]]) for text in recipe.examples]
         fields = {
             "source": task.recipe.data.source,
             "target": task.recipe.data.target,
             "tokenizers": {"source": "tokenizer.json", "target": "tokenizer.json"},
-            "special_ids": SpecialIds(bos=ids[BOS], eos=ids[EOS], never=never),
+            "special_ids": SpecialIds(bos=ids[BOS], eos=ids[EOS], never=never, unknown=ids[UNK] if copies else None),
             "limits": Limits(
                 max_tokens=recipe.limits.max_tokens,
                 max_target_tokens=max_target_tokens(recipe.limits.max_tokens),

@@ -110,6 +110,5 @@ class PretrainingTask(Task):
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         ids, lengths = batch
-        guesses, wanted = self.network(ids, lengths.cpu())
-        loss = F.cross_entropy(guesses.float() @ self.network.embedding.weight.T, wanted)
-        self.log("valid_loss", loss, prog_bar=True, on_epoch=True, batch_size=len(wanted))
+        loss = self.sampled_loss(*self.network(ids, lengths.cpu()))
+        self.log("valid_loss", loss, prog_bar=True, on_epoch=True, batch_size=len(ids))

@@ -43,6 +43,9 @@ class TranslationData(Section):
     source: str
     target: str
     """Language codes (ISO 639-1)."""
+    hidden: float = Field(default=0.0, ge=0, le=1)
+    """In this share of the pairs a symbol is unknown on both sides, anew in each epoch, which teaches the network to
+    copy what it does not know: a word that stands on both sides, or else one put before or behind them."""
 
 
 class TokenizerRecipe(Section):

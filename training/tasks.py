@@ -3,6 +3,9 @@
 Legend: B batch, S source or text length, T target length, C classes.
 """
 
+import random
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +66,11 @@ class Task(L.LightningModule):
         """Read the rows of a split into `examples`. Raises CorpusError."""
         raise NotImplementedError
 
+    @property
+    def varies(self) -> bool:
+        """Whether `load` gives other training examples in another epoch."""
+        return self.recipe.tokenizer.sampling > 0
+
     def initialise(self) -> None:
         """Set the first weights, where the recipe wants others than random ones. Raises StartError."""
 
@@ -78,10 +86,9 @@ class Task(L.LightningModule):
         return DataLoader(examples, batch_sampler=batches, collate_fn=self.collate)  # type: ignore[arg-type]
 
     def train_dataloader(self) -> "DataLoader[Any]":
-        """The epoch's batches; where the recipe draws sub-words, of texts cut up anew."""
-        sampling = self.recipe.tokenizer.sampling
-        if sampling:
-            set_sampling(self.tokenizer, self.recipe.tokenizer, sampling)
+        """The epoch's batches, of rows read anew where the recipe wants them other in every epoch."""
+        if self.varies:
+            set_sampling(self.tokenizer, self.recipe.tokenizer, self.recipe.tokenizer.sampling)
             self.load("train")
             set_sampling(self.tokenizer, self.recipe.tokenizer, 0)
         # Seeded by the epoch, so that a resumed run sees the batches that an unbroken one would have seen.
@@ -205,12 +212,20 @@ class TranslationTask(Task):
         self.eos_id = special_id(tokenizer, EOS)
         self.network = build_translator(recipe, tokenizer.get_vocab_size(), self.pad_id)
 
+    @property
+    def varies(self) -> bool:
+        return super().varies or self.recipe.data.hidden > 0
+
     def load(self, split: Split) -> None:
         """Rows -> examples: (source ids with </s>, target ids without). Pairs over the limit are left out."""
         data = self.recipe.data
         rows: list[SentencePair] = [row for corpus in data.corpora for row in sentence_pairs(corpus, split, data)]
-        sources = self.tokenizer.encode_batch([row.source for row in rows])
-        targets = self.tokenizer.encode_batch([row.target for row in rows])
+        pairs = [(row.source, row.target) for row in rows]
+        if split == "train" and data.hidden:
+            generator = random.Random(self.recipe.seed * 1000 + self.current_epoch)
+            pairs = [hide(*pair, generator) if generator.random() < data.hidden else pair for pair in pairs]
+        sources = self.tokenizer.encode_batch([source for source, _ in pairs])
+        targets = self.tokenizer.encode_batch([target for _, target in pairs])
         limit = self.recipe.limits.max_tokens
         self.examples[split] = [
             ([*source.ids, self.eos_id], target.ids)
@@ -247,6 +262,26 @@ class TranslationTask(Task):
     def validation_step(self, batch: Batch, _index: int) -> None:
         tokens = int((batch[2] != self.pad_id).sum())
         self.log("valid_loss", self.loss(batch, 0.0), prog_bar=True, on_epoch=True, batch_size=tokens)
+
+
+UNKNOWN = "\ue000"
+"""A character for private use, which no corpus has and so no tokenizer knows."""
+
+
+def hide(source: str, target: str, generator: random.Random) -> tuple[str, str]:
+    """The pair with one symbol unknown on both sides, as Luong et al. 2015b mark the words that are to be copied.
+
+    >>> hide("Tom is here.", "Tom est ici.", random.Random(0)) == (f"{UNKNOWN} is here.", f"{UNKNOWN} est ici.")
+    True
+    """
+    sides = [Counter(re.findall(r"\w+", side)) for side in (source, target)]
+    shared = sorted(word for word, count in sides[0].items() if count == sides[1][word] == 1)
+    if shared:
+        word = re.compile(rf"\b{re.escape(generator.choice(shared))}\b")
+        return word.sub(UNKNOWN, source), word.sub(UNKNOWN, target)
+    if generator.random() < 0.5:
+        return f"{UNKNOWN} {source}", f"{UNKNOWN} {target}"
+    return f"{source} {UNKNOWN}", f"{target} {UNKNOWN}"
 
 
 def new_task(recipe: AnyRecipe) -> ClassificationTask | TranslationTask:

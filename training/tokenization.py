@@ -12,7 +12,7 @@ PAD, UNK, BOS, EOS = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 
 def _bpe(recipe: TokenizerRecipe) -> tuple[Any, Any]:
     options = trainers.BpeTrainer(vocab_size=recipe.vocabulary, limit_alphabet=recipe.alphabet, **TRAINING)
-    return models.BPE(unk_token=UNK), options
+    return models.BPE(unk_token=UNK, fuse_unk=True), options
 
 
 def _unigram(recipe: TokenizerRecipe) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from service.decoding.step import (
     DecoderStep,
+    Flags,
     History,
     Hypothesis,
     Ids,
@@ -36,15 +37,23 @@ def best_candidates(totals: Scores, count: int) -> tuple[Scores, Rows]:
 
 
 def beam_search(
-    step: DecoderStep, state: State, rules: Rules, max_lengths: Ids, alpha: float, beam_size: int
+    step: DecoderStep,
+    state: State,
+    rules: Rules,
+    max_lengths: Ids,
+    alpha: float,
+    beam_size: int,
+    may_copy: Flags | None = None,
 ) -> list[list[Hypothesis]]:
     """Decode B sentences, one row of `state` each; returns up to W hypotheses for each, best first.
 
     At each step the 2W best continuations of a sentence are looked at. A continuation by </s> among the W
     best is a finished hypothesis; the W best others live on. A sentence is done when W hypotheses are
     finished, and then leaves the batch (as in Sutskever et al. 2014 and fairseq). max_lengths [B] counts
-    tokens without </s>; hypotheses that reach it are made to end there.
+    tokens without </s>; hypotheses that reach it are made to end there. may_copy [B]: whether the sentence has an
+    unknown symbol (none, if not given).
     """
+    may_copy = np.zeros(len(max_lengths), np.bool_) if may_copy is None else may_copy
     finished: list[list[Hypothesis]] = [[] for _ in max_lengths]
     history = History()
     sentences = np.arange(len(max_lengths))  # [B]
@@ -55,7 +64,7 @@ def beam_search(
         beams = scores.shape[1]
         log_probs, past, attention = step(tokens, state)
         must_end = np.repeat(length >= max_lengths[sentences], beams)
-        allowed = constrain(log_probs, rules, must_end)
+        allowed = constrain(log_probs, rules, must_end, np.repeat(may_copy[sentences], beams))
         vocabulary = allowed.shape[1]
         totals = (scores.reshape(-1, 1) + allowed).reshape(len(sentences), -1)
         values, places = best_candidates(totals, 2 * beam_size)  # [B, C]

@@ -7,6 +7,7 @@ import numpy as np
 
 from service.decoding.step import (
     DecoderStep,
+    Flags,
     History,
     Hypothesis,
     Ids,
@@ -18,11 +19,15 @@ from service.decoding.step import (
 )
 
 
-def greedy_search(step: DecoderStep, state: State, rules: Rules, max_lengths: Ids, alpha: float) -> list[Hypothesis]:
+def greedy_search(
+    step: DecoderStep, state: State, rules: Rules, max_lengths: Ids, alpha: float, may_copy: Flags | None = None
+) -> list[Hypothesis]:
     """Decode B sentences, one row of `state` each; a sentence leaves the batch when it ends.
 
-    max_lengths [B] counts tokens without </s>; a hypothesis that reaches it is made to end there.
+    max_lengths [B] counts tokens without </s>; a hypothesis that reaches it is made to end there. may_copy [B]: whether
+    the sentence has an unknown symbol (none, if not given).
     """
+    may_copy = np.zeros(len(max_lengths), np.bool_) if may_copy is None else may_copy
     found: dict[int, Hypothesis] = {}
     history = History()
     sentences = np.arange(len(max_lengths))  # [R]: which sentence a row belongs to
@@ -31,7 +36,7 @@ def greedy_search(step: DecoderStep, state: State, rules: Rules, max_lengths: Id
     length = 0
     while len(sentences):
         log_probs, past, attention = step(tokens, state)
-        allowed = constrain(log_probs, rules, length >= max_lengths[sentences])
+        allowed = constrain(log_probs, rules, length >= max_lengths[sentences], may_copy[sentences])
         tokens = allowed.argmax(axis=1)
         scores += allowed[np.arange(len(tokens)), tokens]
         ended = tokens == rules.eos

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Arrays = dict[str, NDArray[np.generic]]
 Ids = NDArray[np.int64]
 Floats = NDArray[np.floating]
+Flags = NDArray[np.bool_]
 
 
 @dataclass
@@ -42,6 +43,8 @@ class Rules:
     eos: int
     never: tuple[int, ...]
     """Ids that are never produced."""
+    unknown: int | None = None
+    """The id that copies an unknown symbol of the source: produced only where there is one."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,13 @@ def length_penalty(length: int | NDArray[np.int64], alpha: float) -> float | NDA
     return np.asarray(length, dtype=np.float64) ** alpha
 
 
-def constrain(log_probs: Floats, rules: Rules, must_end: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Log-probabilities [R, V] with the impossible at -inf; rows in `must_end` [R] can only say </s>."""
+def constrain(log_probs: Floats, rules: Rules, must_end: Flags, may_copy: Flags) -> NDArray[np.float64]:
+    """Log-probabilities [R, V] with the impossible at -inf: rows in `must_end` [R] can only say </s>, and only rows in
+    `may_copy` [R] can copy an unknown symbol."""
     allowed = log_probs.astype(np.float64)
     allowed[:, list(rules.never)] = -np.inf
+    if rules.unknown is not None:
+        allowed[~may_copy, rules.unknown] = -np.inf
     if must_end.any():
         end = allowed[must_end, rules.eos]
         allowed[must_end] = -np.inf

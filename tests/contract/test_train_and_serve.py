@@ -43,6 +43,7 @@ SHRINK = {
         "epochs = 9": "epochs = 2",
         "warmup_steps = 1000": "warmup_steps = 2",
         'precision = "bfloat16"': 'precision = "float32"',
+        'target = "fr"': 'target = "fr"\nhidden = 0.3',
     },
 }
 
@@ -95,6 +96,7 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
         [prediction] = asyncio.run(registry.classifier("my").classify(["red dog sleeps"]))
         assert set(prediction.scores) == {"animal", "none"}
     else:
+        assert entry.manifest.special_ids is not None and entry.manifest.special_ids.unknown is not None
         [translation] = asyncio.run(registry.translator("en", "fr").translate(["red dog"]))
         assert translation.sentences[0].source_tokens[0].text == "red"[: translation.sentences[0].source_tokens[0].end]
     registry.close()

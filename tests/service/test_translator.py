@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from service.decoding import beam
 from service.decoding.step import Hypothesis
 from service.errors import EmptyText, InferenceFailed, UnsupportedOption
 from service.runtime import Runtime, Session
+from service.scheduling import Limits
 from service.text import Token
 from service.translator import BundleStep, Options, Sentence, Translation, Translator
-from tests.fakes import TEXTS, doubled, source_tokenizer
+from tests.fakes import TEXTS, doubled, source_tokenizer, write_translator
 from tests.service import networks
 
 TOKENIZER = source_tokenizer(ends=True)
@@ -196,3 +198,31 @@ def test_an_empty_translation(translator: Translator, monkeypatch: pytest.Monkey
 
 def test_no_texts(translator: Translator) -> None:
     assert translate(translator) == []
+
+
+@pytest.fixture(scope="module")
+def copying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
+    """The fake translator, allowed to say that something is unknown."""
+    special_ids = {"bos": networks.BOS, "eos": networks.EOS, "never": [networks.PAD, networks.BOS]}
+    special_ids["unknown"] = networks.UNK
+    folder = write_translator(tmp_path_factory.mktemp("copying"), special_ids=special_ids)
+    translator = Translator(folder, read_manifest(folder), Runtime("cpu", 1), Limits())
+    yield translator
+    translator.close()
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("attention", ["none", "summary", "full"])
+def test_unknown_symbols_are_copied_from_where_it_looks(copying: Translator, beam_size: int, attention: str) -> None:
+    texts = ["wind \u2764 rain \u96e8!", "no \ud55c", "wind"]
+    found = translate(copying, *texts, beam_size=beam_size, attention=attention)
+    assert [t.text for t in found] == ["wwiinndd \u2764 rraaiinn \u96e8!!", "nnoo \ud55c", "wwiinndd"]
+    for translation in found:
+        for token in translation.sentences[0].target_tokens:
+            assert translation.text[token.start : token.end] == token.text
+
+
+def test_alternatives_copy_too(copying: Translator) -> None:
+    [translation] = translate(copying, "wind \u2764 rain", alternatives=2)
+    assert all("<unk>" not in alternative for alternative in translation.alternatives)
+    assert any("\u2764" in alternative for alternative in translation.alternatives)

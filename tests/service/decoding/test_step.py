@@ -13,11 +13,17 @@ def test_length_penalty(length: int, alpha: float, expected: float) -> None:
 
 def test_constrain() -> None:
     log_probs = np.log(np.array([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]], dtype=np.float32))
-    allowed = constrain(log_probs, RULES, np.array([False, True]))
+    allowed = constrain(log_probs, RULES, np.array([False, True]), np.array([False, False]))
     assert allowed.dtype == np.float64
     assert np.isneginf(allowed).tolist() == [[True, False, False, True], [True, True, False, True]]
     assert allowed[:, 2] == pytest.approx(np.log([0.3, 0.3]))
     assert np.isfinite(log_probs).all()  # the step's own array is left as it was
+
+
+def test_only_rows_with_an_unknown_symbol_can_copy_it() -> None:
+    rules = Rules(bos=0, eos=2, never=(0,), unknown=1)
+    allowed = constrain(np.zeros((2, 4), np.float32), rules, np.array([False, False]), np.array([True, False]))
+    assert np.isneginf(allowed).tolist() == [[True, False, False, False], [True, True, False, False]]
 
 
 def test_take() -> None:
