@@ -12,7 +12,7 @@ from service.bundle import Manifest
 from service.errors import LimelightError
 from training import evaluate as evaluation
 from training import export as exporting
-from training.compare import HEADER, parse_vary
+from training.compare import HEADER, compare_lengths, parse_vary
 from training.compare import compare as compare_recipes
 from training.corpora import CorpusError, label_counts, own_data
 from training.fit import RunError
@@ -90,6 +90,19 @@ def compare(
     table = Table(*grid, *HEADER, title=f"{loaded.name}, validation split")
     for row in compare_recipes(loaded, grid, epochs, into):
         table.add_row(*row.cells())
+    console.print(table)
+
+
+@app.command()
+def lengths(
+    bundles: Annotated[list[Path], typer.Argument(help="Folders of evaluated translators: models/en-fr/1 (say).")],
+    into: Annotated[Path, typer.Option(help="Where the table and the plot are written.")] = Path("docs/compare"),
+) -> None:
+    """Compare translators on short and on long sentences: one table and one plot."""
+    header, *rows = compare_lengths(bundles, into)
+    table = Table(*header, title="BLEU by the length of the source")
+    for row in rows:
+        table.add_row(*row)
     console.print(table)
 
 

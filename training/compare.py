@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from service.bundle import read_manifest
 from training import report
 from training.card import table
-from training.evaluate import evaluate
+from training.evaluate import evaluate, length_curve
 from training.export import export
 from training.fit import fit, run_folder
 from training.recipe import ClassificationRecipe, RecipeError, varied
@@ -66,6 +67,19 @@ def compare(recipe: ClassificationRecipe, grid: dict[str, list[str]], epochs: in
     text = title + how + table([*grid, *HEADER], [row.cells() for row in rows]) + f"\n\n![accuracy]({picture.name})\n"
     (into / f"{recipe.name}.md").write_text(text, encoding="utf-8")
     return rows
+
+
+def compare_lengths(folders: list[Path], into: Path) -> list[list[str]]:
+    """BLEU by the length of the source of several measured bundles; writes a table and a plot into a folder."""
+    manifests = [read_manifest(folder) for folder in folders]
+    curves = {manifest.name: length_curve(manifest.metrics) for manifest in manifests}
+    lengths = list(dict.fromkeys(length for curve in curves.values() for length in curve))
+    rows = [[name, *(f"{curve[n]:.1f}" if n in curve else "" for n in lengths)] for name, curve in curves.items()]
+    into.mkdir(parents=True, exist_ok=True)
+    picture = report.bleu_by_length(curves, into / "lengths.png")
+    text = f"# BLEU by the length of the source\n\n{table(['words', *lengths], rows)}\n\n![BLEU]({picture.name})\n"
+    (into / "lengths.md").write_text(text, encoding="utf-8")
+    return [["words", *lengths], *rows]
 
 
 def measure(recipe: ClassificationRecipe, choices: tuple[str, ...], epochs: int | None) -> Row:

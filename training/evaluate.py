@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from service.translator import Options, Translator
 from training import report
 from training.alignment import ALIGNMENTS, attention_name, error_rates, read_alignments
 from training.card import model_card
-from training.corpora import Split, labelled_texts, sentence_pairs
+from training.corpora import SentencePair, Split, labelled_texts, sentence_pairs
 from training.fit import run_folder
 from training.recipe import AnyRecipe, ClassificationRecipe, TranslationRecipe
 
@@ -51,6 +53,9 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
         if split != "test":
             return predictor.manifest.model_copy(update={"metrics": metrics})
         pictures = example_heatmaps(recipe, predictor, folder)
+        if curve := length_curve(metrics):
+            picture = report.bleu_by_length({recipe.name: curve}, folder / "lengths.png")
+            pictures["BLEU by the length of the source"] = picture
         if confusion is not None and isinstance(predictor, Classifier):
             picture = report.confusion_matrix(confusion, predictor.labels, folder / "confusion.png")
             pictures["Confusion matrix of the test split"] = picture
@@ -139,22 +144,57 @@ def alignment_error(folder: Path, manifest: Manifest) -> list[Metric]:
     ]
 
 
+Scored = tuple[SentencePair, str]
+"""A pair and what the translator made of its source."""
+
+
+def corpus_scores(scored: list[Scored], data: str, how: str, metrics: Sequence[BLEU | CHRF]) -> list[Metric]:
+    """sacreBLEU's metrics of translations against all the references each sentence has."""
+    most = max(len(pair.references) for pair, _ in scored)
+    # sacreBLEU wants one list per reference number; a sentence with fewer of them has None.
+    references: list[Any] = [
+        [pair.references[k] if k < len(pair.references) else None for pair, _ in scored] for k in range(most)
+    ]
+    found = []
+    for metric in metrics:
+        score = metric.corpus_score([output for _, output in scored], references)
+        detail = f"{how}, {metric.get_signature()}"
+        found.append(Metric(name=score.name, value=round(score.score, 2), data=data, detail=detail))
+    return found
+
+
+LENGTHS = [(1, 5), (6, 10), (11, 15), (16, 20), (21, 1000)]
+"""Words of a source, first and last, to tell scores apart by."""
+
+
+def scores_by_length(scored: list[Scored], how: str) -> list[Metric]:
+    """BLEU of short and of long sources, as `BLEU, 6-10 words`; of lengths that are there."""
+    found = []
+    for first, last in LENGTHS:
+        some = [(pair, output) for pair, output in scored if first <= len(pair.source.split()) <= last]
+        if some:
+            [metric] = corpus_scores(some, f"all tests ({len(some)} sentences)", how, [BLEU()])
+            words = f"{first}-{last}" if last < 1000 else f"{first} or more"
+            found.append(metric.model_copy(update={"name": f"BLEU, {words} words"}))
+    return found
+
+
+def length_curve(metrics: Sequence[Metric]) -> dict[str, float]:
+    """Words of the source -> BLEU, as `scores_by_length` measured it."""
+    by_length = [(re.fullmatch(r"BLEU, (.+) words", metric.name), metric.value) for metric in metrics]
+    return {match[1]: value for match, value in by_length if match}
+
+
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:
     """sacreBLEU and chrF of each corpus against all its references, decoded as the service does by default."""
-    metrics = []
+    metrics: list[Metric] = []
+    everything: list[Scored] = []
     for corpus in recipe.data.corpora:
         pairs = sentence_pairs(corpus, split, recipe.data)
         options = Options(attention="none")
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))
-        outputs = [translation.text for translation in translations]
-        most = max(len(pair.references) for pair in pairs)
-        # sacreBLEU wants one list per reference number; a sentence with fewer of them has None.
-        references: list[Any] = [
-            [p.references[k] if k < len(p.references) else None for p in pairs] for k in range(most)
-        ]
-        data = f"{corpus} {split} ({len(pairs)} sentences)"
-        for metric in (BLEU(), CHRF()):
-            score = metric.corpus_score(outputs, references)
-            detail = f"beam {options.beam_size}, {metric.get_signature()}"
-            metrics.append(Metric(name=score.name, value=round(score.score, 2), data=data, detail=detail))
-    return metrics
+        scored = list(zip(pairs, (translation.text for translation in translations), strict=True))
+        how = f"beam {options.beam_size}"
+        metrics += corpus_scores(scored, f"{corpus} {split} ({len(pairs)} sentences)", how, (BLEU(), CHRF()))
+        everything += scored
+    return metrics + scores_by_length(everything, how)

@@ -88,3 +88,16 @@ def comparison(accuracies: Sequence[tuple[str, float]], path: Path) -> Path:
     axes.bar_label(axes.containers[0], fmt="%.4f", padding=3, fontsize=8)  # type: ignore[arg-type]
     axes.set_xlabel("accuracy (the axis does not start at 0)")
     return save(figure, path)
+
+
+def bleu_by_length(curves: Mapping[str, Mapping[str, float]], path: Path) -> Path:
+    """One line for each model: words of the source -> BLEU, on the lengths in the order they come."""
+    figure, axes = plt.subplots(figsize=(5, 3))
+    for name, curve in curves.items():
+        axes.plot(list(curve), list(curve.values()), marker="o", markersize=3, label=name)
+    axes.set_xlabel("words of the source")
+    axes.set_ylabel("BLEU")
+    axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        axes.legend()
+    return save(figure, path)

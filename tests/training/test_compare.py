@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from training.compare import compare, parse_vary
-from training.corpora import own_data
+from tests.fakes import write_translator
+from training.compare import compare, compare_lengths, parse_vary
+from training.corpora import SentencePair, own_data
+from training.evaluate import length_curve, scores_by_length
 from training.recipe import ClassificationRecipe, RecipeError, load_recipe, varied
 
 
@@ -37,3 +39,21 @@ def test_a_choice_that_is_none_is_refused_before_training(tmp_path: Path) -> Non
     with pytest.raises(RecipeError, match=r"network\.cell"):
         compare(recipe, {"cell": ["gru", "mamba"]}, 1, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_are_told_apart_by_the_length_of_the_source() -> None:
+    pairs = [SentencePair(text, text, (text,)) for text in ("a b c d e", "one two three four five six", "x " * 30)]
+    scored = [(pairs[0], "a b c d e"), (pairs[1], "nothing of it"), (pairs[2], "x " * 30)]
+    assert length_curve(scores_by_length(scored, "beam 1")) == {"1-5": 100.0, "6-10": 0.0, "21 or more": 100.0}
+
+
+def test_lengths_of_several_bundles_make_one_table(tmp_path: Path) -> None:
+    metrics = [{"name": f"BLEU, {n} words", "value": 50.25, "data": ""} for n in ("1-5", "6-10")]
+    folders = [
+        write_translator(tmp_path, "one", metrics=metrics),
+        write_translator(tmp_path, "two", metrics=metrics[1:]),
+    ]
+    table = compare_lengths(folders, tmp_path / "docs")
+    assert table == [["words", "1-5", "6-10"], ["one", "50.2", "50.2"], ["two", "", "50.2"]]
+    assert "| two |  | 50.2 |" in (tmp_path / "docs" / "lengths.md").read_text()
+    assert (tmp_path / "docs" / "lengths.png").read_bytes().startswith(b"\x89PNG")
