@@ -151,6 +151,16 @@ CORPORA: dict[str, Corpus] = {
         licence="CC BY 2.0 FR (Tatoeba, by way of manythings.org/anki)",
         origin="Tatoeba, https://tatoeba.org, packed by https://www.manythings.org/anki (2019-04-07)",
     ),
+    "tatoeba-en-de": Corpus(
+        folder="translation/tatoeba_en_de",
+        files={
+            "train": ("train.tsv.gz", "3c583ca06afc79c97a4a639d98422499ea765fc88a70e2dd516af08c364264fa"),
+            "valid": ("valid.tsv.gz", "b27f84254118868cc5a2732c75d0e4144dc7e6b0495c9200199f306c17f9eeff"),
+            "test": ("test.tsv.gz", "c708eae787591ba9ea431252dd996b9a56e2ccb3d30cbbe7d3c10046cfb463ff"),
+        },
+        licence="CC BY 2.0 FR (Tatoeba, by way of manythings.org/anki)",
+        origin="Tatoeba, https://tatoeba.org, packed by https://www.manythings.org/anki (2018-04-07)",
+    ),
     "multi30k": Corpus(
         folder="translation/multi30k",
         files={

@@ -216,7 +216,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Changes laid over a base, section by section.
+    """Changes laid over a base, section by section; a section for another kind of network takes the base's place.
 
     >>> overlay({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
     {'a': 1, 'b': {'c': 4, 'd': 3}}
@@ -224,7 +224,8 @@ def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = overlay(base[key], value) if both else value
+        alike = both and value.get("network") in (None, base[key].get("network"))
+        merged[key] = overlay(base[key], value) if alike else value
     return merged
 
 
