@@ -1,23 +1,27 @@
-"""`python -m bench.training`: how fast a recipe trains, beside the loop that tutorials write for the same network.
+"""`python -m bench.training`: how fast recipes train, one of them beside the loop that tutorials write for its network.
 
-Both see the same texts, cut at the recipe's limit, and count the same real tokens; padding counts for nothing.
+Real tokens are counted, of sources and targets together; padding counts for nothing. Both loops see the same texts, cut
+at the recipe's limit.
 """
 
 import json
 import os
 import statistics
 import time
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.recipe import ClassificationRecipe, load_recipe
-from training.tasks import ClassificationTask, new_task
+from training.recipe import RECIPES, ClassificationRecipe, TranslationRecipe, load_recipe
+from training.tasks import ClassificationTask, Task, new_task
 
 RECIPE = "imdb-bahdanau"
 TEXTS = 2000
+PAIRS = 6000
 ROUNDS = 3
 BATCH = 32
 """What Keras takes when nothing is said."""
@@ -60,15 +64,15 @@ def tutorial_epoch(examples: list[tuple[list[int], int]], vocabulary: int, limit
         yield
 
 
-def our_epoch(task: ClassificationTask) -> Iterator[None]:
+def our_epoch(task: Task) -> Iterator[None]:
     """The recipe's batches, loss and precision, as `fit` takes them."""
     optimiser = torch.optim.AdamW(task.parameters())
     bfloat16 = task.optimisation.precision == "bfloat16"
-    for ids, lengths, labels in task.loader("train", seed=1):
+    for index, batch in enumerate(task.loader("train", seed=1)):
         optimiser.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            loss = task.loss(ids, lengths, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+            loss = task.training_step(batch, index)
+        loss.backward()
         optimiser.step()
         yield
 
@@ -82,7 +86,23 @@ def seconds(epoch: Iterator[None]) -> float:
     return time.perf_counter() - since
 
 
+def translators() -> dict[str, int]:
+    """Tokens per second of every translator's recipe that has a bundle in models/."""
+    rates = {}
+    for name in sorted(path.name for path in Path("models").iterdir() if (RECIPES / f"{path.name}.toml").is_file()):
+        recipe = load_recipe(name)
+        if isinstance(recipe, TranslationRecipe):
+            task = new_task(recipe)
+            task.load("train")
+            task.train()
+            task.examples["train"] = task.examples["train"][-PAIRS:]
+            tokens = sum(len(source) + len(target) + 1 for source, target in task.examples["train"])
+            rates[name] = round(tokens / seconds(our_epoch(task)))
+    return rates
+
+
 def main() -> None:
+    warnings.filterwarnings("ignore", message=".*self.log")  # there is no trainer here
     recipe = load_recipe(RECIPE)
     assert isinstance(recipe, ClassificationRecipe)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"rows": TEXTS})})
@@ -103,8 +123,12 @@ def main() -> None:
     )
     for name, rate in medians.items():
         print(f"{name:<12}{rate:>10,} tokens/s")
-    print(f"\n{ratio:.2f} times the tutorial's loop")
-    print(json.dumps({"recipe": RECIPE, "tokens_per_s": medians, "ratio": round(ratio, 2), "cores": os.cpu_count()}))
+    print(f"\n{ratio:.2f} times the tutorial's loop\n")
+    others = translators()
+    for name, rate in others.items():
+        print(f"{name:<20}{rate:>10,} tokens/s")
+    results = {"recipe": RECIPE, "tokens_per_s": medians, "ratio": round(ratio, 2), "translators": others}
+    print(json.dumps({**results, "cores": os.cpu_count()}))
 
 
 if __name__ == "__main__":
