@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.schemas import EXAMPLES
+from service.bundle import read_manifest
 from service.registry import differences
 from service.settings import Settings
 
@@ -63,3 +64,24 @@ def test_every_setting_is_documented() -> None:
     documented = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     for name in Settings.model_fields:
         assert f"`LIMELIGHT_{name.upper()}`" in documented
+
+
+ROW = re.compile(
+    r"^\| \[([^\]]+)\]\((models/[^)]+)\) \| ([^|]+) \| ([^|]+) \| \*\*([^*]+)\*\* \| (\d+) min, ([^|]+) \|",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("row", ROW.findall(README), ids=lambda row: f"{row[0]}-{row[3]}-{row[2].split()[0]}")
+def test_results_are_those_of_the_bundles(row: tuple[str, ...]) -> None:
+    name, folder, data, metric, value, minutes, hardware = row
+    manifest = read_manifest(ROOT / folder)
+    assert manifest.name == name
+    [measured] = [m.value for m in manifest.metrics if (m.name, m.data) == (metric, data)]
+    assert float(value) == measured
+    assert (int(minutes), hardware) == (round(manifest.training.minutes), manifest.training.hardware)
+
+
+def test_every_model_has_a_row_of_results() -> None:
+    for folder in sorted((ROOT / "models").iterdir()):
+        assert f"](models/{folder.name}/" in README
