@@ -1,5 +1,6 @@
 """POST /classify."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,6 +11,7 @@ from service.api.errors import responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
 from service.classifier import Prediction
+from service.words import Words, by_words
 
 router = APIRouter(tags=["classify"])
 
@@ -30,6 +32,8 @@ async def classify(request: Request, registry: RegistryOf, settings: SettingsOf)
     texts = check_texts("text", body.text, settings)
     classifier = registry.classifier(body.model, body.version)
     predictions = await classifier.classify(texts, body.attention, body.truncate, settings.timeout_s)
+    if body.attention_unit == "word":
+        predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
     manifest = classifier.manifest
     content = {"model": manifest.name, "version": str(manifest.version)}
     return FastJSON({**content, "predictions": [encode(prediction) for prediction in predictions]})
@@ -44,3 +48,9 @@ def encode(prediction: Prediction) -> dict[str, Any]:
         "tokens": [token(t) for t in prediction.tokens],
         "attention": [attention(matrix) for matrix in prediction.attention],
     }
+
+
+def in_words(prediction: Prediction, text: str) -> Prediction:
+    words = Words(prediction.tokens, text)
+    matrices = [by_words(m, None if m.kind == "pooling" else words, words) for m in prediction.attention]
+    return replace(prediction, tokens=words.tokens, attention=matrices)

@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.attention import AttentionDetail
+from service.words import AttentionUnit
 
 EXAMPLES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
 """Path -> a request and the real answer to it, for the documentation; a test asks the served models again."""
 
 # Of an empty list the caller is told by `check_texts`, in fewer words than pydantic's.
 Texts = str | Annotated[list[str], Field(json_schema_extra={"minItems": 1})]
+
+UNIT = "`word`: sub-words are laid together into words, their attention summed over keys and averaged over queries."
 
 
 class ClassifyRequest(BaseModel):
@@ -24,6 +27,7 @@ class ClassifyRequest(BaseModel):
     model: str | None = Field(None, description="Which classifier; GET /models lists them.")
     version: int | None = Field(None, ge=1, description="Which version of it; the highest by default.")
     attention: AttentionDetail = Field("summary", description="How much attention to return.")
+    attention_unit: AttentionUnit = Field("token", description=UNIT)
     truncate: bool = Field(False, description="Cut a text over the model's limit instead of refusing it.")
 
 
@@ -43,10 +47,11 @@ class TranslateRequest(BaseModel):
     max_length: int | None = Field(None, ge=1, description="Most tokens of a sentence's translation.")
     alternatives: int = Field(0, ge=0, description="How many translations to give beside the best.")
     attention: AttentionDetail = Field("summary", description="How much attention to return.")
+    attention_unit: AttentionUnit = Field("token", description=UNIT)
 
 
 class Token(BaseModel):
-    """A token and the text it stands for, from `start` to `end` (code points, end exclusive)."""
+    """A token (or word) and the text it stands for, from `start` to `end` (code points, end exclusive)."""
 
     text: str
     start: int
@@ -59,7 +64,8 @@ class Attention(BaseModel):
 
     `pooling`: 1 x tokens. `self`: tokens x tokens. `cross`: target tokens x source tokens. `encoder_self`: source
     tokens x source tokens. `decoder_self`: row i is the step that chose target token i, column j the token it had
-    been given at position j, which is target token j - 1 (column 0 is the start of the sentence).
+    been given at position j, which is target token j - 1 (column 0 is the start of the sentence). Of words there is
+    one column more than rows: a word also looks at its own beginning.
     """
 
     kind: Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]

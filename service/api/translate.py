@@ -1,5 +1,6 @@
 """POST /translate and GET /languages: a superset of LibreTranslate's."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,6 +12,7 @@ from service.api.limits import check_texts
 from service.api.schemas import Language, TranslateRequest, TranslateResponse
 from service.errors import MissingParameter, UnsupportedFormat
 from service.translator import Options, Sentence, Translation
+from service.words import Words, by_words
 
 router = APIRouter(tags=["translate"])
 
@@ -40,6 +42,9 @@ async def translate(request: Request, registry: RegistryOf, settings: SettingsOf
     translator = registry.translator(body.source, body.target, body.model, body.version)
     options = Options(body.beam_size, body.length_penalty, body.max_length, body.alternatives, body.attention)
     translations = await translator.translate(texts, options, settings.timeout_s)
+
+    if body.attention_unit == "word":
+        translations = [in_words(translation, text) for translation, text in zip(translations, texts, strict=True)]
 
     def like_q(values: list[Any]) -> Any:
         """A string for a string, a list for a list."""
@@ -73,6 +78,18 @@ def encode_sentence(sentence: Sentence, alternatives: bool) -> dict[str, Any]:
     if alternatives:
         encoded["alternatives"] = [{"text": t, "score": rounded(score)} for t, score in sentence.alternatives]
     return encoded
+
+
+def in_words(translation: Translation, text: str) -> Translation:
+    sentences = []
+    for sentence in translation.sentences:
+        source, target = Words(sentence.source_tokens, text), Words(sentence.target_tokens, translation.text)
+        sides = {"cross": (target, source), "encoder_self": (source, source), "decoder_self": (target, target)}
+        matrices = [by_words(matrix, *sides[matrix.kind]) for matrix in sentence.attention]
+        sentences.append(
+            replace(sentence, source_tokens=source.tokens, target_tokens=target.tokens, attention=matrices)
+        )
+    return replace(translation, sentences=sentences)
 
 
 @router.get("/languages", summary="Which languages can be translated into which")

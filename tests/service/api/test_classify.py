@@ -96,3 +96,14 @@ def test_rows_sum_to_one_at_any_length(real_client: TestClient, length: int) -> 
     [prediction] = classify(real_client, text=text, model="sms-spam")["predictions"]
     assert len(prediction["tokens"]) >= length
     check_prediction(prediction, text)
+
+
+@pytest.mark.parametrize("detail", ["none", "summary", "full"])
+def test_words_instead_of_tokens(client: TestClient, detail: str) -> None:
+    text = "The wind isn't cold, no."
+    by_token = classify(client, text=text, attention=detail)["predictions"][0]
+    [prediction] = classify(client, text=text, attention=detail, attention_unit="word")["predictions"]
+    assert [token["text"] for token in prediction["tokens"]] == ["The", "wind", "isn't", "cold", ",", "no", "."]
+    check_prediction(prediction, text)
+    assert kinds(prediction["attention"]) == kinds(by_token["attention"])
+    assert prediction["scores"] == by_token["scores"]

@@ -1,5 +1,6 @@
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -180,3 +181,21 @@ def test_the_committed_translator(real_client: TestClient, beam_size: int) -> No
             for layer in layers
             for head in heads
         ]
+
+
+@pytest.mark.parametrize("detail", ["none", "summary", "full"])
+def test_words_instead_of_tokens(client: TestClient, detail: str) -> None:
+    q = "Wind isn't rain.  No,\n\tno way."
+    [by_token] = translate(client, q=q, attention=detail)["translations"]
+    [translation] = translate(client, q=q, attention=detail, attention_unit="word")["translations"]
+    assert translation["text"] == by_token["text"]
+    words = [[t["text"] for t in s["source_tokens"] if t["text"]] for s in translation["sentences"]]
+    assert words == [["Wind", "isn't", "rain", "."], ["No", ","], ["no", "way", "."]]
+    for sentence, in_tokens in zip(translation["sentences"], by_token["sentences"], strict=True):
+        assert kinds(sentence["attention"]) == kinds(in_tokens["attention"])
+        targets, sources = len(sentence["target_tokens"]), len(sentence["source_tokens"])
+        columns = {"cross": sources, "encoder_self": sources, "decoder_self": targets + 1}
+        for matrix in sentence["attention"]:
+            weights = np.array(matrix["weights"])
+            assert weights.shape == (sources if matrix["kind"] == "encoder_self" else targets, columns[matrix["kind"]])
+            assert abs(weights.sum(axis=1) - 1).max() <= 1e-3
