@@ -1,4 +1,4 @@
-"""`python -m service`: settings -> uvicorn."""
+"""`python -m service`: settings -> uvicorn; with a command, an answer in the terminal."""
 
 import logging
 import signal
@@ -7,6 +7,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
+from service import terminal
 from service.app import create_app
 from service.errors import LimelightError
 from service.settings import Settings
@@ -32,4 +33,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:]:
+        terminal.main()
+    else:
+        sys.exit(main())

@@ -73,11 +73,14 @@ def test_a_wrong_setting_is_named(
 
 def test_it_runs_as_a_module(models: Path, monkeypatch: pytest.MonkeyPatch, served: list[dict[str, Any]]) -> None:
     monkeypatch.setenv("LIMELIGHT_MODELS", str(models))
-    monkeypatch.delitem(sys.modules, "service.__main__")
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_module("service", run_name="__main__")
-    assert caught.value.code == 0
-    assert len(served) == 1
+    for arguments, is_served in (([], True), (["--help"], False)):
+        monkeypatch.setattr(sys, "argv", ["service", *arguments])
+        monkeypatch.delitem(sys.modules, "service.__main__", raising=False)
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_module("service", run_name="__main__")
+        assert caught.value.code == 0
+        assert bool(served) == is_served
+        served.clear()
 
 
 def test_no_bundle(

@@ -1,0 +1,105 @@
+"""The commands: what people see, what pipes get, and one line for what is wrong."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from service import terminal
+from service.bundle import GOLDEN
+from service.errors import InvalidInput
+from service.text import Token
+from tests.fakes import TEXTS, doubled, rewrite, write_translator
+
+
+@pytest.fixture(autouse=True)
+def folder(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMELIGHT_MODELS", str(models))
+    monkeypatch.setenv("LIMELIGHT_THREADS", "1")
+
+
+def run(*arguments: str, stdin: str = "") -> Result:
+    result = CliRunner().invoke(terminal.app, arguments, input=stdin, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_classify_shows_the_labels_and_the_text() -> None:
+    labels, text = run("classify", TEXTS[0]).stdout.splitlines()
+    assert text == TEXTS[0]
+    assert {word for word in labels.split() if word.isalpha()} == {"cold", "mild", "warm"}
+    best = labels.split()[:2]
+    assert best[0] == "cold" and best[1].endswith("%")
+
+
+def test_translate_shows_where_each_word_comes_from() -> None:
+    text, *rows = run("translate", "No way!", "--to", "xx", "--from", "en").stdout.splitlines()
+    assert text == doubled("No way!")
+    assert [row.split()[:2] for row in rows] == [["NNoo", "No"], ["wwaayy", "way"], ["!!", "!"]]
+
+
+def test_pipes_get_a_document_for_each_line() -> None:
+    lines = run("classify", "--json", "--model", "toy", stdin="wind\n\nrain\n").stdout.splitlines()
+    wind, blank, rain = map(json.loads, lines)
+    assert blank is None
+    assert [answer["tokens"][0]["text"] for answer in (wind, rain)] == ["wind", "rain"]
+    assert sum(rain["scores"].values()) == pytest.approx(1)
+
+
+def test_files_are_read_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "CHUNK", 2)
+    (tmp_path / "my.txt").write_text("wind\n\nno rain\nand\n", encoding="utf-8")
+    output = run("translate", "--json", "--file", str(tmp_path / "my.txt")).stdout.splitlines()
+    answers = [json.loads(line) for line in output]
+    assert [answer and answer["text"] for answer in answers] == ["wwiinndd", None, "nnoo rraaiinn", "aanndd"]
+    blank_stays_blank = run("translate", stdin="\n").stdout
+    assert blank_stays_blank == "\n"
+
+
+def test_a_translator_without_attention_shows_the_text_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_translator(tmp_path, attention=[])
+    rewrite(tmp_path / "en-xx" / "1", GOLDEN, json.dumps({"tolerance": 0, "cases": []}))
+    monkeypatch.setenv("LIMELIGHT_MODELS", str(tmp_path))
+    assert run("translate", "wind").stdout == "wwiinndd\n"
+
+
+def test_shades_follow_the_weights() -> None:
+    text = "a b c d e f g h i j k l m n o p q r s t"
+    prediction = json.loads(run("classify", "--json", text).stdout)
+    weights = prediction["attention"][0]["weights"][0]
+    tokens = [Token(**token) for token in prediction["tokens"]]
+    relative = np.array(weights) / max(weights)
+    assert relative.min() < 0.05
+    spans = terminal.shaded(text, tokens, relative).spans
+    assert [(span.start, span.end) for span in spans] == [
+        (token.start, token.end) for token, weight in zip(tokens, relative, strict=True) if weight > 0.05
+    ]
+
+
+def test_a_choice_of_languages_has_to_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_translator(tmp_path)
+    write_translator(tmp_path, "en-yy", target="yy")
+    monkeypatch.setenv("LIMELIGHT_MODELS", str(tmp_path))
+    with pytest.raises(InvalidInput, match="there are: en to xx, en to yy"):
+        run("translate", "wind")
+    assert run("translate", "wind", "--to", "yy").stdout.startswith("wwiinndd\n")
+    monkeypatch.setattr(sys, "argv", ["service", "translate", "wind", "--from", "en", "--to", "zz"])
+    with pytest.raises(SystemExit) as exit_:
+        terminal.main()
+    assert exit_.value.code == 1
+    assert capsys.readouterr().err == "error: zz is not supported\n"
+
+
+def test_a_command_that_is_none_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["service", "sing"])
+    with pytest.raises(SystemExit) as exit_:
+        terminal.main()
+    assert exit_.value.code == 2
+    assert "No such command" in capsys.readouterr().err
