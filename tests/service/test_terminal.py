@@ -67,7 +67,7 @@ def test_a_translator_without_attention_shows_the_text_alone(tmp_path: Path, mon
 
 
 def test_shades_follow_the_weights() -> None:
-    text = "a b c d e f g h i j k l m n o p q r s t"
+    text = "A B C D E F G H"
     prediction = json.loads(run("classify", "--json", text).stdout)
     weights = prediction["attention"][0]["weights"][0]
     tokens = [Token(**token) for token in prediction["tokens"]]
