@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
 from service.api.encoding import FastJSON, attention, rounded, token
-from service.api.errors import responses
+from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
 from service.classifier import Prediction
@@ -20,7 +20,7 @@ router = APIRouter(tags=["classify"])
     "/classify",
     summary="Classify texts, with the attention behind each answer",
     response_class=FastJSON,
-    responses={200: {"model": ClassifyResponse}, **responses(404, 413, 415, 422, 429, 500, 503, 504)},
+    responses={200: {"model": ClassifyResponse}, **responses("/classify", *OF_A_BODY, *OF_TEXTS, *OF_A_MODEL)},
     openapi_extra=request_body(ClassifyRequest, JSON),
 )
 async def classify(request: Request, registry: RegistryOf, settings: SettingsOf) -> FastJSON:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -51,19 +51,6 @@ MEDIA_TYPE = "application/problem+json"
 class Problem(BaseModel):
     """What went wrong, in the form of RFC 9457."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "type": "urn:limelight:error:empty_text",
-                "title": "Empty text",
-                "status": 422,
-                "detail": "text 0 has no visible character",
-                "instance": "/classify",
-                "error": "text 0 has no visible character",
-                "error_type": "empty_text",
-            }
-        }
-    )
     type: str = Field(description="A URN that names the kind of error.")
     title: str = Field(description="The kind of error, for people.")
     status: int = Field(description="The HTTP status, again.")
@@ -77,17 +64,20 @@ def status_of(error: ServiceError) -> int:
     return next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
 
 
-def problem(request: Request, status: int, error_type: str, detail: str, headers: Any = None) -> Response:
-    content = Problem(
+def body(path: str, status: int, error_type: str, detail: str) -> dict[str, Any]:
+    return Problem(
         type=f"urn:limelight:error:{error_type}",
         title=error_type.replace("_", " ").capitalize(),
         status=status,
         detail=detail,
-        instance=request.url.path,
+        instance=path,
         error=detail,
         error_type=error_type,
-    )
-    return JSONResponse(content.model_dump(), status, headers, MEDIA_TYPE)
+    ).model_dump()
+
+
+def problem(request: Request, status: int, error_type: str, detail: str, headers: Any = None) -> Response:
+    return JSONResponse(body(request.url.path, status, error_type, detail), status, headers, MEDIA_TYPE)
 
 
 def snake_case(name: str) -> str:
@@ -129,6 +119,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(Exception, on_unexpected)
+    document = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        """FastAPI lists the schemas of answers in JSON only, and an error is in a media type of its own."""
+        found = document()
+        found["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return found
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 DESCRIPTIONS = {
@@ -144,7 +143,36 @@ DESCRIPTIONS = {
 }
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for its documentation."""
-    schema = {"schema": Problem.model_json_schema()}
-    return {s: {"description": DESCRIPTIONS[s], "content": {MEDIA_TYPE: schema}} for s in statuses}
+EXAMPLES: dict[str, tuple[int, str]] = {
+    "missing_parameter": (400, "Invalid request: missing q parameter"),
+    "unsupported_language_pair": (400, "zz is not supported"),
+    "unsupported_format": (400, "html format is not supported"),
+    "model_not_found": (404, "there is no model 'nope'; GET /models lists them"),
+    "payload_too_large": (413, "the body is larger than 2000000 bytes"),
+    "unsupported_media_type": (415, "send application/json, not text/plain"),
+    "invalid_input": (422, "attention: Input should be 'none', 'summary' or 'full'"),
+    "empty_text": (422, "text 0 has no visible character"),
+    "text_too_long": (422, "text 0 has 100001 characters, at most 100000 are taken at once"),
+    "batch_too_large": (422, "text: 257 texts in one request, at most 256 are taken"),
+    "unsupported_option": (422, "Invalid request: beam_size parameter must be <= 16 for en-fr"),
+    "overloaded": (429, "200000 tokens are waiting already; try again shortly"),
+    "inference_failed": (500, "the network failed: not enough memory"),
+    "model_not_ready": (503, "sms-spam/1 is not ready: still loading"),
+    "inference_timeout": (504, "no answer within 30 s; send less text or try again later"),
+}
+"""error_type -> status and what it says, as a caller gets it."""
+
+OF_A_MODEL = ("model_not_found", "overloaded", "inference_failed", "model_not_ready", "inference_timeout")
+OF_A_BODY = ("payload_too_large", "unsupported_media_type", "invalid_input")
+OF_TEXTS = ("empty_text", "text_too_long", "batch_too_large")
+
+
+def responses(path: str, *kinds: str) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, by their error_type, for its documentation."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for kind in sorted(kinds, key=lambda kind: EXAMPLES[kind][0]):
+        status, detail = EXAMPLES[kind]
+        schema = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}
+        answer = found.setdefault(status, {"description": DESCRIPTIONS[status], "content": {MEDIA_TYPE: schema}})
+        answer["content"][MEDIA_TYPE]["examples"][kind] = {"value": body(path, status, kind, detail)}
+    return found

@@ -16,7 +16,9 @@ async def health() -> Health:
     return Health(status="ok")
 
 
-@router.get("/health/ready", summary="Can every default model answer?", responses=responses(503))
+@router.get(
+    "/health/ready", summary="Can every default model answer?", responses=responses("/health/ready", "model_not_ready")
+)
 async def ready(registry: RegistryOf) -> Health:
     """200 only when every default model has answered its golden inputs; else 503 with the reasons."""
     if problems := registry.problems():

@@ -21,7 +21,7 @@ async def list_models(registry: RegistryOf) -> ModelList:
     "/models/{name}",
     summary="One model with its limits, figures, data and licences",
     response_model_exclude_unset=True,
-    responses=responses(404, 422),
+    responses=responses("/models/nope", "model_not_found", "invalid_input"),
 )
 async def get_model(
     registry: RegistryOf,

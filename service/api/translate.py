@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 
 from service.api.body import FORM, JSON, RegistryOf, SettingsOf, parse_body, request_body
 from service.api.encoding import FastJSON, attention, rounded, token
-from service.api.errors import responses
+from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import Language, TranslateRequest, TranslateResponse
 from service.errors import MissingParameter, UnsupportedFormat
@@ -19,11 +19,15 @@ router = APIRouter(tags=["translate"])
 NAMES = {"en": "English", "fr": "French", "de": "German", "cs": "Czech", "ko": "Korean"}
 
 
+LIBRETRANSLATES = ("missing_parameter", "unsupported_language_pair", "unsupported_format")
+ERRORS = responses("/translate", *LIBRETRANSLATES, *OF_A_BODY, *OF_TEXTS, "unsupported_option", *OF_A_MODEL)
+
+
 @router.post(
     "/translate",
     summary="Translate texts, with the alignment behind each sentence",
     response_class=FastJSON,
-    responses={200: {"model": TranslateResponse}, **responses(400, 404, 413, 415, 422, 429, 500, 503, 504)},
+    responses={200: {"model": TranslateResponse}, **ERRORS},
     openapi_extra=request_body(TranslateRequest, JSON, FORM),
 )
 async def translate(request: Request, registry: RegistryOf, settings: SettingsOf) -> FastJSON:

@@ -1,13 +1,18 @@
 """The documentation pages work without the internet, and say what the service does."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from service.api.errors import STATUSES
+from service.api.errors import EXAMPLES, STATUSES, snake_case, status_of
+from service.errors import ServiceError
+from tests.fakes import registry_of, until
 from tests.service.api.checks import MEMBERS
+from tests.service.api.test_errors import classes
 
 
 def operations(openapi: dict[str, Any]) -> list[dict[str, Any]]:
@@ -59,7 +64,51 @@ def test_errors_are_documented_in_their_form(openapi: dict[str, Any]) -> None:
         for status, answer in operation["responses"].items():
             if int(status) >= 400:
                 assert answer["content"].keys() == {"application/problem+json"}
-                assert set(answer["content"]["application/problem+json"]["schema"]["required"]) == MEMBERS
+                content = answer["content"]["application/problem+json"]
+                assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+                for kind, example in content["examples"].items():
+                    assert example["value"].keys() == MEMBERS
+                    assert (example["value"]["error_type"], example["value"]["status"]) == (kind, int(status))
+    assert set(openapi["components"]["schemas"]["Problem"]["required"]) == MEMBERS
+
+
+def test_every_error_that_is_documented_has_its_status() -> None:
+    callers = [c for c in classes() if issubclass(c, ServiceError) and c is not ServiceError]
+    statuses = {snake_case(c.__name__): status_of(c("why")) for c in callers}
+    for kind, (status, _) in EXAMPLES.items():
+        assert status == (415 if kind == "unsupported_media_type" else statuses[kind])
+    assert set(statuses) == set(EXAMPLES) - {"unsupported_media_type"}
+
+
+WRONG: list[tuple[str, dict[str, Any]]] = [
+    ("missing_parameter", {"url": "/translate", "json": {"source": "en", "target": "fr"}}),
+    ("unsupported_language_pair", {"url": "/translate", "json": {"q": "a", "source": "en", "target": "zz"}}),
+    ("unsupported_format", {"url": "/translate", "json": {"q": "a", "source": "en", "target": "fr", "format": "html"}}),
+    ("model_not_found", {"url": "/classify", "json": {"text": "a", "model": "nope"}}),
+    ("payload_too_large", {"url": "/classify", "content": b" " * 2_000_001}),
+    ("unsupported_media_type", {"url": "/classify", "content": b"a", "headers": {"Content-Type": "text/plain"}}),
+    ("invalid_input", {"url": "/classify", "json": {"text": "a", "attention": "some"}}),
+    ("empty_text", {"url": "/classify", "json": {"text": " "}}),
+    ("text_too_long", {"url": "/classify", "json": {"text": "a" * 100_001}}),
+    ("batch_too_large", {"url": "/classify", "json": {"text": ["a"] * 257}}),
+    ("unsupported_option", {"url": "/translate", "json": {"q": "a", "source": "en", "target": "fr", "beam_size": 17}}),
+]
+
+
+@pytest.mark.parametrize(("kind", "request_"), WRONG, ids=[kind for kind, _ in WRONG])
+def test_errors_say_what_the_documentation_shows(real_client: TestClient, kind: str, request_: dict[str, Any]) -> None:
+    until(lambda: all(entry.problem != "still loading" for entry in registry_of(real_client).entries()))
+    problem = real_client.post(**request_).json()
+    assert (problem["error_type"], problem["detail"]) == (kind, EXAMPLES[kind][1])
+
+
+def test_the_interface_is_the_one_that_was_looked_at(openapi: dict[str, Any]) -> None:
+    """docs/openapi.json is what /openapi.json says, so that a change of the interface is seen in a diff."""
+    path = Path(__file__).parents[3] / "docs" / "openapi.json"
+    text = json.dumps(openapi, indent=1, ensure_ascii=False) + "\n"
+    same = path.is_file() and path.read_text(encoding="utf-8") == text
+    path.write_text(text, encoding="utf-8")
+    assert same, "the interface has changed: docs/openapi.json is written anew; look at the difference and commit it"
 
 
 @pytest.mark.parametrize("path", ["/classify", "/translate"])
