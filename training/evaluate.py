@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from torchmetrics.functional.classification import multiclass_confusion_matrix
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from service.bundle import CARD, Manifest, Metric, update_manifest
 from service.classifier import Classifier
@@ -45,10 +44,10 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
         predictor: Classifier | Translator
         if isinstance(recipe, ClassificationRecipe):
             predictor = registry.classifier(recipe.name, recipe.version)
-            metrics, confusion = evaluate_classifier(recipe, predictor, split)
+            metrics, probabilities, wanted = evaluate_classifier(recipe, predictor, split)
         else:
             predictor = registry.translator(None, None, recipe.name, recipe.version)
-            metrics, confusion = evaluate_translator(recipe, predictor, split), None
+            metrics = evaluate_translator(recipe, predictor, split)
             metrics += alignment_error(folder, predictor.manifest)
         if split != "test":
             return predictor.manifest.model_copy(update={"metrics": metrics})
@@ -56,9 +55,13 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
         if curve := length_curve(metrics):
             picture = report.bleu_by_length({recipe.name: curve}, folder / "lengths.png")
             pictures["BLEU by the length of the source"] = picture
-        if confusion is not None and isinstance(predictor, Classifier):
+        if isinstance(predictor, Classifier):
+            confusion = multiclass_confusion_matrix(probabilities, wanted, len(predictor.labels)).numpy()
             picture = report.confusion_matrix(confusion, predictor.labels, folder / "confusion.png")
             pictures["Confusion matrix of the test split"] = picture
+            sure, predicted = probabilities.max(1)
+            picture = report.reliability(sure.numpy(), (predicted == wanted).numpy(), folder / "calibration.png")
+            pictures["How often it is right, by how sure it is"] = picture
     finally:
         registry.close()
     journal = run_folder(recipe) / "task.json"
@@ -102,12 +105,14 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Classifier | Translator, fold
 
 def evaluate_classifier(
     recipe: ClassificationRecipe, classifier: Classifier, split: Split
-) -> tuple[list[Metric], NDArray[np.float64]]:
-    """Accuracy, balanced accuracy (mean recall), macro F1 and each label's F1; the confusion [true, predicted]."""
+) -> tuple[list[Metric], Tensor, Tensor]:
+    """Accuracy, balanced accuracy (mean recall), macro F1, each label's F1, the calibration error (expected, 15 bins;
+    Guo et al. 2017); and what they come from: the probabilities [N, C] and the true labels [N]."""
     rows = labelled_texts(recipe.data, split)
     predictions = asyncio.run(classifier.classify([row.text for row in rows], "none", truncate=True))
     labels = classifier.labels
-    predicted = torch.tensor([labels.index(prediction.label) for prediction in predictions])
+    probabilities = torch.tensor([[prediction.scores[label] for label in labels] for prediction in predictions])
+    predicted = probabilities.argmax(1)
     wanted = torch.tensor([labels.index(row.label) for row in rows])
     confusion = multiclass_confusion_matrix(predicted, wanted, len(labels)).double()  # [wanted, predicted]
     right = confusion.diagonal()
@@ -118,10 +123,11 @@ def evaluate_classifier(
         "balanced accuracy": recall.mean(),
         "macro F1": f1.mean(),
         **{f"{label} F1": value for label, value in zip(labels, f1, strict=True)},
+        "calibration error": multiclass_calibration_error(probabilities, wanted, len(labels)),
     }
     data = f"{' + '.join(recipe.data.corpora)} {split} ({len(rows)} texts)"
     metrics = [Metric(name=name, value=round(float(value), 4), data=data) for name, value in values.items()]
-    return metrics, confusion.numpy()
+    return metrics, probabilities, wanted
 
 
 def alignment_error(folder: Path, manifest: Manifest) -> list[Metric]:

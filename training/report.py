@@ -101,3 +101,25 @@ def bleu_by_length(curves: Mapping[str, Mapping[str, float]], path: Path) -> Pat
     if len(curves) > 1:
         axes.legend()
     return save(figure, path)
+
+
+def reliability(sure: Floats, right: NDArray[np.bool_], path: Path, bins: int = 10) -> Path:
+    """How often the prediction is right [N] among those that are about as sure [N], beside the diagonal of an honest
+    model; below, how many there are (Niculescu-Mizil and Caruana 2005)."""
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.clip(np.digitize(sure, edges) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    filled = counts > 0
+    mean_sure = np.bincount(place, sure, bins)[filled] / counts[filled]
+    mean_right = np.bincount(place, right, bins)[filled] / counts[filled]
+    figure, (axes, below) = plt.subplots(2, figsize=(4, 4), height_ratios=[3, 1], sharex=True)
+    axes.plot([0, 1], [0, 1], linestyle="--", color="#999", linewidth=1)
+    axes.plot(mean_sure, mean_right, marker="o", markersize=4)
+    axes.set_ylabel("right")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    below.bar(edges[:-1], counts, width=1 / bins, align="edge", color="#4a7fb5")
+    below.set_ylabel("texts")
+    below.set_xlabel("probability of the label")
+    below.set_xlim(max(0.0, edges[int(np.flatnonzero(filled)[0])] - 0.05), 1.02)
+    return save(figure, path)

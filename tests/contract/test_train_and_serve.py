@@ -89,7 +89,8 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
     verify(entry.folder, entry.manifest)
     card = (entry.folder / "README.md").read_text()
     assert all(metric.name in card for metric in entry.manifest.metrics)
-    for picture in ("attention-1.png", "learning.png"):
+    own = ("confusion.png", "calibration.png") if name == "sms-spam" else ("lengths.png",)
+    for picture in ("attention-1.png", "learning.png", *own):
         assert picture in card
         assert (entry.folder / picture).read_bytes().startswith(b"\x89PNG")
     if name == "sms-spam":
