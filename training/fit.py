@@ -47,7 +47,8 @@ def hardware() -> str:
     """What the training runs on, for the card."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} CPU cores"
+    threads = torch.get_num_threads()
+    return f"{threads} CPU core{'s' if threads > 1 else ''}"
 
 
 def load_best(recipe: AnyRecipe) -> AnyTask:
@@ -108,7 +109,7 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
     """
     L.seed_everything(recipe.seed, verbose=False)
     task, folder = prepare_run(recipe), run_folder(recipe)
-    if isinstance(task, ClassificationTask) and task.recipe.pretraining is not None:
+    if isinstance(task, ClassificationTask) and task.recipe.pretraining and not task.recipe.warm_start:
         task.pretrained = pretrain(task, folder / "pretraining")
     train(task, folder, epochs or recipe.optimisation.epochs)
     return folder

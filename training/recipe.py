@@ -173,7 +173,8 @@ class ClassificationRecipe(Section):
     vectors: VectorsRecipe | None = None
     pretraining: Pretraining | None = None
     warm_start: str | None = None
-    """A classifier in `models/` whose tokenizer and weights this one starts from; the networks must be alike."""
+    """A classifier in `models/` whose tokenizer and weights this one starts from, instead of vectors or pre-training;
+    the networks must be alike."""
     network: ClassifierRecipe
     optimisation: Optimisation
     limits: Limits
@@ -216,13 +217,17 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Changes laid over a base, section by section; a section for another kind of network takes the base's place.
+    """Changes laid over a base, section by section. A section for another kind of network takes the base's place; one
+    that is false leaves it out.
 
-    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"c": 4}})
+    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 5}}, {"b": {"c": 4}, "e": False})
     {'a': 1, 'b': {'c': 4, 'd': 3}}
     """
     merged = dict(base)
     for key, value in changes.items():
+        if value is False and isinstance(base.get(key), dict):
+            del merged[key]
+            continue
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         alike = both and value.get("network") in (None, base[key].get("network"))
         merged[key] = overlay(base[key], value) if alike else value
