@@ -85,7 +85,8 @@ def compare(
     loaded = load(recipe, data, columns)
     if not isinstance(loaded, ClassificationRecipe):
         raise RecipeError(f"{recipe} is no classifier: only classifiers can be compared")
-    loaded = loaded.model_copy(update={"data": loaded.data.model_copy(update={"rows": rows})})
+    if rows is not None:
+        loaded = loaded.model_copy(update={"data": loaded.data.model_copy(update={"rows": rows})})
     grid = parse_vary(vary)
     table = Table(*grid, *HEADER, title=f"{loaded.name}, validation split")
     for row in compare_recipes(loaded, grid, epochs, into):
