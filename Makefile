@@ -37,7 +37,8 @@ train: .venv/develop-$(EXTRA)  ## fit, export and evaluate RECIPE=sms-spam, on y
 	$(BIN)/python -m training export $(RECIPE) $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m training evaluate $(RECIPE) $(if $(DATA),--data $(DATA))
 
-bench: .venv/develop-$(EXTRA)  ## measure against the peers
+bench: .venv/develop-$(EXTRA)  ## measure, against the peers where the corpora are there
+	$(PIP) install -c constraints.txt -e '.[$(EXTRA),bench]'
 	$(BIN)/python -m bench
 
 # A pin of a package that is not installed here (the other extra's) stays as it is.

@@ -1,15 +1,23 @@
-"""`python -m bench.decoding`: target tokens per second of every translator in models/, without HTTP.
+"""`python -m bench.decoding`: target tokens per second of every translator in models/, beside CTranslate2.
 
-Captions of Multi30k's validation split, one after the other and 32 at a time, greedy and beam 4, attention none and
-summary. Needs the corpus (LIMELIGHT_DATA).
+Captions of Multi30k's validation split, tokenised and decoded in process, one after the other and 32 at a time, greedy
+and beam 4, attention none and summary; the Transformers also by CTranslate2 on the same weights and threads, whose
+translations are compared with ours. Needs the corpus (LIMELIGHT_DATA).
 """
 
 import asyncio
 import json
+import os
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ctranslate2
+from tokenizers import Tokenizer
+
+from bench.peers import convert
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -18,25 +26,51 @@ from training.corpora import sentence_pairs
 from training.recipe import TranslationData
 
 SENTENCES = 64
+ROUNDS = 3
 CASES = [(1, 1), (4, 1), (1, 32), (4, 32)]
 """(beam size, sentences at a time)"""
 
+Translate = Callable[[list[str], int], list[tuple[str, int]]]
+"""(texts, beam size) -> the best translation of each and its tokens"""
 
-def tokens_per_second(translator: Translator, texts: list[str], options: Options, at_a_time: int) -> float:
-    """Target tokens of the best hypotheses, by the wall clock."""
-    tokens = 0
+
+def of_limelight(translator: Translator, attention: Any) -> Translate:
+    def translate(texts: list[str], beam_size: int) -> list[tuple[str, int]]:
+        found = asyncio.run(translator.translate(texts, Options(beam_size=beam_size, attention=attention)))
+        return [(t.text, sum(len(sentence.target_tokens) for sentence in t.sentences)) for t in found]
+
+    return translate
+
+
+def of_ctranslate2(bundle: Path, folder: Path, threads: int) -> Translate:
+    convert(bundle, folder)
+    translator = ctranslate2.Translator(str(folder), device="cpu", intra_threads=threads, inter_threads=1)
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+
+    def translate(texts: list[str], beam_size: int) -> list[tuple[str, int]]:
+        sources = [encoding.tokens for encoding in tokenizer.encode_batch(texts)]
+        results = translator.translate_batch(sources, beam_size=beam_size, max_batch_size=0, disable_unk=True)
+        found = [result.hypotheses[0] for result in results]
+        return [(tokenizer.decode([tokenizer.token_to_id(t) for t in tokens]), len(tokens)) for tokens in found]
+
+    return translate
+
+
+def measure(translate: Translate, texts: list[str], beam_size: int, at_a_time: int) -> tuple[float, list[str]]:
+    """Target tokens per second by the wall clock, and the translations."""
+    found = []
     since = time.perf_counter()
     for start in range(0, len(texts), at_a_time):
-        for translation in asyncio.run(translator.translate(texts[start : start + at_a_time], options)):
-            tokens += sum(len(sentence.target_tokens) for sentence in translation.sentences)
-    return tokens / (time.perf_counter() - since)
+        found += translate(texts[start : start + at_a_time], beam_size)
+    return sum(tokens for _, tokens in found) / (time.perf_counter() - since), [text for text, _ in found]
 
 
 def main() -> None:
-    registry = Registry(Path("models"), Runtime("auto"), Limits(queue_tokens=10**9))
-    results: dict[str, Any] = {}
+    threads = len(os.sched_getaffinity(0))
+    registry = Registry(Path("models"), Runtime("cpu", threads), Limits(queue_tokens=10**9))
+    results: dict[str, Any] = {"threads": threads}
     header = "".join(f"{f'beam {beam}, {batch}':>14}" for beam, batch in CASES)
-    print(f"{'target tokens/s':<22}{'attention':<12}{header}")
+    print(f"{'target tokens/s':<16}{'':<22}{header}")
     for entry in registry.entries():
         if entry.manifest is None or entry.manifest.task != "translation":
             continue
@@ -45,16 +79,28 @@ def main() -> None:
         texts = [pair.source for pair in sentence_pairs("multi30k", "valid", data)][:SENTENCES]
         registry.load(entry.name)
         translator = registry.translator(None, None, entry.name, entry.version)
-        for attention in ("none", "summary"):
-            rates = []
-            for beam, batch in CASES:
-                options = Options(beam_size=beam, attention=attention)  # type: ignore[arg-type]
-                tokens_per_second(translator, texts[:batch], options, batch)
-                rates.append(round(tokens_per_second(translator, texts, options, batch)))
-            print(f"{entry.name:<22}{attention:<12}" + "".join(f"{rate:>14,}" for rate in rates))
-            results[f"{entry.name}, attention {attention}"] = dict(
-                zip((f"beam {b}, {n}" for b, n in CASES), rates, strict=True)
-            )
+        engines: dict[str, Translate] = {f"attention {d}": of_limelight(translator, d) for d in ("none", "summary")}
+        with tempfile.TemporaryDirectory() as folder:
+            if entry.manifest.architecture.network == "transformer":
+                engines["CTranslate2"] = of_ctranslate2(entry.folder, Path(folder) / "model", threads)
+            # Round by round, so that what else the machine does falls on all alike.
+            best: dict[str, list[float]] = {name: [0.0] * len(CASES) for name in engines}
+            texts_of: dict[str, list[str]] = {}
+            for _ in range(ROUNDS):
+                for place, (beam_size, batch) in enumerate(CASES):
+                    for name, engine in engines.items():
+                        rate, texts_of[name] = measure(engine, texts, beam_size, batch)
+                        best[name][place] = max(best[name][place], rate)
+        for name, rates in best.items():
+            print(f"{entry.name:<16}{name:<22}" + "".join(f"{rate:>14,.0f}" for rate in rates))
+            cases = (f"beam {beam_size}, {batch}" for beam_size, batch in CASES)
+            results[f"{entry.name}, {name}"] = dict(zip(cases, map(round, rates), strict=True))
+        if "CTranslate2" in texts_of:
+            same = sum(a == b for a, b in zip(texts_of["CTranslate2"], texts_of["attention none"], strict=True))
+            ratios = [ours / theirs for ours, theirs in zip(best["attention none"], best["CTranslate2"], strict=True)]
+            print(f"{'':<16}{'times CTranslate2':<22}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
+            print(f"{'':<16}{same} of {len(texts)} translations are the same")
+            results[f"{entry.name}, same translations"] = [same, len(texts)]
     registry.close()
     print(json.dumps(results))
 
