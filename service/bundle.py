@@ -34,6 +34,10 @@ GraphRole = Literal["classify", "encode", "step"]
 Task = Literal["classification", "translation"]
 
 
+STEP_OUTPUTS = ("log_probs", "end_log_probs", "top_log_probs", "top_ids")
+"""What every step graph says: [batch, vocabulary], [batch, 1], and the likeliest tokens, [batch, candidates] both."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,9 +60,9 @@ class StatePair(_Section):
 class Graph(_Section):
     """One ONNX file.
 
-    The inputs of `step` are `token_ids`, the inputs of its state pairs, and outputs of `encode` of the same
-    name. A state starts as the output of `encode` of that name, if there is one, and else as zeros, with
-    zero length along every symbolic dimension but `batch`.
+    The inputs of `step` are `token_ids`, `candidates` (how many), the inputs of its state pairs, and outputs of
+    `encode` of the same name. A state starts as the output of `encode` of that name, if there is one, and else as
+    zeros, with zero length along every symbolic dimension but `batch`.
     """
 
     role: GraphRole
@@ -177,6 +181,7 @@ class Manifest(_Section):
         else:
             wanted |= {
                 "an encode and a step graph": roles == {"encode", "step"},
+                **{f"the step's output {name}": name in self.outputs("step") for name in STEP_OUTPUTS},
                 "source and target languages": bool(self.source and self.target),
                 "source and target tokenizers": set(self.tokenizers) == {"source", "target"},
                 "special_ids": self.special_ids is not None,
@@ -189,6 +194,10 @@ class Manifest(_Section):
         if missing := [need for need, there in wanted.items() if not there]:
             raise ValueError("the manifest lacks " + ", ".join(missing))
         return self
+
+    def outputs(self, role: GraphRole) -> set[str]:
+        """The names of a graph's outputs; none, if there is no such graph."""
+        return {tensor.name for graph in self.graphs if graph.role == role for tensor in graph.outputs}
 
     def graph(self, role: GraphRole) -> Graph:
         return next(graph for graph in self.graphs if graph.role == role)

@@ -15,7 +15,7 @@ from service.attention import AttentionDetail, AttentionMatrix, matrices, output
 from service.bundle import AttentionOutput, Manifest
 from service.decoding.beam import beam_search
 from service.decoding.greedy import greedy_search
-from service.decoding.step import Arrays, Floats, Hypothesis, Ids, Rules, State
+from service.decoding.step import Arrays, Candidates, Hypothesis, Ids, Rules, State
 from service.errors import EmptyText, UnsupportedOption
 from service.runtime import Runtime, Session
 from service.scheduling import Limits, Scheduler
@@ -89,7 +89,9 @@ class BundleStep:
         self._session = session
         self._next_input = {pair.output: pair.input for pair in session.graph.state}
         self._attention = [output.output for output in attention if output.graph == "step"]
-        self._fetched = ["log_probs", *self._next_input, *self._attention]
+        self._fetched = ["top_log_probs", "top_ids", "end_log_probs", *self._next_input, *self._attention]
+        [scores] = [tensor for tensor in session.graph.outputs if tensor.name == "log_probs"]
+        self._vocabulary = int(scores.shape[1])
 
     def start(self, encoded: Arrays) -> State:
         """The state before the first step, from the outputs of `encode` (each [B, ...])."""
@@ -104,10 +106,13 @@ class BundleStep:
         source = {name: array for name, array in encoded.items() if name in inputs and name not in states}
         return State(source, past)
 
-    def __call__(self, token_ids: Ids, state: State) -> tuple[Floats, Arrays, Arrays]:
-        outputs = self._session.run({"token_ids": token_ids, **state.source, **state.past}, self._fetched)
+    def __call__(self, token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
+        wanted = np.array([min(count, self._vocabulary)])
+        inputs = {"token_ids": token_ids, "candidates": wanted, **state.source, **state.past}
+        outputs = self._session.run(inputs, self._fetched)
         past = {name: outputs[output] for output, name in self._next_input.items()}
-        return outputs["log_probs"], past, {name: outputs[name] for name in self._attention}  # type: ignore[return-value]
+        found: Any = (outputs["top_log_probs"], outputs["top_ids"], outputs["end_log_probs"][:, 0])
+        return Candidates(*found), past, {name: outputs[name] for name in self._attention}
 
 
 class Translator:

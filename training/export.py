@@ -37,10 +37,8 @@ from training.card import model_card
 from training.corpora import CORPORA
 from training.fit import load_best, run_folder, training_minutes
 from training.graphs import Description, classifier, seq2seq, transformer
-from training.networks.classifier import AttentionClassifier
 from training.networks.seq2seq import Seq2Seq
-from training.networks.transformer import Transformer
-from training.recipe import AnyRecipe, TranslationRecipe, recipe_hash
+from training.recipe import AnyRecipe, recipe_hash
 from training.tasks import ClassificationTask, TranslationTask
 from training.tokenization import BOS, EOS, PAD, UNK, special_id
 
@@ -58,10 +56,11 @@ def round_to_float16(network: nn.Module) -> None:
 def example_inputs(graph: Graph, batch: int = 2, length: int = 3) -> tuple[Tensor, ...]:
     """Inputs of the right shapes to trace a graph with; every symbolic dimension but `batch` is `length`."""
     dtypes = {"int64": torch.int64, "bool": torch.bool, "float32": torch.float32}
+    counts = ("lengths", "candidates")  # these are no ids, and have to be in bounds
     found = []
     for tensor in graph.inputs:
         shape = [batch if d == "batch" else length if isinstance(d, str) else d for d in tensor.shape]
-        example = torch.full(shape, length) if tensor.name.endswith("lengths") else torch.ones(shape)
+        example = torch.full(shape, length) if tensor.name.endswith(counts) else torch.ones(shape)
         found.append(example.to(dtypes[tensor.dtype]))
     return tuple(found)
 
@@ -197,18 +196,17 @@ def export(recipe: AnyRecipe, models: Path) -> Path:
     return folder
 
 
-def describe(recipe: AnyRecipe, network: AttentionClassifier | Transformer | Seq2Seq) -> Description:
-    if isinstance(network, AttentionClassifier):
-        return classifier.describe(network)
-    if isinstance(network, Seq2Seq):
-        return seq2seq.describe(network)
-    assert isinstance(recipe, TranslationRecipe)
-    return transformer.describe(network, recipe.summary_layer)
+def describe(task: ClassificationTask | TranslationTask) -> Description:
+    if isinstance(task, ClassificationTask):
+        return classifier.describe(task.network)
+    if isinstance(task.network, Seq2Seq):
+        return seq2seq.describe(task.network, task.eos_id)
+    return transformer.describe(task.network, task.eos_id, task.recipe.summary_layer)
 
 
 def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged: Path) -> Manifest:
     """Write all the files of a bundle but its manifest into `staged`, check them, and return the manifest."""
-    described = describe(recipe, task.network)
+    described = describe(task)
     offsets = write_weights(task.network, staged / WEIGHTS)
     for graph, wrapper in zip(described.graphs, described.wrappers, strict=True):
         write_graph(wrapper, graph, staged, offsets)

@@ -1,7 +1,7 @@
 """Beam search: the W likeliest prefixes of every sentence, side by side.
 
 Legend: B live sentences, W beam size, w beams per sentence now (1 before the first step, then W),
-V vocabulary, C candidates per sentence.
+C candidates of one beam.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ Rows = NDArray[np.intp]
 
 
 def best_candidates(totals: Scores, count: int) -> tuple[Scores, Rows]:
-    """The `count` largest of each row of totals [B, w*V], best first: their values and places [B, C].
+    """The `count` largest of each row of totals [B, w*C], best first: their values and places [B, count].
 
     Of equal values the one at the lower place comes first, so that results do not depend on the batch.
     """
@@ -62,14 +62,14 @@ def beam_search(
     length = 0
     while len(sentences):
         beams = scores.shape[1]
-        log_probs, past, attention = step(tokens, state)
+        # What is among the best 2W of a sentence is among the best 2W of its beam.
+        candidates, past, attention = step(tokens, state, 2 * beam_size + rules.spare)
         must_end = np.repeat(length >= max_lengths[sentences], beams)
-        allowed = constrain(log_probs, rules, must_end, np.repeat(may_copy[sentences], beams))
-        vocabulary = allowed.shape[1]
+        allowed, choices = constrain(candidates, rules, must_end, np.repeat(may_copy[sentences], beams))
         totals = (scores.reshape(-1, 1) + allowed).reshape(len(sentences), -1)
-        values, places = best_candidates(totals, 2 * beam_size)  # [B, C]
-        candidate_tokens = places % vocabulary
-        candidate_rows = places // vocabulary + np.arange(len(sentences))[:, None] * beams
+        values, places = best_candidates(totals, 2 * beam_size)  # [B, 2W]
+        candidate_tokens = np.take_along_axis(choices.reshape(len(sentences), -1), places, axis=1)
+        candidate_rows = places // allowed.shape[1] + np.arange(len(sentences))[:, None] * beams
         ends = (candidate_tokens == rules.eos) & np.isfinite(values)
         length += 1
 

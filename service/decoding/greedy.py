@@ -35,10 +35,12 @@ def greedy_search(
     scores = np.zeros(len(sentences))
     length = 0
     while len(sentences):
-        log_probs, past, attention = step(tokens, state)
-        allowed = constrain(log_probs, rules, length >= max_lengths[sentences], may_copy[sentences])
-        tokens = allowed.argmax(axis=1)
-        scores += allowed[np.arange(len(tokens)), tokens]
+        candidates, past, attention = step(tokens, state, 1 + rules.spare)
+        allowed, choices = constrain(candidates, rules, length >= max_lengths[sentences], may_copy[sentences])
+        rows = np.arange(len(sentences))
+        best = allowed.argmax(axis=1)
+        tokens = choices[rows, best]
+        scores += allowed[rows, best]
         ended = tokens == rules.eos
         length += 1
         for row in np.flatnonzero(ended):

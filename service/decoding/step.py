@@ -1,6 +1,6 @@
 """What decoding knows of a model: one step.
 
-Legend: R rows (one per live hypothesis), V vocabulary, T target length.
+Legend: R rows (one per live hypothesis), C candidates per row, T target length.
 """
 
 from dataclasses import dataclass
@@ -25,11 +25,24 @@ class State:
     """Of what was decoded; each step returns the next."""
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """The likeliest next tokens of every row, best first: all that search looks at of a vocabulary."""
+
+    log_probs: Floats
+    """[R, C]"""
+    token_ids: Ids
+    """[R, C]; of equal log-probabilities the lower id comes first."""
+    end: Floats
+    """[R]: the log-probability of </s>, which a hypothesis may be made to say though it is no candidate."""
+
+
 class DecoderStep(Protocol):
     """One step of any translator: a Transformer with its cache, an RNN with its state, a toy in a test."""
 
-    def __call__(self, token_ids: Ids, state: State) -> tuple[Floats, Arrays, Arrays]:
-        """token_ids [R] -> log-probabilities of the next token [R, V], the next past, attention by name.
+    def __call__(self, token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
+        """token_ids [R] -> the `count` likeliest next tokens (all, if there are fewer), the next past, attention by
+        name.
 
         An attention array is [R, heads, 1, keys], or [R, 1, keys]: the weights of this one position.
         """
@@ -45,6 +58,11 @@ class Rules:
     """Ids that are never produced."""
     unknown: int | None = None
     """The id that copies an unknown symbol of the source: produced only where there is one."""
+
+    @property
+    def spare(self) -> int:
+        """How many candidates more than wanted have to be asked for, since so many may be forbidden."""
+        return len(self.never) + (self.unknown is not None)
 
 
 @dataclass(frozen=True)
@@ -69,18 +87,23 @@ def length_penalty(length: int | NDArray[np.int64], alpha: float) -> float | NDA
     return np.asarray(length, dtype=np.float64) ** alpha
 
 
-def constrain(log_probs: Floats, rules: Rules, must_end: Flags, may_copy: Flags) -> NDArray[np.float64]:
-    """Log-probabilities [R, V] with the impossible at -inf: rows in `must_end` [R] can only say </s>, and only rows in
-    `may_copy` [R] can copy an unknown symbol."""
-    allowed = log_probs.astype(np.float64)
-    allowed[:, list(rules.never)] = -np.inf
+def constrain(
+    candidates: Candidates, rules: Rules, must_end: Flags, may_copy: Flags
+) -> tuple[NDArray[np.float64], Ids]:
+    """Log-probabilities and ids [R, C] with the impossible at -inf: rows in `must_end` [R] can only say </s>, and only
+    rows in `may_copy` [R] can copy an unknown symbol."""
+    token_ids = candidates.token_ids
+    allowed = candidates.log_probs.astype(np.float64)
+    for forbidden in rules.never:
+        allowed[token_ids == forbidden] = -np.inf
     if rules.unknown is not None:
-        allowed[~may_copy, rules.unknown] = -np.inf
+        allowed[(token_ids == rules.unknown) & ~may_copy[:, None]] = -np.inf
     if must_end.any():
-        end = allowed[must_end, rules.eos]
+        token_ids = token_ids.copy()
         allowed[must_end] = -np.inf
-        allowed[must_end, rules.eos] = end
-    return allowed
+        allowed[must_end, 0] = candidates.end[must_end]
+        token_ids[must_end, 0] = rules.eos
+    return allowed, token_ids
 
 
 def take(arrays: Arrays, rows: NDArray[np.intp]) -> Arrays:

@@ -47,6 +47,7 @@ CONSTANTS: dict[str, NDArray[Any]] = {
     "half": np.array(0.5, dtype=np.float32),
     "zero": np.array(0),
     "one": np.array(1),
+    "end": np.array([EOS]),
     **{f"axis_{axis}": np.array([axis]) for axis in (1, 2, 3)},
     "axes_12": np.array([1, 2]),
 }
@@ -98,9 +99,11 @@ encode (int64[batch, source_length] source_ids, int64[batch] source_lengths) =>
 }}""",
     # Of its three states, one starts as an output of encode, one as a zero, one with no length at all.
     "step": f"""
-step (int64[batch] token_ids, bool[batch, source_length] source_mask, float[batch, source_length, {V}] wishes,
+step (int64[batch] token_ids, int64[1] candidates, bool[batch, source_length] source_mask,
+      float[batch, source_length, {V}] wishes,
       float[batch, {D}] mood, float[batch, 1] clock, float[batch, past_length, {D}] past) =>
-  (float[batch, {V}] log_probs, float[batch, {D}] next_mood, float[batch, 1] next_clock,
+  (float[batch, {V}] log_probs, float[batch, 1] end_log_probs, float[batch, candidates] top_log_probs,
+   int64[batch, candidates] top_ids, float[batch, {D}] next_mood, float[batch, 1] next_clock,
    float[batch, target_length, {D}] history, float[batch, {N}, 1, source_length] cross_0,
    float[batch, 1, source_length] cross_1, float[batch, {N}, 1, target_length] decoder_self_0) {{
   said = Gather (embedding, token_ids)
@@ -127,6 +130,8 @@ step (int64[batch] token_ids, bool[batch, source_length] source_mask, float[batc
   manner = MatMul (next_mood, style)
   logits = Add (wish, manner)
   log_probs = LogSoftmax <axis = -1> (logits)
+  end_log_probs = Gather <axis = 1> (log_probs, end)
+  top_log_probs, top_ids = TopK (log_probs, candidates)
   said_B1D = Unsqueeze (said, axis_1)
   history = Concat <axis = 1> (past, said_B1D)
   said_BD1 = Unsqueeze (said, axis_2)

@@ -150,8 +150,14 @@ def test_the_state_before_the_first_step(models: Path, translator: Translator) -
     assert state.past["mood"] is mood
     assert state.past["clock"].tolist() == [[0.0]] * 3
     assert state.past["past"].shape == (3, 0, networks.D)
-    log_probs, past, attention = step(np.array([2, 5, 7]), state)
-    assert np.exp(log_probs).sum(axis=1) == pytest.approx(np.ones(3))
+    candidates, past, attention = step(np.array([2, 5, 7]), state, 1000)
+    assert candidates.token_ids.shape == (3, networks.V)  # no more than there are
+    assert np.exp(candidates.log_probs).sum(axis=1) == pytest.approx(np.ones(3))
+    assert (np.diff(candidates.log_probs, axis=1) <= 0).all()
+    at_end = candidates.log_probs[candidates.token_ids == networks.EOS]
+    assert candidates.end == pytest.approx(at_end)
+    few, _, _ = step(np.array([2, 5, 7]), state, 5)
+    assert np.array_equal(few.token_ids, candidates.token_ids[:, :5])
     assert past["clock"].tolist() == [[1.0]] * 3
     assert past["past"].shape == (3, 1, networks.D)
     assert attention.keys() == {"cross_0", "cross_1", "decoder_self_0"}

@@ -62,6 +62,6 @@ TRANSLATORS: list[dict[str, Any]] = [
 def test_every_recurrent_translator_exports_as_pytorch_computes_it(options: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Seq2Seq(Seq2SeqConfig(17, max_length=67, embedding=5, size=6, **options), pad_id=0).eval()
-    described = seq2seq.describe(network)
+    described = seq2seq.describe(network, eos_id=3)
     write_and_check(network, described, tmp_path)
     assert [output.kind for output in described.attention] == ([] if options["attention"] is None else ["cross"])

@@ -61,9 +61,43 @@ def decode_in_steps(
             shape = [len(target_ids) if d == "batch" else 0 if isinstance(d, str) else d for d in tensor.shape]
             inputs[tensor.name] = np.zeros(shape, tensor.dtype)
     for token_ids in target_ids.T:
-        outputs = run["step"]({**inputs, "token_ids": np.asarray(token_ids)})
+        outputs = run["step"]({**inputs, "token_ids": np.asarray(token_ids), "candidates": np.array([3])})
         inputs |= {pair.input: outputs[pair.output] for pair in step.state}
         yield outputs
+
+
+def step_tensors() -> list[TensorInfo]:
+    """What every step reads beside its states: the last tokens, and how many candidates are wanted."""
+    return [*tensors(["token_ids"], "int64", ["batch"]), *tensors(["candidates"], "int64", [1])]
+
+
+def score_tensors(vocabulary: int) -> list[TensorInfo]:
+    """What every step says of the next token (`service.bundle.STEP_OUTPUTS`)."""
+    return [
+        *tensors(["log_probs"], "float32", ["batch", vocabulary]),
+        *tensors(["end_log_probs"], "float32", ["batch", 1]),
+        *tensors(["top_log_probs"], "float32", ["batch", "candidates"]),
+        *tensors(["top_ids"], "int64", ["batch", "candidates"]),
+    ]
+
+
+def scores(logits: Tensor, eos_id: int, candidates: Tensor) -> list[Tensor]:
+    """logits [R, V], how many candidates [1] -> those tensors. The choice is the graph's, so that what crosses into the
+    service is a few numbers a row and not a vocabulary."""
+    log_probs = logits.log_softmax(-1)
+    # Of one dimension: ONNX's TopK wants its k so, and tracing keeps it a number that is not known yet.
+    top_log_probs, top_ids = log_probs.topk(candidates[0], dim=-1)  # type: ignore[arg-type]
+    return [log_probs, log_probs[:, eos_id : eos_id + 1], top_log_probs, top_ids]
+
+
+def check_scores(where: str, logits: Tensor, eos_id: int, answer: Arrays) -> None:
+    """Compare what a step says of the next token with the network's logits [R, V]. Raises ParityError."""
+    log_probs = logits.log_softmax(-1)
+    require_equal(f"log_probs {where}", log_probs, answer["log_probs"])
+    require_equal(f"end_log_probs {where}", log_probs[:, eos_id : eos_id + 1], answer["end_log_probs"])
+    require_equal(f"top_log_probs {where}", log_probs.topk(3).values, answer["top_log_probs"])
+    chosen = log_probs.gather(1, torch.from_numpy(answer["top_ids"]))
+    require_equal(f"log_probs of the top_ids {where}", chosen, answer["top_log_probs"])
 
 
 LENGTHS = [[1], [7], [5, 5, 5], [11, 2, 7, 1, 3], [2, 13], [64, 3]]

@@ -10,7 +10,18 @@ from torch import Tensor, nn
 
 from service.bundle import Architecture, AttentionOutput, Graph, StatePair
 from training.graphs import Description, parameters
-from training.graphs.parity import LENGTHS, decode_in_steps, open_graphs, padded_batch, require_equal, tensors
+from training.graphs.parity import (
+    LENGTHS,
+    check_scores,
+    decode_in_steps,
+    open_graphs,
+    padded_batch,
+    require_equal,
+    score_tensors,
+    scores,
+    step_tensors,
+    tensors,
+)
 from training.networks.seq2seq import Encoded, Memory, Seq2Seq
 
 
@@ -44,24 +55,26 @@ class EncodeGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """token_ids [R], what the decoder looks at, its memory -> log_probs [R, V], the next memory, weights [R, 1, S]."""
+    """token_ids [R], candidates [1], what the decoder looks at, its memory -> scores of the next token, the next
+    memory, weights [R, 1, S]."""
 
-    def __init__(self, network: Seq2Seq):
+    def __init__(self, network: Seq2Seq, eos_id: int):
         super().__init__()
         self.network = network
+        self.eos_id = eos_id
 
-    def forward(self, token_ids: Tensor, *inputs: Tensor) -> list[Tensor]:
+    def forward(self, token_ids: Tensor, candidates: Tensor, *inputs: Tensor) -> list[Tensor]:
         looked_at = inputs[:2] if self.network.attention is not None else (None, None)
         names = list(carried(self.network))
-        found = dict(zip(names, inputs[-len(names) :], strict=True))
-        memory = Memory(found["hidden"], found.get("cell"), found.get("fed"), found.get("position"))
+        parts = dict(zip(names, inputs[-len(names) :], strict=True))
+        memory = Memory(parts["hidden"], parts.get("cell"), parts.get("fed"), parts.get("position"))
         decoded = self.network.decode(token_ids[:, None], Encoded(looked_at[1], looked_at[0], memory), memory)
-        log_probs = self.network.logits(decoded.states[:, -1]).log_softmax(-1)
+        found = scores(self.network.logits(decoded.states[:, -1]), self.eos_id, candidates)
         after = [getattr(decoded.memory, name) for name in names]
-        return [log_probs, *after, *([] if decoded.weights is None else [decoded.weights])]
+        return [*found, *after, *([] if decoded.weights is None else [decoded.weights])]
 
 
-def describe(network: Seq2Seq) -> Description:
+def describe(network: Seq2Seq, eos_id: int) -> Description:
     config = network.config
     looks = network.attention is not None
     looked_at = [
@@ -86,8 +99,12 @@ def describe(network: Seq2Seq) -> Description:
         role="step",
         file="step.onnx",
         precision="float32",
-        inputs=[*tensors(["token_ids"], "int64", ["batch"]), *looked_at, *before],
-        outputs=[*tensors(["log_probs"], "float32", ["batch", config.vocabulary]), *after, *weights],
+        inputs=[
+            *step_tensors(),
+            *looked_at,
+            *before,
+        ],
+        outputs=[*score_tensors(config.vocabulary), *after, *weights],
         state=[StatePair(output=new.name, input=old.name) for new, old in zip(after, before, strict=True)],
     )
     attention = [
@@ -105,14 +122,14 @@ def describe(network: Seq2Seq) -> Description:
     return Description(
         architecture,
         graphs,
-        [EncodeGraph(network), StepGraph(network)],
+        [EncodeGraph(network), StepGraph(network, eos_id)],
         attention,
-        lambda folder: check(network, folder, graphs),
+        lambda folder: check(network, eos_id, folder, graphs),
     )
 
 
 @torch.no_grad()
-def check(network: Seq2Seq, folder: Path, graphs: list[Graph]) -> None:
+def check(network: Seq2Seq, eos_id: int, folder: Path, graphs: list[Graph]) -> None:
     """Compare every output of the step graph, step by step, with the whole target at once. Raises ParityError."""
     run = open_graphs(folder, graphs)
     generator = torch.Generator().manual_seed(0)
@@ -122,9 +139,9 @@ def check(network: Seq2Seq, folder: Path, graphs: list[Graph]) -> None:
         target_ids = torch.randint(4, config.vocabulary, (len(lengths), 5), generator=generator)
         outputs = run["encode"]({"source_ids": source_ids.numpy(), "source_lengths": lengths_tensor.numpy()})
         decoded = network(source_ids.masked_fill(source_ids == 0, network.pad_id), target_ids)
-        log_probs = network.logits(decoded.states).log_softmax(-1)
+        logits = network.logits(decoded.states)
         for t, answer in enumerate(decode_in_steps(run, graphs[1], outputs, target_ids)):
             where = f"at step {t} of lengths {lengths}"
-            require_equal(f"log_probs {where}", log_probs[:, t], answer["log_probs"])
+            check_scores(where, logits[:, t], eos_id, answer)
             if decoded.weights is not None:
                 require_equal(f"cross {where}", decoded.weights[:, t : t + 1], answer["cross"])

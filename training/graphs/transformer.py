@@ -11,7 +11,18 @@ from torch import Tensor, nn
 
 from service.bundle import Architecture, AttentionOutput, Graph, GraphRole, StatePair, TensorInfo
 from training.graphs import Description, parameters
-from training.graphs.parity import LENGTHS, decode_in_steps, open_graphs, padded_batch, require_equal, tensors
+from training.graphs.parity import (
+    LENGTHS,
+    check_scores,
+    decode_in_steps,
+    open_graphs,
+    padded_batch,
+    require_equal,
+    score_tensors,
+    scores,
+    step_tensors,
+    tensors,
+)
 from training.networks.transformer import KeysValues, Transformer
 
 
@@ -29,22 +40,24 @@ class EncodeGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """token_ids [R], source mask, cross and past keys and values -> log_probs [R, V], new past, weights."""
+    """token_ids [R], candidates [1], source mask, cross and past keys and values -> scores of the next token, new past,
+    weights."""
 
-    def __init__(self, network: Transformer):
+    def __init__(self, network: Transformer, eos_id: int):
         super().__init__()
         self.network = network
+        self.eos_id = eos_id
 
-    def forward(self, token_ids: Tensor, source_mask: Tensor, *keys_values: Tensor) -> list[Tensor]:
+    def forward(self, token_ids: Tensor, candidates: Tensor, source_mask: Tensor, *keys_values: Tensor) -> list[Tensor]:
         pairs: list[KeysValues] = list(zip(keys_values[::2], keys_values[1::2], strict=True))
         layers = len(self.network.decoder_layers)
         decoded = self.network.decode(token_ids[:, None], source_mask, pairs[:layers], pairs[layers:])
-        log_probs = self.network.logits(decoded.states[:, -1]).log_softmax(-1)
+        found = scores(self.network.logits(decoded.states[:, -1]), self.eos_id, candidates)
         past = [t for pair in decoded.keys_values for t in pair]
-        return [log_probs, *past, *decoded.cross_weights, *decoded.self_weights]
+        return [*found, *past, *decoded.cross_weights, *decoded.self_weights]
 
 
-def describe(network: Transformer, summary_layer: int) -> Description:
+def describe(network: Transformer, eos_id: int, summary_layer: int) -> Description:
     config = network.config
     heads, size = config.heads, config.size // config.heads
     layers = range(config.decoder_layers)
@@ -72,13 +85,17 @@ def describe(network: Transformer, summary_layer: int) -> Description:
         ],
         outputs=[*mask, *source, *encoder_weights],
     )
-    log_probs = tensors(["log_probs"], "float32", ["batch", config.vocabulary])
     step = Graph(
         role="step",
         file="step.onnx",
         precision="float32",
-        inputs=[*tensors(["token_ids"], "int64", ["batch"]), *mask, *source, *past],
-        outputs=[*log_probs, *present, *cross_weights, *decoder_weights],
+        inputs=[
+            *step_tensors(),
+            *mask,
+            *source,
+            *past,
+        ],
+        outputs=[*score_tensors(config.vocabulary), *present, *cross_weights, *decoder_weights],
         state=[StatePair(output=new.name, input=old.name) for new, old in zip(present, past, strict=True)],
     )
     roles: list[tuple[Any, GraphRole, list[TensorInfo]]] = [
@@ -109,14 +126,14 @@ def describe(network: Transformer, summary_layer: int) -> Description:
     return Description(
         architecture,
         graphs,
-        [EncodeGraph(network), StepGraph(network)],
+        [EncodeGraph(network), StepGraph(network, eos_id)],
         attention,
-        lambda folder: check(network, folder, graphs),
+        lambda folder: check(network, eos_id, folder, graphs),
     )
 
 
 @torch.no_grad()
-def check(network: Transformer, folder: Path, graphs: list[Graph]) -> None:
+def check(network: Transformer, eos_id: int, folder: Path, graphs: list[Graph]) -> None:
     """Compare every output of both graphs, step by step, with the whole target at once. Raises ParityError."""
     run = open_graphs(folder, graphs)
     generator = torch.Generator().manual_seed(0)
@@ -132,10 +149,10 @@ def check(network: Transformer, folder: Path, graphs: list[Graph]) -> None:
             mask = encoded.source_mask[:, None, :, None]
             actual = outputs[f"encoder_self_{layer}"] * mask.numpy()
             require_equal(f"encoder_self_{layer} of lengths {lengths}", weights * mask, actual)
-        log_probs = network.logits(decoded.states).log_softmax(-1)
+        logits = network.logits(decoded.states)
         for t, answer in enumerate(decode_in_steps(run, graphs[1], outputs, target_ids)):
             where = f"at step {t} of lengths {lengths}"
-            require_equal(f"log_probs {where}", log_probs[:, t], answer["log_probs"])
+            check_scores(where, logits[:, t], eos_id, answer)
             for layer in range(config.decoder_layers):
                 cross = decoded.cross_weights[layer][:, :, t : t + 1]
                 own = decoded.self_weights[layer][:, :, t : t + 1, : t + 1]

@@ -15,23 +15,25 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 ScoreName = Literal["dot", "scaled_dot", "general", "additive", "location"]
 LocalName = Literal["monotonic", "predictive"]
 
 
-def masked_softmax(scores: Tensor, mask: Tensor) -> Tensor:
+def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Softmax over the last dimension in which masked places get exactly zero.
 
-    scores [..., S], mask bool broadcastable to it. At least one key of each row must be open: a row
-    with none has no meaning and comes out as NaN. exp(-inf) is exactly 0, which a large negative
+    scores [..., S], mask bool broadcastable to it, None where nothing is masked. At least one key of each row must
+    be open: a row with none has no meaning and comes out as NaN. exp(-inf) is exactly 0, which a large negative
     constant is not in float16.
 
     >>> masked_softmax(torch.tensor([1.0, 1.0, 9.0]), torch.tensor([True, True, False])).tolist()
     [0.5, 0.5, 0.0]
     """
-    return scores.float().masked_fill(~mask, -math.inf).softmax(dim=-1)
+    scores = scores.float()
+    return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(dim=-1)
 
 
 class Attention(nn.Module):
@@ -179,6 +181,8 @@ class MultiHeadAttention(nn.Module):
         if size % heads:
             raise ValueError(f"{heads} heads do not divide a size of {size}")
         self.heads = heads
+        self.size = size
+        self.head_size = size // heads
         self.query_layer = nn.Linear(size, size)
         self.key_layer = nn.Linear(size, size)
         self.value_layer = nn.Linear(size, size)
@@ -186,18 +190,38 @@ class MultiHeadAttention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """[B, S, D] -> [B, N, S, K]."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        if x.size(1) == 1:  # one position, while decoding: nothing to transpose
+            return x.reshape(-1, self.heads, 1, self.head_size)
+        return x.reshape(x.size(0), x.size(1), self.heads, self.head_size).transpose(1, 2)
+
+    def merge(self, x: Tensor) -> Tensor:
+        """[B, N, S, K] -> [B, S, D]."""
+        if x.size(2) == 1:
+            return x.reshape(-1, 1, self.size)
+        return x.transpose(1, 2).reshape(x.size(0), x.size(2), self.size)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, S, D] -> keys, values [B, N, S, K]."""
-        return self.split(self.key_layer(x)), self.split(self.value_layer(x))
+        keys, values = together(x, self.key_layer, self.value_layer)
+        return self.split(keys), self.split(values)
 
-    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """query [B, Q, D], keys and values [B, N, S, K], mask broadcastable to [B, N, Q, S].
+    def project_all(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, S, D] that looks at itself -> queries, keys, values [B, N, S, K]."""
+        query, keys, values = together(x, self.query_layer, self.key_layer, self.value_layer)
+        return self.split(query), self.split(keys), self.split(values)
 
-        Returns context [B, Q, D] and weights [B, N, Q, S].
-        """
-        scores = self.split(self.query_layer(query)) @ keys.transpose(2, 3) / math.sqrt(keys.size(-1))
-        weights = masked_softmax(scores, mask)
-        context = weights.to(values.dtype) @ values
-        return self.output_layer(context.transpose(1, 2).flatten(2)), weights
+    def look(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """query [B, N, Q, K], keys and values [B, N, S, K], mask broadcastable to [B, N, Q, S], None where nothing is
+        masked -> context [B, Q, D] and weights [B, N, Q, S]."""
+        weights = masked_softmax(query @ keys.transpose(2, 3) / math.sqrt(self.head_size), mask)
+        return self.output_layer(self.merge(weights.to(values.dtype) @ values)), weights
+
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """As `look`, for a query [B, Q, D] that is not projected yet."""
+        return self.look(self.split(self.query_layer(query)), keys, values, mask)
+
+
+def together(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:
+    """Several layers of the same input in one multiplication."""
+    weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+    return F.linear(x, weight, bias).split([layer.out_features for layer in layers], dim=-1)

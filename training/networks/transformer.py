@@ -87,8 +87,8 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, S, D], mask [B, 1, 1, S] -> x [B, S, D], weights [B, N, S, S]."""
-        entering = self.self_residual.enter(x)
-        context, weights = self.self_attention(entering, *self.self_attention.project(entering), mask)
+        query, keys, values = self.self_attention.project_all(self.self_residual.enter(x))
+        context, weights = self.self_attention.look(query, keys, values, mask)
         x = self.self_residual.leave(x, context)
         return self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x))), weights
 
@@ -110,19 +110,18 @@ class DecoderLayer(nn.Module):
         return self.cross_attention.project(encoded)
 
     def forward(
-        self, x: Tensor, past: KeysValues, source: KeysValues, self_mask: Tensor, source_mask: Tensor
+        self, x: Tensor, past: KeysValues, source: KeysValues, self_mask: Tensor | None, source_mask: Tensor
     ) -> tuple[Tensor, KeysValues, Tensor, Tensor]:
         """One layer over T new positions after P past ones.
 
         x [B, T, D], past keys and values [B, N, P, K], source keys and values [B, N, S, K],
-        self_mask [T, P+T], source_mask [B, 1, 1, S] ->
+        self_mask [T, P+T] (None for one new position, which may look at all), source_mask [B, 1, 1, S] ->
         x [B, T, D], keys and values [B, N, P+T, K], self weights [B, N, T, P+T], cross weights [B, N, T, S].
         """
-        entering = self.self_residual.enter(x)
-        keys, values = self.self_attention.project(entering)
+        query, keys, values = self.self_attention.project_all(self.self_residual.enter(x))
         keys = torch.cat([past[0].to(keys.dtype), keys], dim=2)  # the dtype differs under autocast only
         values = torch.cat([past[1].to(values.dtype), values], dim=2)
-        context, self_weights = self.self_attention(entering, keys, values, self_mask)
+        context, self_weights = self.self_attention.look(query, keys, values, self_mask)
         x = self.self_residual.leave(x, context)
         context, cross_weights = self.cross_attention(self.cross_residual.enter(x), *source, source_mask)
         x = self.cross_residual.leave(x, context)
@@ -204,8 +203,10 @@ class Transformer(nn.Module):
         """target_ids [B, T] after a past of P positions; each position looks back only (look-ahead mask)."""
         past_length, length = past[0][0].size(2), target_ids.size(1)
         x = self.embed(target_ids, start=past_length)
-        positions = torch.arange(past_length + length, device=x.device)
-        self_mask = positions[None, :] <= positions[past_length:, None]
+        self_mask = None
+        if length > 1:
+            positions = torch.arange(past_length + length, device=x.device)
+            self_mask = positions[None, :] <= positions[past_length:, None]
         result = Decoded(x, [], [], [])
         for layer, layer_past, layer_source in zip(self.decoder_layers, past, source, strict=True):
             x, keys_values, self_weights, cross_weights = layer(

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from service.decoding.beam import beam_search, best_candidates
 from service.decoding.greedy import greedy_search
-from service.decoding.step import Arrays, Floats, Hypothesis, Ids, State
+from service.decoding.step import Arrays, Candidates, Hypothesis, Ids, State
 from tests.service.decoding.toy import (
     BOS,
     EOS,
@@ -15,6 +15,7 @@ from tests.service.decoding.toy import (
     V,
     beam_by_the_book,
     every_hypothesis,
+    likeliest,
     score,
     start,
 )
@@ -141,8 +142,8 @@ def test_no_sentences() -> None:
 
 
 def test_equal_scores_are_ordered_alike_alone_and_in_a_batch() -> None:
-    def indifferent(token_ids: Ids, state: State) -> tuple[Floats, Arrays, Arrays]:
-        return np.full((len(token_ids), V), -np.log(V)), state.past, {}
+    def indifferent(token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
+        return likeliest(np.full((len(token_ids), V), -np.log(V)), count), state.past, {}
 
     both = beam_search(indifferent, start([1, 2]), RULES, np.array([3, 2]), 1.0, 3)
     alone = beam_search(indifferent, start([2]), RULES, np.array([2]), 1.0, 3)
@@ -167,10 +168,10 @@ def test_best_candidates_prefer_the_lower_place(rows: list[list[int]], count: in
 
 
 def test_ends_where_nothing_else_can_be_said() -> None:
-    def only_the_end(token_ids: Ids, state: State) -> tuple[Floats, Arrays, Arrays]:
+    def only_the_end(token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
         row = np.full(V, -np.inf)
         row[EOS] = 0.0
-        return np.tile(row, (len(token_ids), 1)), state.past, {}
+        return likeliest(np.tile(row, (len(token_ids), 1)), count), state.past, {}
 
     [[only]] = beam_search(only_the_end, start([1]), RULES, np.array([7]), 1.0, 3)
     assert (only.token_ids, only.score) == ([], 0.0)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.decoding.step import History, Rules, constrain, length_penalty, take
+from service.decoding.step import Candidates, History, Rules, constrain, length_penalty, take
 
 RULES = Rules(bos=0, eos=2, never=(0, 3))
 
@@ -11,19 +11,32 @@ def test_length_penalty(length: int, alpha: float, expected: float) -> None:
     assert length_penalty(length, alpha) == pytest.approx(expected)
 
 
+def candidates(token_ids: list[list[int]], probabilities: list[list[float]], end: float = 0.05) -> Candidates:
+    rows = len(token_ids)
+    return Candidates(
+        np.log(np.array(probabilities)).astype(np.float32), np.array(token_ids), np.full(rows, np.log(end))
+    )
+
+
 def test_constrain() -> None:
-    log_probs = np.log(np.array([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]], dtype=np.float32))
-    allowed = constrain(log_probs, RULES, np.array([False, True]), np.array([False, False]))
+    found = candidates([[3, 1, 2], [0, 1, 3]], [[0.4, 0.3, 0.2], [0.5, 0.3, 0.1]])
+    allowed, token_ids = constrain(found, RULES, np.array([False, True]), np.array([False, False]))
     assert allowed.dtype == np.float64
-    assert np.isneginf(allowed).tolist() == [[True, False, False, True], [True, True, False, True]]
-    assert allowed[:, 2] == pytest.approx(np.log([0.3, 0.3]))
-    assert np.isfinite(log_probs).all()  # the step's own array is left as it was
+    assert np.isneginf(allowed).tolist() == [[True, False, False], [False, True, True]]
+    assert token_ids.tolist() == [[3, 1, 2], [2, 1, 3]]
+    assert allowed[0, 1:] == pytest.approx(np.log([0.3, 0.2]))
+    assert allowed[1, 0] == pytest.approx(np.log(0.05))  # it was no candidate, and has to be said
+    assert (
+        np.isfinite(found.log_probs).all() and found.token_ids[1, 0] == 0
+    )  # the step's own arrays are left as they were
 
 
 def test_only_rows_with_an_unknown_symbol_can_copy_it() -> None:
     rules = Rules(bos=0, eos=2, never=(0,), unknown=1)
-    allowed = constrain(np.zeros((2, 4), np.float32), rules, np.array([False, False]), np.array([True, False]))
-    assert np.isneginf(allowed).tolist() == [[True, False, False, False], [True, True, False, False]]
+    found = candidates([[1, 3], [1, 3]], [[0.6, 0.4], [0.6, 0.4]])
+    allowed, _ = constrain(found, rules, np.array([False, False]), np.array([True, False]))
+    assert np.isneginf(allowed).tolist() == [[False, False], [True, False]]
+    assert rules.spare == 2 and RULES.spare == 2
 
 
 def test_take() -> None:

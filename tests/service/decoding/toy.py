@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from service.decoding.step import Arrays, Floats, Ids, Rules, State
+from service.decoding.step import Arrays, Candidates, Floats, Ids, Rules, State
 
 PAD, EOS, BOS = 0, 1, 5
 WORDS = [2, 3, 4]
@@ -23,6 +23,12 @@ def log_probs(sentence: int, prefix: list[int]) -> Floats:
     return np.asarray(logits - np.log(np.exp(logits).sum()))
 
 
+def likeliest(log_probs: Floats, count: int) -> Candidates:
+    """Of log-probabilities [R, V]."""
+    token_ids = np.argsort(-log_probs, axis=1, kind="stable")[:, :count]
+    return Candidates(np.take_along_axis(log_probs, token_ids, axis=1), token_ids, log_probs[:, EOS])
+
+
 class ToyStep:
     """Its attention spells the prefix that it was computed from, in two heads of opposite sign."""
 
@@ -30,12 +36,16 @@ class ToyStep:
         self.rows: list[int] = []
         """How many rows each call had."""
 
-    def __call__(self, token_ids: Ids, state: State) -> tuple[Floats, Arrays, Arrays]:
+    def __call__(self, token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
         self.rows.append(len(token_ids))
         prefixes = np.concatenate([state.past["prefix"], token_ids[:, None]], axis=1)
         rows = [log_probs(int(s), p.tolist()) for s, p in zip(state.source["sentence"][:, 0], prefixes, strict=True)]
         spelled = np.stack([prefixes, -prefixes], axis=1)[:, :, None, :]
-        return np.stack(rows), {"prefix": prefixes}, {"prefix": spelled, "last": token_ids[:, None, None]}
+        return (
+            likeliest(np.stack(rows), count),
+            {"prefix": prefixes},
+            {"prefix": spelled, "last": token_ids[:, None, None]},
+        )
 
 
 def start(sentences: list[int]) -> State:
