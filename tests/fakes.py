@@ -4,6 +4,7 @@ The fake classifier knows three labels. The fake translator writes every letter 
 "NNoo wwaayy!!"), so that an answer can be computed here and its offsets told from those of its source.
 """
 
+import base64
 import json
 import tempfile
 import time
@@ -27,6 +28,10 @@ LABELS = ["cold", "mild", "warm"]
 TEXTS = ["The wind is cold.", "No way! A warm day, and no rain?", "wind and rain; rain and wind"]
 CORPUS = [*TEXTS, "abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0 1 2 3 4 5 6 7 8 9 . , ; : ! ? ' - é ü"] * 3
 MAX_TOKENS = 23
+PICTURE = "learning.png"
+PNG = base64.b64decode(  # one white pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg=="
+)
 
 
 def source_tokenizer(ends: bool) -> Tokenizer:
@@ -144,7 +149,8 @@ def _write(folder: Path, roles: list[Any], files: dict[str, str], fields: dict[s
         "opset": 17,
         "files": {path.name: sha256_of(path) for path in sorted(staged.iterdir())},
     }
-    (staged / CARD).write_text("# A fake\n", encoding="utf-8")
+    (staged / PICTURE).write_bytes(PNG)
+    (staged / CARD).write_text(f"# A fake\n\n![Learning curves]({PICTURE})\n\nLearning curves\n", encoding="utf-8")
     write_bundle(folder, staged, Manifest.model_validate({**common, **fields}))
     return folder
 

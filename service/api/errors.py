@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from service.errors import (
@@ -109,6 +110,11 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
     return problem(request, 500, "internal_server_error", "an unexpected error; it has been logged")
 
 
+async def on_disconnect(request: Request, error: Exception) -> Response:
+    # Nobody is there to read it: who types on asks anew and hangs up on what was asked before. No failure of ours.
+    return Response(status_code=400)
+
+
 def describe(errors: Any) -> str:
     """pydantic's errors in one line, each with the field it is about."""
     return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" if e["loc"] else str(e["msg"]) for e in errors)
@@ -118,6 +124,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, on_service_error)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_unexpected)
     document = app.openapi
 

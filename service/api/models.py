@@ -1,11 +1,13 @@
 """GET /models and GET /models/{name}."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from service.api.body import RegistryOf
 from service.api.errors import responses
+from service.api.pictures import pictures
 from service.api.schemas import AttentionKinds, Model, ModelDetail, ModelList
 from service.bundle import Manifest
 
@@ -30,7 +32,9 @@ async def get_model(
 ) -> ModelDetail:
     entry = registry.entry(name, version)
     described = registry.describe(entry)
-    return ModelDetail(**described, **(details(entry.manifest) if entry.manifest else {}))
+    if entry.manifest is None:
+        return ModelDetail(**described)
+    return ModelDetail(**described, **details(entry.manifest), pictures=await asyncio.to_thread(pictures, entry))
 
 
 def details(manifest: Manifest) -> dict[str, Any]:

@@ -154,6 +154,11 @@ class AttentionKinds(BaseModel):
     heads: int | None
 
 
+class Picture(BaseModel):
+    caption: str
+    path: str = Field(description="Where this service has the PNG.")
+
+
 class ModelDetail(Model):
     """Everything about a model."""
 
@@ -162,6 +167,7 @@ class ModelDetail(Model):
     metrics: list[dict[str, Any]] | None = None
     data: list[dict[str, Any]] | None = Field(None, description="What it was trained on, and under which licence.")
     training: dict[str, Any] | None = None
+    pictures: list[Picture] | None = Field(None, description="What its card shows.")
 
 
 class ModelList(BaseModel):

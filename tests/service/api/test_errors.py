@@ -1,5 +1,6 @@
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -161,3 +162,15 @@ def test_invalid_input_is_the_base_of_what_a_caller_can_mend() -> None:
     assert {name for name, status in EXPECTED.items() if status in (400, 422)} == {
         c.__name__ for c in classes() if issubclass(c, InvalidInput)
     }
+
+
+def test_a_caller_who_hangs_up_is_no_failure(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        assert message.get("status") != 500
+
+    scope = {"type": "http", "method": "POST", "path": "/classify", "query_string": b"", "headers": []}
+    asyncio.run(client.app(scope, gone, send))  # type: ignore[arg-type]
+    assert not caplog.records

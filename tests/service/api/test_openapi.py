@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from service.app import create_app
 from service.settings import Settings
 from tests.conftest import REAL_MODELS
+from tests.fakes import PICTURE
 
 # The document does not depend on what is served; the requests go to the fakes.
 schema = schemathesis.openapi.from_dict(create_app(Settings(models=REAL_MODELS, device="cpu")).openapi())
@@ -43,6 +44,8 @@ def test_answers_are_as_documented(case: schemathesis.Case, client: TestClient, 
         case.body.pop("version", None)
     if right and case.path == "/models/{name}":
         case.path_parameters = {"name": "toy"}
+    if right and case.path == "/models/{name}/pictures/{file}":
+        case.path_parameters, case.query = {"name": "toy", "file": PICTURE}, {}
     response = case.call(app=running, base_url="http://testserver")
     if response.status_code == 200:
         answered.add(case.operation.label)

@@ -1,0 +1,43 @@
+// The page: which view is shown, and what they share.
+
+import { Catalogue } from "./catalogue.js";
+import { Classify } from "./classify.js";
+import { byId, copyButton } from "./dom.js";
+import { expected, problem } from "./messages.js";
+import { Models } from "./models.js";
+import { parse } from "./state.js";
+import { Translate } from "./translate.js";
+
+const catalogue = new Catalogue();
+const views = { classify: new Classify(catalogue), translate: new Translate(catalogue), models: new Models(catalogue) };
+
+/** Show what the address says. */
+function route() {
+  const { view, values } = parse(location.hash);
+  for (const [name, each] of Object.entries(views)) each.section.hidden = name !== view;
+  for (const link of document.querySelectorAll("[data-view]")) {
+    if (link.getAttribute("data-view") === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `Limelight: ${view}`;
+  views[view].show(values);
+}
+
+async function load() {
+  byId("outage").replaceChildren();
+  try {
+    await catalogue.load();
+  } catch (error) {
+    byId("outage").replaceChildren(problem(expected(error), { onRetry: load }));
+  }
+}
+
+addEventListener("hashchange", route);
+catalogue.addEventListener("change", () => views[parse(location.hash).view].refresh());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  // A heatmap has the colours that it was drawn with.
+  for (const view of Object.values(views)) view.render();
+});
+byId("share").append(copyButton("Copy link", () => location.href));
+route();
+load();

@@ -1,0 +1,97 @@
+// What the service serves: listed at once, details as they come, asked again while models are loading.
+
+import { getModel, listLanguages, listModels } from "./api.js";
+import { percent } from "./dom.js";
+
+/** @typedef {import("./api.js").Model} Model */
+/** @typedef {import("./api.js").ModelDetail} ModelDetail */
+
+const LOADING = "still loading";
+
+/** Fires "change" when there is more to show. */
+export class Catalogue extends EventTarget {
+  constructor() {
+    super();
+    /** @type {Model[]} */
+    this.models = [];
+    /** @type {{code: string, name: string, targets: string[]}[]} */
+    this.languages = [];
+    /** @type {Map<string, ModelDetail>} */
+    this.details = new Map();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+  }
+
+  /** Rejects with ApiError where the service does not answer. */
+  async load() {
+    clearTimeout(this.timer);
+    try {
+      [this.models, this.languages] = await Promise.all([listModels(), listLanguages()]);
+      this.dispatchEvent(new Event("change"));
+      await Promise.all(this.models.map((model) => this.#detail(this.keyOf(model))));
+      this.dispatchEvent(new Event("change"));
+    } finally {
+      if (this.loading) this.timer = setTimeout(() => this.load().catch(() => {}), 1000);
+    }
+  }
+
+  get loading() {
+    return this.models.some((model) => model.problem === LOADING);
+  }
+
+  /** @param {string} key */
+  async #detail(key) {
+    if (!this.details.has(key)) this.details.set(key, await getModel(key));
+  }
+
+  /** @param {Model} model @returns {string} its name; name/version where a newer version is served too */
+  keyOf(model) {
+    const newer = this.models.some((other) => other.name === model.name && Number(other.version) > Number(model.version));
+    return newer ? `${model.name}/${model.version}` : model.name;
+  }
+
+  /** @param {string} key @returns {ModelDetail | undefined} as much as is known yet */
+  get(key) {
+    const listed = this.models.find((model) => this.keyOf(model) === key);
+    return listed && { ...this.details.get(key), ...listed }; // the list is the newer of the two
+  }
+
+  /** @returns {string[]} the keys of classifiers, the default one first */
+  classifiers() {
+    return this.#keys((model) => model.task === "classification");
+  }
+
+  /** @param {string} source @param {string} target @returns {string[]} */
+  translators(source, target) {
+    return this.#keys((model) => model.source === source && model.target === target);
+  }
+
+  /** @param {(model: Model) => boolean} wanted @returns {string[]} */
+  #keys(wanted) {
+    const found = this.models.filter(wanted);
+    return [...found.filter((model) => model.default), ...found.filter((model) => !model.default)].map((m) => this.keyOf(m));
+  }
+
+  /** @param {string} code @returns {string} the language's name */
+  language(code) {
+    const listed = this.languages.find((language) => language.code === code)?.name;
+    if (listed && listed !== code) return listed;
+    try {
+      return new Intl.DisplayNames(["en"], { type: "language" }).of(code) ?? code;
+    } catch {
+      return code;
+    }
+  }
+}
+
+/** @param {ModelDetail | undefined} model @returns {import("./api.js").Metric | undefined} the one that people ask for */
+export function headline(model) {
+  const metrics = model?.metrics ?? [];
+  return metrics.find((m) => m.name === "accuracy") ?? metrics.find((m) => m.name === "BLEU") ?? metrics[0];
+}
+
+/** @param {ModelDetail | undefined} model @returns {string} how good it is, in a few characters; "" where not measured */
+export function figure(model) {
+  const metric = headline(model);
+  return metric ? `${metric.name} ${metric.name === "accuracy" ? percent(metric.value) : metric.value}` : "";
+}

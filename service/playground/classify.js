@@ -1,0 +1,195 @@
+// Text in, label out, and the text again with light on the words that said so.
+
+import { curl, named } from "./api.js";
+import { announce, byId, copyButton, el, percent } from "./dom.js";
+import { Heatmap } from "./heatmap.js";
+import { TokenText, codePoints } from "./highlight.js";
+import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
+import { problem } from "./messages.js";
+import { ModelPicker, heading } from "./picker.js";
+import { Questions, timed } from "./questions.js";
+import { DEFAULTS, remember } from "./state.js";
+
+/** @typedef {import("./api.js").Prediction} Prediction */
+/** @typedef {import("./questions.js").Outcome} Outcome */
+
+const MOST_BARS = 6;
+
+export class Classify {
+  /** @param {import("./catalogue.js").Catalogue} catalogue */
+  constructor(catalogue) {
+    this.catalogue = catalogue;
+    this.section = byId("classify");
+    this.text = byId("text");
+    this.results = byId("classify-results");
+    this.questions = new Questions("classify", this.results);
+    this.values = DEFAULTS.classify;
+    /** @type {Outcome[]} */
+    this.outcomes = [];
+    const places = { select: byId("classifier"), compare: byId("classifier-compare"), about: byId("classifier-about") };
+    this.picker = new ModelPicker(places, catalogue, (model) => this.set({ model, matrix: "summary" }));
+    this.section.querySelector("form").addEventListener("submit", (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.ask();
+    });
+    this.text.addEventListener("input", () => {
+      this.keep({ text: this.text.value, cut: false });
+      if (this.values.text.trim()) this.questions.soon(() => this.ask());
+      else this.questions.drop();
+    });
+    for (const radio of this.section.querySelectorAll("[name=classify-unit]")) {
+      radio.addEventListener("change", () => this.set({ unit: radio.value }));
+    }
+  }
+
+  /** @param {typeof DEFAULTS.classify} values from the address */
+  show(values) {
+    this.values = values;
+    this.text.value = values.text;
+    for (const radio of this.section.querySelectorAll("[name=classify-unit]")) radio.checked = radio.value === values.unit;
+    this.begun = false;
+    this.refresh();
+  }
+
+  /** The catalogue has more. */
+  refresh() {
+    const keys = this.keys();
+    if (!this.catalogue.models.length) return;
+    if (!keys.length) return this.#begin(undefined);
+    this.picker.show(this.catalogue.classifiers(), keys);
+    const first = /** @type {any} */ (this.catalogue.get(keys[0]));
+    matrixPicker(byId("classify-matrix"), first, this.values.matrix, (matrix) => this.set({ matrix }));
+    const examples = first?.training?.recipe.examples ?? [];
+    const buttons = examples.map((/** @type {string} */ text) => el("button", { type: "button", onclick: () => this.set({ text }) }, text));
+    byId("classify-examples").replaceChildren(...buttons);
+    this.#begin(examples[0]);
+  }
+
+  /** Ask what the address says, or for a page without a text show what it does with an example.
+   * @param {string | undefined} example */
+  #begin(example) {
+    const waiting = this.outcomes.some((o) => o.error?.type === "model_not_ready" && this.catalogue.get(o.key)?.ready);
+    if (waiting) this.ask();
+    if (this.begun || !(this.values.text || example)) return;
+    this.begun = true;
+    if (this.values.text) this.ask();
+    else this.set({ text: example });
+  }
+
+  /** @returns {string[]} the models that are asked: those named, else the service's default */
+  keys() {
+    return this.values.model.length ? this.values.model : this.catalogue.classifiers().slice(0, 1);
+  }
+
+  /** @param {Partial<typeof DEFAULTS.classify>} changes */
+  keep(changes) {
+    this.values = { ...this.values, ...changes };
+    remember("classify", this.values);
+  }
+
+  /** @param {Partial<typeof DEFAULTS.classify>} changes */
+  set(changes) {
+    this.keep(changes);
+    if (this.text.value !== this.values.text) this.text.value = this.values.text;
+    this.refresh();
+    if (this.values.text || this.outcomes.length) this.ask();
+  }
+
+  async ask() {
+    const { text, unit, matrix, cut } = this.values;
+    const common = { text, attention: detailFor(matrix), attention_unit: unit, ...(cut && { truncate: true }) };
+    const keys = this.keys();
+    /** @type {[string, object][]} without a model the service itself says that it has none */
+    const bodies = keys.length ? keys.map((key) => [key, { ...common, ...named(key) }]) : [["", common]];
+    const outcomes = await this.questions.ask(bodies);
+    if (!outcomes) return;
+    this.outcomes = outcomes;
+    timed("classify", () => this.render());
+    announce(outcomes.map((o) => `${o.key}: ${o.answer?.predictions[0].label ?? o.error?.title}`).join(", "));
+  }
+
+  render() {
+    const panels = this.outcomes.map((outcome) => new Panel(outcome, this));
+    this.panels = panels;
+    this.results.classList.toggle("many", panels.length > 1);
+    this.results.replaceChildren(...panels.map((panel) => panel.element));
+  }
+
+  /** Show the same words in every model's text. @param {import("./api.js").Token | null} part */
+  point(part) {
+    for (const panel of this.panels ?? []) panel.point(part);
+  }
+}
+
+/** One model's answer. */
+class Panel {
+  /** @param {Outcome} outcome @param {Classify} view */
+  constructor({ key, body, answer, error, took }, view) {
+    this.element = el("article", { class: "panel", "data-model": key }, heading(key, view.catalogue, took));
+    if (error) {
+      const onCut = body.truncate ? undefined : () => view.set({ cut: true });
+      this.element.append(problem(error, { onRetry: () => view.ask(), onCut }));
+      return;
+    }
+    const prediction = /** @type {Prediction} */ (answer.predictions[0]);
+    this.points = codePoints(body.text);
+    this.tokens = prediction.tokens;
+    this.matrix = pick(prediction.attention, view.values.matrix);
+    this.readout = el("p", { class: "readout" });
+    this.shown = new TokenText(this.points, prediction.tokens, {
+      label: "The text; the arrow keys go from word to word",
+      onPoint: (index) => view.point(index === null ? null : prediction.tokens[index]),
+    });
+    const verdict = el("p", { class: "verdict" }, el("b", {}, prediction.label), ` ${percent(prediction.score)}`);
+    this.element.append(verdict, bars(prediction), this.shown.element, this.readout);
+    if (prediction.truncated) this.element.append(el("p", { class: "note" }, "Only the beginning was read: the text is longer than the model's limit."));
+    if (this.matrix && this.matrix.weights.length > 1) this.element.append(this.#heatmap(key));
+    const copies = [copyButton("Copy as curl", () => curl("classify", body)), copyButton("Copy as JSON", () => JSON.stringify(answer, null, 2))];
+    this.element.append(el("p", { class: "tools" }, ...copies));
+    this.point(null);
+  }
+
+  /** @param {string} key */
+  #heatmap(key) {
+    const labels = this.tokens.map(labelOf);
+    const grid = { rows: labels, columns: labels, weights: this.matrix.weights };
+    const details = el("details", { class: "more" }, el("summary", {}, "Heatmap"));
+    const draw = () => details.append(new Heatmap(grid, { name: `${key}-attention` }).element);
+    details.addEventListener("toggle", draw, { once: true });
+    return details;
+  }
+
+  /** @param {import("./api.js").Token | null} part of the text; null: the whole of it */
+  point(part) {
+    if (!this.shown) return;
+    const meant = part ? this.shown.within(part) : [];
+    this.shown.mark(meant);
+    const rows = this.matrix?.weights;
+    if (!rows) {
+      this.readout.textContent = "This model has no such matrix.";
+      return;
+    }
+    const wide = rows.length > 1;
+    const weights = wide && meant.length ? rows[meant[0]] : rows[0].map((_, j) => rows.reduce((sum, row) => sum + row[j], 0) / rows.length);
+    // The root, or of a text with one strong word the others would all look alike.
+    this.shown.shade(weights.map(Math.sqrt));
+    const strongest = weights.indexOf(Math.max(...weights));
+    const named = (/** @type {number} */ index) => `“${labelOf(this.tokens[index])}” ${percent(weights[index])}`;
+    if (!meant.length) this.readout.textContent = `Looked most at ${named(strongest)}`;
+    else if (wide) this.readout.textContent = `“${labelOf(this.tokens[meant[0]])}” looks most at ${named(strongest)}`;
+    else this.readout.textContent = meant.map(named).join(", ");
+  }
+}
+
+/** @param {Prediction} prediction */
+function bars({ label, scores }) {
+  const sorted = Object.entries(scores).sort((a, b) => b[1] - a[1]);
+  const list = el("ul", { class: "bars", "aria-label": "Probability of each label" });
+  for (const [name, score] of sorted.slice(0, MOST_BARS)) {
+    const bar = el("span", { class: "bar", "aria-hidden": "true" });
+    bar.style.setProperty("--share", score.toFixed(4));
+    list.append(el("li", name === label ? { class: "first" } : {}, el("span", {}, name), bar, el("span", {}, percent(score))));
+  }
+  if (sorted.length > MOST_BARS) list.append(el("li", {}, `and ${sorted.length - MOST_BARS} less likely`));
+  return list;
+}

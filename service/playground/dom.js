@@ -1,0 +1,71 @@
+// What every view needs of the page: elements from text, never from markup.
+
+/**
+ * An element. Attributes of the form `onclick` are listeners; `true` and `false` add or leave out an attribute.
+ * @param {string} tag
+ * @param {Record<string, unknown>} [attributes]
+ * @param {...(Node | string)} children strings become text, whatever they hold
+ * @returns {any} the HTMLElement
+ */
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value !== undefined) node.setAttribute(name, String(value));
+  }
+  node.append(...children);
+  return node;
+}
+
+/** @param {string} id @returns {any} the element of that id, which is in index.html */
+export const byId = (id) => document.getElementById(id);
+
+/** Tell a screen reader. @param {string} text */
+export function announce(text) {
+  byId("status").textContent = text;
+}
+
+/** @param {number} share from 0 to 1 */
+export function percent(share) {
+  const value = share * 100;
+  return `${value >= 99.95 || value === 0 ? Math.round(value) : value.toFixed(value < 0.095 ? 2 : 1)} %`;
+}
+
+/**
+ * A button that puts a text on the clipboard and says so.
+ * @param {string} label
+ * @param {() => string} text
+ */
+export function copyButton(label, text) {
+  const button = el("button", { type: "button", class: "quiet" }, label);
+  button.addEventListener("click", async () => {
+    await copy(text());
+    button.textContent = "Copied";
+    announce("Copied");
+    setTimeout(() => (button.textContent = label), 1200);
+  });
+  return button;
+}
+
+/** @param {string} text */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // Browsers keep the clipboard from pages that came over plain HTTP from another machine; this way still works.
+    const area = el("textarea", { class: "hidden" });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+/** Save a file. @param {Blob} blob @param {string} name */
+export function download(blob, name) {
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}

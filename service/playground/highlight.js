@@ -1,0 +1,89 @@
+// A text with its tokens in place, each shaded by a weight.
+
+import { el } from "./dom.js";
+
+/**
+ * The service counts code points, JavaScript UTF-16 units: 🎉 is one of the former and two of the latter.
+ * @param {string} text
+ * @returns {string[]} its code points
+ */
+export const codePoints = (text) => Array.from(text);
+
+/** @typedef {import("./api.js").Token} Token */
+
+/** Part of a text as words that can be pointed at, by mouse, touch, or the arrow keys. */
+export class TokenText {
+  /**
+   * @param {string[]} points the whole text's code points
+   * @param {Token[]} tokens with offsets into it
+   * @param {{label: string, start?: number, end?: number, onPoint: (index: number | null) => void}} options
+   *   start, end: which part is shown
+   */
+  constructor(points, tokens, { label, start = 0, end = points.length, onPoint }) {
+    this.tokens = tokens;
+    this.onPoint = onPoint;
+    /** @type {(HTMLElement | undefined)[]} by index of the token; none for a token without a place in the text */
+    this.spans = [];
+    this.element = el("p", { class: "tokens", dir: "auto", role: "group", "aria-label": label });
+    let place = start;
+    tokens.forEach((token, index) => {
+      const from = Math.max(token.start, place);
+      if (from >= token.end && !token.special) return;
+      this.element.append(points.slice(place, from).join(""));
+      const text = token.special ?? points.slice(from, token.end).join("");
+      this.spans[index] = el("span", { "data-index": index, tabindex: -1, class: token.special ? "special" : "token" }, text);
+      this.element.append(/** @type {HTMLElement} */ (this.spans[index]));
+      place = Math.max(place, token.end);
+    });
+    this.element.append(points.slice(place, end).join(""));
+    this.spans.find(Boolean)?.setAttribute("tabindex", "0");
+    this.#listen();
+  }
+
+  /** @param {number[] | null} weights one for each token; null takes the shades away */
+  shade(weights) {
+    const most = weights ? Math.max(...weights) : 0;
+    this.spans.forEach((span, index) => {
+      const share = weights && most > 0 ? weights[index] / most : 0;
+      span?.style.setProperty("--share", share.toFixed(3));
+      span?.classList.toggle("strong", share > 0.6);
+    });
+  }
+
+  /** Mark tokens as those that are meant. @param {number[]} indices */
+  mark(indices) {
+    this.spans.forEach((span, index) => span?.classList.toggle("meant", indices.includes(index)));
+  }
+
+  /** The tokens that stand for some of a part of the text. @param {Token} part @returns {number[]} */
+  within({ start, end }) {
+    return this.tokens.flatMap((token, index) => (token.start < end && start < token.end ? [index] : []));
+  }
+
+  #listen() {
+    /** @param {Event} event */
+    const point = (event) => {
+      const span = /** @type {HTMLElement} */ (event.target).closest("[data-index]");
+      // Between two words the last one stays meant: else the light would flicker on the way.
+      if (span) this.onPoint(Number(span.getAttribute("data-index")));
+    };
+    this.element.addEventListener("pointerover", point);
+    this.element.addEventListener("focusin", point);
+    this.element.addEventListener("pointerleave", () => this.onPoint(null));
+    this.element.addEventListener("focusout", () => this.onPoint(null));
+    this.element.addEventListener("keydown", (event) => this.#step(event));
+  }
+
+  /** One stop for the Tab key and arrows from there: three hundred stops would be in everyone's way.
+   * @param {KeyboardEvent} event */
+  #step(event) {
+    const there = this.spans.filter((span) => span !== undefined);
+    const now = there.indexOf(/** @type {HTMLElement} */ (event.target));
+    const next = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: there.length - 1 }[event.key];
+    if (next === undefined || !there[next]) return;
+    event.preventDefault();
+    there[now].tabIndex = -1;
+    there[next].tabIndex = 0;
+    there[next].focus();
+  }
+}

@@ -1,0 +1,91 @@
+// One model by a select, and others beside it to compare.
+
+import { figure, headline } from "./catalogue.js";
+import { el } from "./dom.js";
+
+/** @typedef {import("./catalogue.js").Catalogue} Catalogue */
+
+/** What stands over a model's answer. @param {string} key @param {Catalogue} catalogue @param {number} took ms, or 0 */
+export function heading(key, catalogue, took) {
+  const link = el("a", { href: `#view=models&name=${encodeURIComponent(key)}` }, key);
+  const time = took ? el("small", {}, `${Math.max(1, Math.round(took))} ms`) : "";
+  return el("h2", {}, link, el("small", { "data-figure": key }, figure(catalogue.get(key))), time);
+}
+
+export class ModelPicker {
+  /**
+   * @param {{select: HTMLSelectElement, compare: HTMLDetailsElement, about: HTMLElement}} places
+   * @param {Catalogue} catalogue
+   * @param {(keys: string[]) => void} onChange the chosen models, at least one
+   */
+  constructor({ select, compare, about }, catalogue, onChange) {
+    this.select = select;
+    this.compare = compare;
+    this.about = about;
+    this.catalogue = catalogue;
+    this.onChange = onChange;
+    select.addEventListener("change", () => onChange([select.value]));
+    compare.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      compare.open = false;
+      compare.querySelector("summary")?.focus();
+    });
+    document.addEventListener("pointerdown", (event) => {
+      if (!compare.contains(/** @type {Node} */ (event.target))) compare.open = false;
+    });
+  }
+
+  /** @param {string[]} keys all there are to choose from @param {string[]} chosen the first is the select's */
+  show(keys, chosen) {
+    keys = [...new Set([...keys, ...chosen])]; // a link may name a model that is no longer here: that is said, not hidden
+    const options = keys.map((key) => {
+      const measured = figure(this.catalogue.get(key));
+      const state = this.catalogue.get(key)?.problem ? "not ready" : measured;
+      return el("option", { value: key, selected: key === chosen[0] }, state ? `${key} · ${state}` : key);
+    });
+    this.select.replaceChildren(...options);
+    this.about.textContent = chosen.length > 1 ? "The same text to each of them." : this.#about(chosen[0]);
+    this.#choices(keys, chosen);
+    // An answer can be there before the figures are.
+    for (const place of document.querySelectorAll("[data-figure]")) {
+      place.textContent = figure(this.catalogue.get(place.getAttribute("data-figure")));
+    }
+  }
+
+  /** @param {string} key */
+  #about(key) {
+    const model = this.catalogue.get(key);
+    const measured = headline(model);
+    return [model?.description, measured ? `Measured: ${figure(model)} on ${measured.data}.` : ""].filter(Boolean).join(" ");
+  }
+
+  /** @param {string[]} keys @param {string[]} chosen */
+  #choices(keys, chosen) {
+    const labels = JSON.stringify(this.catalogue.get(chosen[0])?.labels);
+    // What answers the same question comes first.
+    const alike = keys.filter((key) => JSON.stringify(this.catalogue.get(key)?.labels) === labels);
+    const others = keys.filter((key) => !alike.includes(key));
+    const focused = /** @type {HTMLInputElement | null} */ (this.compare.querySelector(":focus"))?.value;
+    const boxes = [...alike, ...others].map((key) => this.#choice(key, chosen));
+    const all = el("button", { type: "button", class: "quiet", onclick: () => this.onChange([...new Set([chosen[0], ...alike])]) });
+    all.textContent = `All ${alike.length}`;
+    const none = el("button", { type: "button", class: "quiet", onclick: () => this.onChange([chosen[0]]) }, "Only one");
+    this.compare.hidden = keys.length < 2;
+    this.compare.querySelector(".choices")?.replaceChildren(...boxes, el("p", {}, alike.length > 1 ? all : "", none));
+    this.compare.querySelector("summary").textContent = chosen.length > 1 ? `Comparing ${chosen.length}` : "Compare";
+    boxes.map((box) => box.querySelector("input")).find((input) => input.value === focused)?.focus();
+  }
+
+  /** @param {string} key @param {string[]} chosen */
+  #choice(key, chosen) {
+    const model = this.catalogue.get(key);
+    const box = el("input", { type: "checkbox", value: key, checked: chosen.includes(key) });
+    box.addEventListener("change", () => {
+      const now = box.checked ? [...chosen, key] : chosen.filter((other) => other !== key);
+      if (now.length) this.onChange(now);
+      else box.checked = true;
+    });
+    const note = [figure(model), model?.description].filter(Boolean).join(" · ");
+    return el("label", {}, box, el("span", {}, el("b", {}, key), el("small", {}, note)));
+  }
+}

@@ -1,0 +1,160 @@
+// A text and its translation, sentence by sentence, and which word of one looked at which word of the other.
+
+import { named } from "./api.js";
+import { announce, byId, el } from "./dom.js";
+import { detailFor, matrixPicker } from "./matrices.js";
+import { ModelPicker } from "./picker.js";
+import { Questions, timed } from "./questions.js";
+import { DEFAULTS, remember } from "./state.js";
+import { panel } from "./sentences.js";
+
+/** @typedef {import("./questions.js").Outcome} Outcome */
+
+export class Translate {
+  /** @param {import("./catalogue.js").Catalogue} catalogue */
+  constructor(catalogue) {
+    this.catalogue = catalogue;
+    this.section = byId("translate");
+    this.text = byId("q");
+    this.source = byId("source");
+    this.target = byId("target");
+    this.swap = byId("swap");
+    this.results = byId("translate-results");
+    this.questions = new Questions("translate", this.results);
+    this.values = DEFAULTS.translate;
+    /** @type {Outcome[]} */
+    this.outcomes = [];
+    const places = { select: byId("translator"), compare: byId("translator-compare"), about: byId("translator-about") };
+    this.picker = new ModelPicker(places, catalogue, (model) => this.set({ model, matrix: "summary" }));
+    this.#listen();
+  }
+
+  #listen() {
+    this.section.querySelector("form").addEventListener("submit", (/** @type {Event} */ event) => {
+      event.preventDefault();
+      this.ask();
+    });
+    this.text.addEventListener("input", () => {
+      this.keep({ q: this.text.value });
+      if (this.values.q.trim()) this.questions.soon(() => this.ask());
+      else this.questions.drop();
+    });
+    const other = { model: [], matrix: "summary" };
+    this.source.addEventListener("change", () => this.set({ ...other, source: this.source.value, target: "" }));
+    this.target.addEventListener("change", () => this.set({ ...other, source: this.source.value, target: this.target.value }));
+    this.swap.addEventListener("click", () => {
+      const { source, target } = this.pair();
+      const [q = this.values.q] = this.outcomes.map((outcome) => outcome.answer?.translatedText);
+      this.set({ ...other, q, source: target, target: source });
+    });
+    for (const radio of this.section.querySelectorAll("[name=translate-unit]")) {
+      radio.addEventListener("change", () => this.set({ unit: radio.value }));
+    }
+    for (const name of /** @type {const} */ (["beam", "alternatives"])) {
+      byId(name).addEventListener("change", () => this.set({ [name]: byId(name).valueAsNumber || DEFAULTS.translate[name] }));
+    }
+  }
+
+  /** @param {typeof DEFAULTS.translate} values from the address */
+  show(values) {
+    this.values = values;
+    for (const radio of this.section.querySelectorAll("[name=translate-unit]")) radio.checked = radio.value === values.unit;
+    this.begun = false;
+    this.refresh();
+  }
+
+  /** @returns {{source: string, target: string}} the languages in the address, else the first that are served */
+  pair() {
+    const { languages } = this.catalogue;
+    // The page is in English, so its reader is likely to have an English sentence.
+    const source = this.values.source || (languages.find((language) => language.code === "en") ?? languages[0])?.code || "";
+    const targets = languages.find((language) => language.code === source)?.targets ?? [];
+    return { source, target: this.values.target || targets[0] || "" };
+  }
+
+  /** The catalogue has more, or the values are others. */
+  refresh() {
+    const { values, catalogue } = this;
+    if (this.text.value !== values.q) this.text.value = values.q;
+    byId("beam").value = values.beam;
+    byId("alternatives").value = values.alternatives;
+    const { source, target } = this.pair();
+    const targets = catalogue.languages.find((language) => language.code === source)?.targets ?? [];
+    this.#languages(this.source, catalogue.languages.map((language) => language.code), source);
+    this.#languages(this.target, targets, target);
+    this.swap.disabled = !catalogue.translators(target, source).length;
+    const keys = this.keys();
+    if (!keys.length) return this.catalogue.models.length ? this.#begin(undefined) : undefined;
+    this.picker.show(catalogue.translators(source, target), keys);
+    const first = /** @type {any} */ (catalogue.get(keys[0]));
+    byId("beam").max = first?.limits?.max_beam_size ?? 16;
+    matrixPicker(byId("translate-matrix"), first, values.matrix, (matrix) => this.set({ matrix }));
+    const examples = first?.training?.recipe.examples ?? [];
+    const buttons = examples.map((/** @type {string} */ q) => el("button", { type: "button", onclick: () => this.set({ q }) }, q));
+    byId("translate-examples").replaceChildren(...buttons);
+    this.#begin(examples[0]);
+  }
+
+  /** Ask what the address says, or for a page without a text show what it does with an example.
+   * @param {string | undefined} example */
+  #begin(example) {
+    const waiting = this.outcomes.some((o) => o.error?.type === "model_not_ready" && this.catalogue.get(o.key)?.ready);
+    if (waiting) this.ask();
+    if (this.begun || !(this.values.q || example)) return;
+    this.begun = true;
+    if (this.values.q) this.ask();
+    else this.set({ q: example });
+  }
+
+  /** @param {any} select @param {string[]} codes @param {string} chosen */
+  #languages(select, codes, chosen) {
+    const all = [...new Set([...codes, chosen])].filter(Boolean);
+    select.replaceChildren(...all.map((code) => el("option", { value: code, selected: code === chosen }, this.catalogue.language(code))));
+  }
+
+  /** @returns {string[]} the models that are asked: those named, else the pair's default */
+  keys() {
+    const { source, target } = this.pair();
+    return this.values.model.length ? this.values.model : this.catalogue.translators(source, target).slice(0, 1);
+  }
+
+  /** @param {Partial<typeof DEFAULTS.translate>} changes */
+  keep(changes) {
+    this.values = { ...this.values, ...changes };
+    remember("translate", this.values);
+  }
+
+  /** @param {Partial<typeof DEFAULTS.translate>} changes */
+  set(changes) {
+    this.keep(changes);
+    this.refresh();
+    if (this.values.q || this.outcomes.length) this.ask();
+  }
+
+  async ask() {
+    const { q, unit, matrix, beam, alternatives } = this.values;
+    const body = {
+      q,
+      ...this.pair(),
+      attention: detailFor(matrix),
+      attention_unit: unit,
+      beam_size: beam,
+      ...(alternatives > 0 && { alternatives }),
+    };
+    const keys = this.keys();
+    /** @type {[string, object][]} without a model the service itself says that nothing serves these languages */
+    const bodies = keys.length ? keys.map((key) => [key, { ...body, ...named(key) }]) : [["", body]];
+    const outcomes = await this.questions.ask(bodies);
+    if (!outcomes) return;
+    this.outcomes = outcomes;
+    timed("translate", () => this.render());
+    announce(outcomes.map((o) => `${o.key}: ${o.answer?.translatedText ?? o.error?.title}`).join(", "));
+  }
+
+  render() {
+    const { outcomes, results } = this;
+    results.classList.toggle("many", outcomes.length > 1);
+    const panels = outcomes.map((outcome) => panel(outcome, this));
+    results.replaceChildren(...panels);
+  }
+}

@@ -1,0 +1,50 @@
+"""Takes the pictures of docs/playground/: `python -m tests.playground.screenshots`."""
+
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, Page
+
+from tests.conftest import REAL_MODELS
+from tests.playground.browsing import browsing, listening
+
+FOLDER = Path(__file__).parents[2] / "docs" / "playground"
+COMPARE = "".join(f"&model=sms-spam{score}" for score in ("", "-dot", "-scaled-dot", "-general", "-location"))
+WON = "URGENT! You have won a 1 week FREE holiday. Call 09061234567 to claim."
+JACKET = "A man in a red jacket is riding a bicycle down the street."
+VIEWS = {  # picture -> hash, width, height, colours
+    "classify": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "light"),
+    "compare": (f"view=classify&text={WON}{COMPARE}", 1240, 1180, "light"),
+    "translate": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1150, "light"),
+    "translate-dark": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1150, "dark"),
+    "classify-dark": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "dark"),
+    "phone": (f"view=classify&text={WON}&model=sms-spam", 390, 1020, "light"),
+    "phone-translate": (f"view=translate&q={JACKET}&source=en&target=fr", 390, 1500, "dark"),
+    "model": ("view=models&name=sms-spam", 1100, 1000, "light"),
+}
+
+
+def take(browser: Browser, address: str, name: str) -> None:
+    hash_, width, height, colours = VIEWS[name]
+    page: Page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colours)  # type: ignore[arg-type]
+    page.goto(f"{address}/#{hash_}")
+    page.wait_for_load_state("networkidle")
+    if "classify" in hash_:
+        page.locator(".token").nth(4).hover()
+    if "translate" in hash_:
+        page.get_by_label("Words of the translation").locator(".token").nth(4).hover()
+    path = FOLDER / f"{name}.png"
+    page.screenshot(path=path)
+    page.close()
+    Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(path, optimize=True)
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    with listening(REAL_MODELS) as address, browsing() as browser:
+        for name in VIEWS:
+            take(browser, address, name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,275 @@
+import json
+import shlex
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from tests.fakes import LABELS, MAX_TOKENS
+from tests.playground.conftest import EXAMPLES, METRICS, answer, ask, percent
+
+TEXT = "No way! A warm day, and no rain?"
+
+
+def shown(page: Page, address: str, text: str = TEXT, **values: str) -> None:
+    """Open the page at a text."""
+    page.goto(f"{address}/#{urlencode({'view': 'classify', 'text': text, **values})}")
+    page.locator("#classify-results .verdict, #classify-results .problem").first.wait_for()
+    expect(page.get_by_label("Text to classify")).to_have_value(text)
+    expect(model_select(page)).to_contain_text("accuracy")  # the models' details are there
+
+
+def model_select(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Model")
+
+
+def tokens(page: Page, model: str = "toy") -> list[str]:
+    return page.locator(f"[data-model={model}] .token").all_text_contents()
+
+
+def test_a_first_look_needs_nothing_typed(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_label("Text to classify")).to_have_value(EXAMPLES[0])
+    expect(page.locator(".verdict")).to_be_visible()
+    expect(model_select(page)).to_contain_text("accuracy 75.0 %")
+    expect(page.locator("#classifier-about")).to_have_text(
+        f"A fake. Measured: accuracy 75.0 % on {METRICS[0]['data']}."
+    )
+    page.get_by_role("button", name=EXAMPLES[1]).click()
+    expect(page.get_by_label("Text to classify")).to_have_value(EXAMPLES[1])
+    expect(page.locator(".tokens")).to_have_text(EXAMPLES[1])
+
+
+def test_what_is_typed_is_classified(page: Page, address: str) -> None:
+    page.goto(address)
+    page.get_by_label("Text to classify").fill(TEXT)
+    expect(page.locator(".tokens")).to_have_text(TEXT)
+    [prediction] = ask(page, address, "classify", {"text": TEXT, "attention_unit": "word"})["predictions"]
+    expect(page.locator(".verdict b")).to_have_text(prediction["label"])
+    bars = page.get_by_label("Probability of each label").get_by_role("listitem").all_text_contents()
+    assert sorted(bar.split("%")[0].rstrip("0123456789. ") for bar in bars) == sorted(LABELS)
+    assert tokens(page) == [token["text"] for token in prediction["tokens"]]
+
+
+def test_the_strongest_word_is_brightest_and_pointing_tells_weights(page: Page, address: str) -> None:
+    shown(page, address)
+    [prediction] = ask(page, address, "classify", {"text": TEXT, "attention_unit": "word"})["predictions"]
+    [weights] = prediction["attention"][0]["weights"]
+    shares = page.locator(".token").evaluate_all("all => all.map(e => Number(e.style.getPropertyValue('--share')))")
+    assert shares.index(max(shares)) == weights.index(max(weights)) and max(shares) == 1
+    readout = page.locator(".readout")
+    expect(readout).to_contain_text("Looked most at")
+    page.locator(".token").nth(3).hover()
+    expect(readout).to_have_text(f"“{prediction['tokens'][3]['text']}” {percent(weights[3])}")
+    page.mouse.move(1, 1)
+    expect(readout).to_contain_text("Looked most at")
+
+
+def test_words_are_reached_with_the_keyboard(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_role("button", name="Classify").focus()
+    for _ in range(2):  # past the link to the model's page
+        page.keyboard.press("Tab")
+    first, second, *_ = tokens(page)
+    expect(page.locator(".readout")).to_contain_text(f"“{first}”")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".readout")).to_contain_text(f"“{second}”")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".token").last).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Copy as curl")).to_be_focused()
+
+
+@pytest.mark.parametrize("text", ["🎉 wind 🎊🎊 and 𝔯𝔞𝔦𝔫 no", "é ü  wind\n\n  rain", "e\u0301 wind 👩‍👩‍👧 day"])
+def test_offsets_are_code_points(page: Page, address: str, text: str) -> None:
+    shown(page, address, text)
+    [prediction] = ask(page, address, "classify", {"text": text, "attention_unit": "word"})["predictions"]
+    assert page.locator(".tokens").text_content() == text
+    assert tokens(page) == [token["text"] for token in prediction["tokens"] if token["text"]]
+
+
+@pytest.mark.parametrize("text", ["<img src=x onerror=alert(1)> wind", "<script>alert(1)</script>", "&lt;b&gt; <b>a"])
+def test_markup_is_text(page: Page, address: str, text: str) -> None:
+    shown(page, address, text, unit="token")
+    expect(page.locator(".tokens, .problem").first).to_be_visible()
+    if page.locator(".tokens").count():
+        assert page.locator(".tokens").text_content() == text
+    assert page.locator("main img, main script, main b:not(.verdict b):not(.choices b)").count() == 0
+
+
+def test_models_are_compared_on_the_same_text(page: Page, address: str) -> None:
+    shown(page, address)
+    page.locator("#classifier-compare summary").click()
+    page.get_by_role("checkbox", name="toy-other").check()
+    expect(page.locator(".panel")).to_have_count(2)
+    expect(page.locator("#classifier-compare summary")).to_have_text("Comparing 2")
+    page.keyboard.press("Escape")
+    page.locator("[data-model=toy] .token").nth(2).hover()
+    for model in ("toy", "toy-other"):
+        expect(page.locator(f"[data-model={model}] .meant")).to_have_text("!")
+    page.locator("#classifier-compare summary").click()
+    page.get_by_role("button", name="Only one").click()
+    expect(page.locator(".panel")).to_have_count(1)
+    page.get_by_role("button", name="All 2").click()
+    expect(page.locator(".panel")).to_have_count(2)
+
+
+def test_the_view_is_in_its_address(page: Page, address: str, browser: Browser) -> None:
+    shown(page, address, model="toy-other")
+    page.get_by_role("radio", name="Tokens").check()
+    [prediction] = ask(page, address, "classify", {"text": TEXT})["predictions"]
+    expect(page.locator(".token")).to_have_count(len(prediction["tokens"]))
+    page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert TEXT not in link.split("#")[0] and link.startswith(address)
+    other = browser.new_page()
+    other.goto(link)
+    expect(other.locator(".panel")).to_have_attribute("data-model", "toy-other")
+    expect(other.locator(".token")).to_have_count(len(prediction["tokens"]))
+    other.close()
+    page.get_by_role("link", name="Translate").click()
+    expect(page.get_by_label("Text to translate")).to_be_visible()
+    page.get_by_role("link", name="Classify").click()
+    expect(page.get_by_label("Text to classify")).to_have_value(TEXT)
+    page.go_back()
+    expect(page.get_by_label("Text to translate")).to_be_visible()
+
+
+def test_every_matrix_can_be_chosen(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_role("combobox", name="Attention").select_option("self")
+    page.get_by_role("combobox", name="Head").select_option("1")
+    expect(page.get_by_text("Heatmap", exact=True)).to_be_visible()
+    page.wait_for_url("**matrix=self.0.1**")
+    full = {"text": TEXT, "attention": "full", "attention_unit": "word"}
+    [prediction] = ask(page, address, "classify", full)["predictions"]
+    [matrix] = [m for m in prediction["attention"] if (m["kind"], m["head"]) == ("self", 1)]
+    page.locator(".token").nth(0).hover()
+    row = matrix["weights"][0]
+    strongest = prediction["tokens"][row.index(max(row))]["text"]
+    expect(page.locator(".panel > .readout")).to_contain_text(f"looks most at “{strongest}” {percent(max(row))}")
+    page.get_by_text("Heatmap", exact=True).click()
+    expect(page.get_by_role("img", name="Attention of")).to_be_visible()
+
+
+def test_copies(page: Page, address: str) -> None:
+    text = 'it\'s wind; no "rain"'
+    shown(page, address, text)
+    page.get_by_role("button", name="Copy as JSON").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    body = {"text": text, "model": "toy", "attention": "summary", "attention_unit": "word"}
+    assert json.loads(page.evaluate("navigator.clipboard.readText()")) == ask(page, address, "classify", body)
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_role("button", name="Copied")).to_have_count(2)
+    words = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    assert words[:3] == ["curl", "-s", f"{address}/classify"]
+    assert json.loads(words[words.index("-d") + 1]) == body
+
+
+def test_a_text_over_the_limit_can_be_cut(page: Page, address: str) -> None:
+    shown(page, address, "wind " * 2 * MAX_TOKENS)
+    expect(page.locator(".problem")).to_contain_text("The text is too long for this model")
+    expect(page.locator(".problem")).to_contain_text(f"reads up to {MAX_TOKENS}")
+    page.get_by_role("button", name="Read only its beginning").click()
+    expect(page.locator(".panel")).to_contain_text("Only the beginning was read")
+
+
+def test_an_empty_text(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_label("Text to classify").fill(" ")
+    page.get_by_role("button", name="Classify").click()
+    expect(page.locator(".problem")).to_contain_text("There is nothing to read yet")
+
+
+def test_a_busy_service(page: Page, address: str) -> None:
+    page.route("**/classify", lambda route: answer(route, 429, "overloaded", {"Retry-After": "3"}))
+    page.goto(address)
+    expect(page.get_by_role("alert")).to_contain_text("The service is busy")
+    expect(page.get_by_role("alert")).to_contain_text("Wait 3 s before the next try.")
+    page.unroute("**/classify")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_models_that_are_still_loading(page: Page, address: str) -> None:
+    def not_yet(route: Route) -> None:
+        listed = route.fetch().json()
+        for model in listed["models"]:
+            model.update(ready=False, problem="still loading")
+        route.fulfill(json=listed)
+
+    page.route("**/models", not_yet)
+    page.route("**/classify", lambda route: answer(route, 503, "model_not_ready"))
+    page.goto(address)
+    expect(page.get_by_role("alert")).to_contain_text("The model is not ready")
+    expect(model_select(page)).to_contain_text("not ready")
+    page.unroute("**/classify")
+    page.unroute("**/models")
+    expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_a_service_that_is_gone(page: Page, address: str) -> None:
+    shown(page, address)
+    page.route("**/classify", lambda route: route.abort())
+    page.get_by_role("button", name="Classify").click()
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    page.unroute("**/classify")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".verdict")).to_be_visible()
+
+
+def test_a_service_that_was_never_there(page: Page, address: str) -> None:
+    page.route("**/models", lambda route: route.abort())
+    page.goto(address)
+    expect(page.locator("#outage")).to_contain_text("The service cannot be reached")
+    page.unroute("**/models")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".verdict")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("status", "error_type", "said"),
+    [(504, "inference_timeout", "The answer took too long"), (500, "inference_failed", "Inference failed")],
+)
+def test_other_errors_in_the_services_words(page: Page, address: str, status: int, error_type: str, said: str) -> None:
+    page.route("**/classify", lambda route: answer(route, status, error_type))
+    page.goto(address)
+    expect(page.get_by_role("alert")).to_contain_text(said)
+    expect(page.get_by_role("alert")).to_contain_text("So it is.")
+
+
+def test_an_answer_of_a_proxy(page: Page, address: str) -> None:
+    page.route("**/classify", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
+    page.goto(address)
+    expect(page.get_by_role("alert")).to_contain_text("The answer was HTTP 502")
+
+
+def test_a_link_to_a_model_that_is_gone(page: Page, address: str) -> None:
+    shown(page, address, model="gone")
+    expect(page.get_by_role("alert")).to_contain_text("There is no such model")
+
+
+def test_300_tokens(page: Page, address: str, took: Callable[[Page, str], None]) -> None:
+    text = " ".join(f"wind{i}" for i in range(300))
+    spans, start = [], 0
+    for word in text.split():
+        spans.append({"text": word, "start": start, "end": start + len(word)})
+        start += len(word) + 1
+    prediction: dict[str, Any] = {
+        "label": "cold",
+        "score": 1,
+        "scores": {"cold": 1},
+        "truncated": False,
+        "tokens": spans,
+    }
+    prediction["attention"] = [{"kind": "pooling", "layer": None, "head": None, "weights": [[1 / 300] * 300]}]
+    made = {"model": "toy", "version": "1", "predictions": [prediction]}
+    page.route("**/classify", lambda route: route.fulfill(json=made))
+    shown(page, address, text)
+    assert len(tokens(page)) == 300
+    took(page, "classify")

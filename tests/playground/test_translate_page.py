@@ -1,0 +1,267 @@
+import json
+import math
+import shlex
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.fakes import doubled
+from tests.playground.conftest import EXAMPLES, ask, percent
+
+TEXT = "The wind is cold."
+PAIR = {"source": "en", "target": "xx", "model": "en-xx"}
+
+
+def shown(page: Page, address: str, q: str = TEXT, **values: str) -> None:
+    """Open the page at a text."""
+    page.goto(f"{address}/#{urlencode({'view': 'translate', 'q': q, **values})}")
+    page.locator("#translate-results .pair, #translate-results .problem").first.wait_for()
+    expect(page.locator("#translate-examples button")).to_have_count(len(EXAMPLES))
+
+
+def sentences(page: Page, address: str, q: str = TEXT, **options: Any) -> list[dict[str, Any]]:
+    """What the service answers to what the page asks."""
+    body = {"q": q, **PAIR, "attention_unit": "word", **options}
+    found: list[dict[str, Any]] = ask(page, address, "translate", body)["translations"][0]["sentences"]
+    return found
+
+
+def words(page: Page, side: str) -> Locator:
+    return page.get_by_label(side, exact=True).locator("[data-index]")
+
+
+SOURCE, TARGET = "Source words", "Words of the translation"
+
+
+def strongest(weights: list[float]) -> int:
+    return weights.index(max(weights))
+
+
+def test_a_first_look(page: Page, address: str) -> None:
+    page.goto(f"{address}/#view=translate")
+    expect(page.get_by_label("Text to translate")).to_have_value(EXAMPLES[0])
+    expect(page.get_by_label(TARGET)).to_have_text(doubled(EXAMPLES[0]))
+    expect(page.get_by_role("combobox", name="From")).to_have_value("en")
+    expect(page.get_by_role("combobox", name="From")).to_contain_text("English")
+    expect(page.get_by_role("button", name="Swap")).to_be_disabled()
+
+
+def test_what_is_typed_is_translated(page: Page, address: str) -> None:
+    page.goto(f"{address}/#view=translate")
+    page.get_by_label("Text to translate").fill("wind and rain")
+    expect(page.get_by_label(TARGET)).to_have_text(doubled("wind and rain"))
+
+
+def test_words_light_up_what_they_looked_at(page: Page, address: str) -> None:
+    shown(page, address)
+    [sentence] = sentences(page, address)
+    weights = sentence["attention"][0]["weights"]
+    names = [token["text"] or token["special"] for token in sentence["source_tokens"]]
+    words(page, TARGET).nth(1).hover()
+    best = strongest(weights[1])
+    expect(words(page, SOURCE).nth(best)).to_have_class("token strong")
+    readout = page.locator(".both .readout")
+    expect(readout).to_contain_text(f"looked at “{names[best]}” {percent(max(weights[1]))}")
+    words(page, SOURCE).nth(2).focus()
+    column = [row[2] for row in weights]
+    written = sentence["target_tokens"][strongest(column)]["text"]
+    expect(readout).to_contain_text(f"“{names[2]}” was looked at by “{written}”")
+
+
+def test_the_heatmap_is_walked_with_the_keyboard(page: Page, address: str) -> None:
+    shown(page, address)
+    [sentence] = sentences(page, address)
+    row = sentence["attention"][0]["weights"][0]
+    heatmap = page.get_by_role("img", name="Attention of")
+    heatmap.focus()
+    for _ in range(2):  # the first press shows where one is
+        page.keyboard.press("ArrowRight")
+    readout = page.locator(".heatmap .readout")
+    expect(readout).to_have_text(
+        f"{sentence['target_tokens'][0]['text']} → {sentence['source_tokens'][1]['text']}: {percent(row[1])}"
+    )
+    expect(words(page, TARGET).nth(0)).to_have_class("token meant")
+    box = heatmap.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] - 40, box["y"] + box["height"] - 10)
+    expect(readout).to_contain_text(f"{sentence['target_tokens'][-1]['text']} → ")
+
+
+def test_the_heatmap_is_saved(page: Page, address: str, tmp_path: Path) -> None:
+    shown(page, address)
+    [sentence] = sentences(page, address)
+    for kind in ("SVG", "PNG"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=f"Save {kind}").click()
+        download.value.save_as(tmp_path / kind)
+        assert download.value.suggested_filename == f"en-xx-1.{kind.lower()}"
+    assert (tmp_path / "PNG").read_bytes().startswith(b"\x89PNG")
+    root = ET.parse(tmp_path / "SVG").getroot()
+    labels = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    tokens = sentence["target_tokens"] + sentence["source_tokens"]
+    assert labels[: len(tokens)] == [token["text"] or token["special"] for token in tokens]
+    cells = len(sentence["target_tokens"]) * len(sentence["source_tokens"])
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + cells
+
+
+@pytest.mark.parametrize("unit", ["Words", "Tokens"])
+def test_words_and_tokens(page: Page, address: str, unit: str) -> None:
+    shown(page, address, unit="token" if unit == "Words" else "word")
+    page.get_by_role("radio", name=unit).check()
+    [sentence] = sentences(page, address, attention_unit=unit[:-1].lower())
+    expect(words(page, TARGET)).to_have_count(len(sentence["target_tokens"]))
+    expect(words(page, SOURCE)).to_have_count(len(sentence["source_tokens"]))
+
+
+def test_layers_heads_and_kinds(page: Page, address: str) -> None:
+    shown(page, address)
+    [sentence] = sentences(page, address, attention="full")
+    of = {(m["kind"], m["layer"], m["head"]): m["weights"] for m in sentence["attention"]}
+    attention = page.get_by_role("combobox", name="Attention")
+    readout = page.locator(".both .readout")
+
+    attention.select_option("cross")
+    page.get_by_role("combobox", name="Head").select_option("1")
+    page.wait_for_url("**matrix=cross.0.1**")
+    expect(page.locator("#translate-results")).not_to_have_attribute("aria-busy", "true")
+    words(page, TARGET).nth(2).hover()
+    expect(readout).to_contain_text(f"{percent(max(of['cross', 0, 1][2]))}")
+
+    attention.select_option("encoder_self")
+    expect(page.locator("#translate-results")).not_to_have_attribute("aria-busy", "true")
+    mean = [(a + b) / 2 for a, b in zip(of["encoder_self", 0, 0][1], of["encoder_self", 0, 1][1], strict=True)]
+    words(page, SOURCE).nth(0).hover()
+    words(page, SOURCE).nth(1).hover()
+    expect(readout).to_contain_text("looked at")
+    written = float(str(readout.text_content()).split("” ")[2].split(" %")[0])
+    assert math.isclose(written, 100 * max(mean), abs_tol=0.11)
+
+    attention.select_option("decoder_self")
+    expect(page.locator("#translate-results")).not_to_have_attribute("aria-busy", "true")
+    words(page, TARGET).nth(0).hover()
+    words(page, TARGET).nth(3).hover()
+    expect(readout).to_contain_text(f"“{sentence['target_tokens'][3]['text']}” looked at “")
+    expect(page.get_by_role("img", name="Attention of")).to_be_visible()
+
+
+def test_long_text_goes_sentence_by_sentence(page: Page, address: str) -> None:
+    text = "🎉 The wind is cold.\n\nNo way! A warm day, and no rain?"
+    shown(page, address, text)
+    found = sentences(page, address, text)
+    assert len(found) > 1
+    expect(page.locator(".pair")).to_have_count(len(found))
+    for index, sentence in enumerate(found):
+        pair = page.locator(".pair").nth(index)
+        start, end = sentence["source"]["start"], sentence["source"]["end"]
+        special = "".join(token.get("special", "") for token in sentence["source_tokens"])
+        assert pair.get_by_label(SOURCE).text_content() == text[start:end] + special
+        expect(pair.get_by_label(TARGET)).to_have_text(sentence["text"])
+    expect(page.get_by_role("img", name="Attention of")).to_have_count(1)
+    page.get_by_text("Heatmap", exact=True).nth(1).click()
+    expect(page.get_by_role("img", name="Attention of")).to_have_count(2)
+
+
+def test_alternatives_have_their_scores(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_label("Alternatives").fill("2")
+    page.get_by_label("Alternatives").press("Tab")
+    [sentence] = sentences(page, address, alternatives=2)
+    expect(page.locator(".hypotheses li")).to_have_count(1 + len(sentence["alternatives"]))
+    expect(page.locator(".hypotheses li").nth(1)).to_contain_text(sentence["alternatives"][0]["text"])
+    expect(page.locator(".score").nth(1)).to_have_text(f"{sentence['alternatives'][0]['score']:.2f}".replace("-", "−"))
+
+
+def test_an_option_out_of_bounds_is_refused_in_words(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_label("Beam").fill("99")
+    page.get_by_label("Beam").press("Tab")
+    expect(page.get_by_role("alert")).to_contain_text("beam_size")
+
+
+def test_translators_are_compared(page: Page, address: str) -> None:
+    shown(page, address)
+    page.locator("#translator-compare summary").click()
+    page.get_by_role("checkbox", name="en-xx-other").check()
+    expect(page.locator(".panel")).to_have_count(2)
+    for model in ("en-xx", "en-xx-other"):
+        expect(page.locator(f"[data-model={model}]").get_by_label(TARGET)).to_have_text(doubled(TEXT))
+
+
+def test_copies(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_role("button", name="Copied")).to_have_count(1)
+    sent = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    page.get_by_role("button", name="Copy as JSON").click()
+    expect(page.get_by_role("button", name="Copied")).to_have_count(2)
+    answer = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert ask(page, address, "translate", json.loads(sent[-1])) == answer
+    page.get_by_role("button", name="Copy translation").click()
+    expect(page.get_by_role("button", name="Copied")).to_have_count(3)
+    assert page.evaluate("navigator.clipboard.readText()") == doubled(TEXT)
+
+
+def test_a_pair_that_nothing_serves(page: Page, address: str) -> None:
+    page.goto(f"{address}/#view=translate&q=wind&source=en&target=zz")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing here translates between these languages")
+
+
+def test_markup_is_text(page: Page, address: str) -> None:
+    text = "<img src=x onerror=alert(1)> wind"
+    shown(page, address, text)
+    pieces = page.get_by_label(SOURCE).locator(".token").all_text_contents()
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+    assert page.locator("main img").count() == 0
+
+
+def test_a_finger_on_the_heatmap(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900}, has_touch=True)
+    shown(page, address)
+    heatmap = page.get_by_role("img", name="Attention of")
+    box = heatmap.bounding_box()
+    assert box is not None
+    heatmap.tap(position={"x": box["width"] - 10, "y": box["height"] - 10})
+    expect(page.locator(".heatmap .readout")).to_contain_text("→ </s>: ")
+    page.close()
+
+
+def test_80_by_80(page: Page, address: str, took: Callable[[Page, str], None]) -> None:
+    count = 80
+    spans: list[dict[str, Any]] = [{"text": f"word{i:02}", "start": 7 * i, "end": 7 * i + 6} for i in range(count)]
+    text = " ".join(span["text"] for span in spans)
+    weights = [[0.7 if i == j else 0.3 / (count - 1) for j in range(count)] for i in range(count)]
+    sentence = {
+        "text": text,
+        "score": -0.1,
+        "source": {"start": 0, "end": len(text)},
+        "source_tokens": spans,
+        "target_tokens": spans,
+        "attention": [{"kind": "cross", "layer": 0, "head": None, "weights": weights}],
+    }
+    made = {
+        "translatedText": text,
+        "model": "en-xx",
+        "version": "1",
+        "translations": [{"text": text, "sentences": [sentence]}],
+    }
+    page.route("**/translate", lambda route: route.fulfill(json=made))
+    shown(page, address, text)
+    took(page, "translate")
+    # Each label has its line; where there is no room for all, they are scrolled to.
+    canvas = page.get_by_role("img", name="Attention of")
+    box = canvas.bounding_box()
+    assert box is not None and box["width"] > 11 * count and box["height"] > 11 * count
+    frame = page.locator(".heatmap .scroll")
+    assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth")
+    page.set_viewport_size({"width": 600, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    canvas.focus()
+    for _ in range(count):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator(".heatmap .readout")).to_contain_text("word00 → word79")
+    assert frame.evaluate("frame => frame.scrollLeft") > 0
