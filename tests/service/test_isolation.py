@@ -11,10 +11,11 @@ SERVICE = Path(__file__).parents[2] / "service"
 MODULES = sorted(SERVICE.rglob("*.py"))
 LAYERS = [
     {"__main__"},
-    {"app"},
+    {"app", "terminal"},
     {"api"},
     {"registry", "settings"},
     {"classifier", "translator"},
+    {"words"},
     {"scheduling", "decoding", "text", "attention"},
     {"runtime"},
     {"bundle"},
@@ -38,10 +39,13 @@ from service.app import create_app
 from service.settings import Settings
 
 with TestClient(create_app(Settings(models=sys.argv[1], device="cpu"))) as client:
-    while client.get("/health/ready").status_code != 200:
-        time.sleep(0.01)
-    classified = client.post("/classify", json={"text": "FREE entry! Text WIN to 80086 now"})
-    translated = client.post("/translate", json={"q": "A dog.", "source": "en", "target": "fr"})
+    def answer(path, body):
+        while (found := client.post(path, json=body)).status_code == 503:  # still loading
+            time.sleep(0.01)
+        return found
+
+    classified = answer("/classify", {"text": "FREE entry! Text WIN to 80086 now", "model": "sms-spam"})
+    translated = answer("/translate", {"q": "A dog.", "source": "en", "target": "fr"})
     print(classified.status_code, classified.json()["predictions"][0]["label"])
     print(translated.status_code, len(translated.json()["translations"][0]["sentences"]))
 """
