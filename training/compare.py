@@ -60,7 +60,8 @@ def compare(recipe: ClassificationRecipe, grid: dict[str, list[str]], epochs: in
     into.mkdir(parents=True, exist_ok=True)
     picture = report.comparison([(" ".join(row.choices), row.accuracy) for row in rows], into / f"{recipe.name}.png")
     title = f"# {recipe.name}: {' x '.join(grid)}\n\n"
-    how = (
+    trained = f"Trained on {recipe.data.rows:,} texts. " if recipe.data.rows else ""
+    how = trained + (
         f"On the validation split, after up to {epochs or recipe.optimisation.epochs} epochs each, seed {recipe.seed}. "
         "Latency: one text of 30 tokens, one thread.\n\n"
     )
