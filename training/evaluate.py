@@ -64,10 +64,11 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
             pictures["How often it is right, by how sure it is"] = picture
     finally:
         registry.close()
-    journal = run_folder(recipe) / "task.json"
+    journal, curves = run_folder(recipe) / "task.json", folder / "learning.png"
     if journal.is_file():  # a bundle can be evaluated where it was not trained
-        epochs = json.loads(journal.read_text())["epochs"]
-        pictures["Learning curves"] = report.learning_curves(epochs, folder / "learning.png")
+        report.learning_curves(json.loads(journal.read_text())["epochs"], curves)
+    if curves.is_file():
+        pictures["Learning curves"] = curves
     manifest = update_manifest(folder, metrics=[metric.model_dump() for metric in metrics])
     (folder / CARD).write_text(model_card(manifest, pictures), encoding="utf-8")
     return manifest
