@@ -303,7 +303,9 @@ def labelled_texts(data: ClassificationData, split: Split) -> list[LabelledText]
         rows = [LabelledText(data.labels[row.label], row.text) for row in rows if row.label in data.labels]
     if split == "train" and len(counts := Counter(row.label for row in rows)) < 2:
         raise CorpusError(f"a classifier needs two labels or more; the data has only {list(counts)}")
-    return rows[: data.rows] if split == "train" else rows
+    if split == "train" and data.rows is not None:  # by content, since a file may be sorted by its labels
+        rows = sorted(rows, key=lambda row: held_out([row.label, row.text]))[: data.rows]
+    return rows
 
 
 def label_counts(data: ClassificationData) -> dict[str, int]:

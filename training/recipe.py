@@ -32,7 +32,7 @@ class ClassificationData(Section):
     labels: dict[str, str] | None = None
     """What a file calls a label -> what the bundle calls it; rows of other labels are left out."""
     rows: int | None = Field(default=None, gt=0)
-    """Train on so many rows only, the first of the training split."""
+    """Train on so many rows of the training split only, drawn by their content."""
 
 
 class TranslationData(Section):

@@ -217,3 +217,11 @@ def test_one_label_is_refused_before_any_training(tmp_path: Path) -> None:
     path = write(tmp_path / "my.tsv", "".join(f"a\tnumber {n}\n" for n in range(100)))
     with pytest.raises(CorpusError, match=r"two labels or more; the data has only \['a'\]"):
         own_data(load_recipe("sms-spam"), path)
+
+
+def test_fewer_rows_are_drawn_from_all_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "my.tsv", "".join(f"{'a' if n < 500 else 'b'}\tnumber {n}\n" for n in range(1000)))
+    rows = labelled_texts(ClassificationData(corpora=[str(path)], rows=100), "train")
+    assert len(rows) == 100
+    assert 30 < sum(row.label == "a" for row in rows) < 70
+    assert rows == labelled_texts(ClassificationData(corpora=[str(path)], rows=200), "train")[:100]
