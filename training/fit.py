@@ -130,14 +130,13 @@ def pretrain(task: ClassificationTask, folder: Path) -> Path:
 def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
     """Train a task into a folder that has a task.json, going on from its last checkpoint if there is one."""
     options, last = task.optimisation, folder / "last.ckpt"
+    monitor, mode = task.monitor
     task.load("train")
     task.load("valid")
-    best = ModelCheckpoint(
-        folder, "best", monitor="valid_loss", save_last=True, enable_version_counter=False, save_weights_only=False
-    )
+    best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False)
     callbacks: list[L.Callback] = [
         best,
-        EarlyStopping("valid_loss", patience=options.patience),
+        EarlyStopping(monitor, mode=mode, patience=options.patience),
         EMAWeightAveraging(decay=options.average),
         TQDMProgressBar(refresh_rate=20),
         Journal(folder),

@@ -135,7 +135,7 @@ class Seq2SeqRecipe(Section):
 class Optimisation(Section):
     epochs: int = Field(gt=0)
     patience: int = Field(default=3, gt=0)
-    """Stop after so many epochs without a better validation loss."""
+    """Stop after so many epochs without a better validation loss (balanced accuracy, of a classifier)."""
     batch_tokens: int = Field(gt=0)
     """Padded tokens in a batch: longest text x texts."""
     learning_rate: float = Field(gt=0)

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -53,6 +53,8 @@ class Task(L.LightningModule):
 
     recipe: AnyRecipe
     network: nn.Module
+    monitor: tuple[str, Literal["min", "max"]] = ("valid_loss", "min")
+    """The measure by which the epoch that is kept is the best."""
 
     def __init__(self, recipe: AnyRecipe, tokenizer: Tokenizer):
         super().__init__()
@@ -117,6 +119,8 @@ class Task(L.LightningModule):
 class ClassificationTask(Task):
     recipe: ClassificationRecipe
     network: AttentionClassifier
+    monitor = ("valid_recall", "max")
+    """The balanced accuracy: the loss may rise with it, since a network grows too sure before it grows worse."""
 
     def __init__(self, recipe: ClassificationRecipe, labels: list[str], tokenizer: Tokenizer):
         super().__init__(recipe, tokenizer)
