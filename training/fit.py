@@ -133,9 +133,10 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
     monitor, mode = task.monitor
     task.load("train")
     task.load("valid")
-    best = ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, save_last=True, enable_version_counter=False)
+    # Two of them: `save_last` would write the last epoch only where it is the best.
     callbacks: list[L.Callback] = [
-        best,
+        ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False),
+        ModelCheckpoint(folder, "last", enable_version_counter=False),
         EarlyStopping(monitor, mode=mode, patience=options.patience),
         EMAWeightAveraging(decay=options.average),
         TQDMProgressBar(refresh_rate=20),
