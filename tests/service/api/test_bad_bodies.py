@@ -177,7 +177,7 @@ def test_paths(client: TestClient, path: str) -> None:
     check_problem(client.get(path), 404, "not_found")
 
 
-@pytest.mark.parametrize(("name", "status"), [("nobody", 404), ("..", 404), ("%00", 404), ("%F0%9F%91%A7", 404)])
+@pytest.mark.parametrize(("name", "status"), [("nobody", 404), ("%2E%2E", 404), ("%00", 404), ("%F0%9F%91%A7", 404)])
 def test_model_names(client: TestClient, name: str, status: int) -> None:
     check_problem(client.get(f"/models/{name}"), status)
 
