@@ -126,7 +126,7 @@ def evaluate_classifier(
         **{f"{label} F1": value for label, value in zip(labels, f1, strict=True)},
         "calibration error": multiclass_calibration_error(probabilities, wanted, len(labels)),
     }
-    data = f"{' + '.join(recipe.data.corpora)} {split} ({len(rows)} texts)"
+    data = f"{' + '.join(Path(corpus).name for corpus in recipe.data.corpora)} {split} ({len(rows)} texts)"
     metrics = [Metric(name=name, value=round(float(value), 4), data=data) for name, value in values.items()]
     return metrics, probabilities, wanted
 
@@ -202,6 +202,6 @@ def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))
         scored = list(zip(pairs, (translation.text for translation in translations), strict=True))
         how = f"beam {options.beam_size}"
-        metrics += corpus_scores(scored, f"{corpus} {split} ({len(pairs)} sentences)", how, (BLEU(), CHRF()))
+        metrics += corpus_scores(scored, f"{Path(corpus).name} {split} ({len(pairs)} sentences)", how, (BLEU(), CHRF()))
         everything += scored
     return metrics + scores_by_length(everything, how)

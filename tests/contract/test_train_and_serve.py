@@ -89,6 +89,7 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
     verify(entry.folder, entry.manifest)
     card = (entry.folder / "README.md").read_text()
     assert all(metric.name in card for metric in entry.manifest.metrics)
+    assert str(folder) not in card  # where the user keeps the file is nobody's business
     own = ("confusion.png", "calibration.png") if name == "sms-spam" else ("lengths.png",)
     for picture in ("attention-1.png", "learning.png", *own):
         assert picture in card
