@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,30 +40,29 @@ Model = Annotated[str | None, typer.Option(help="Which model; by default the one
 Json = Annotated[bool, typer.Option("--json", help="One JSON document a line, as the service answers.")]
 
 
-@dataclass
-class Answers:
-    """How the texts of one command are answered and shown."""
-
-    answer: Callable[[list[str]], list[Any]]
-    encode: Callable[[Any], dict[str, Any]]
-    show: Callable[[Any], None]
-
-    def run(self, texts: list[str] | None, file: Path | None, as_json: bool) -> None:
-        """Answer texts, or the lines of a file or of standard input; a blank line stays one (null in JSON)."""
-        lines = texts or (file.read_text(encoding="utf-8") if file else sys.stdin.read()).splitlines()
-        chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
-        bar = track(chunks, console=err, transient=True, disable=bool(texts) or not err.is_terminal)
-        for chunk in bar:
-            found = iter(self.answer([line for line in chunk if not is_blank(line)]))
-            for line in chunk:
-                answer = None if is_blank(line) else next(found)
-                if as_json:
-                    encoded = None if answer is None else self.encode(answer)
-                    print(orjson.dumps(encoded, option=orjson.OPT_SERIALIZE_NUMPY).decode())
-                elif answer is None:
-                    out.print()
-                else:
-                    self.show(answer)
+def answer_lines(
+    answer: Callable[[list[str]], list[Any]],
+    show: Callable[[Any], None],
+    encode: Callable[[Any], dict[str, Any]] | None,
+    texts: list[str] | None,
+    file: Path | None,
+) -> None:
+    """Answer texts, or the lines of a file or of standard input, and show each answer, or print it as JSON if `encode`
+    says how; a blank line stays one (null in JSON)."""
+    lines = texts or (file.read_text(encoding="utf-8") if file else sys.stdin.read()).splitlines()
+    chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
+    bar = track(chunks, console=err, transient=True, disable=bool(texts) or not err.is_terminal)
+    for chunk in bar:
+        found = iter(answer([line for line in chunk if not is_blank(line)]))
+        for line in chunk:
+            answered = None if is_blank(line) else next(found)
+            if encode is not None:
+                encoded = None if answered is None else encode(answered)
+                print(orjson.dumps(encoded, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+            elif answered is None:
+                out.print()
+            else:
+                show(answered)
 
 
 def open_registry() -> Registry:
@@ -85,6 +83,9 @@ def classify(texts: Texts = None, model: Model = None, file: File = None, as_jso
         predictions = asyncio.run(classifier.classify(lines)) if lines else []
         return [(line, classify_api.in_words(p, line)) for line, p in zip(lines, predictions, strict=True)]
 
+    def encode(answered: tuple[str, Prediction]) -> dict[str, Any]:
+        return classify_api.encode(answered[1])
+
     def show(answered: tuple[str, Prediction]) -> None:
         text, prediction = answered
         for label, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
@@ -94,7 +95,7 @@ def classify(texts: Texts = None, model: Model = None, file: File = None, as_jso
         out.print(shaded(text, prediction.tokens, weights[0]) if weights else Text(text))
 
     try:
-        Answers(answer, lambda answered: classify_api.encode(answered[1]), show).run(texts, file, as_json)
+        answer_lines(answer, show, encode if as_json else None, texts, file)
     finally:
         registry.close()
 
@@ -119,10 +120,11 @@ def translate(
         found = asyncio.run(translator.translate(lines, Options(beam_size=beam_size))) if lines else []
         return [translate_api.in_words(translation, line) for line, translation in zip(lines, found, strict=True)]
 
+    def encode(translation: Translation) -> dict[str, Any]:
+        return translate_api.encode(translation, alternatives=False)
+
     try:
-        Answers(answer, lambda found: translate_api.encode(found, alternatives=False), show_translation).run(
-            texts, file, as_json
-        )
+        answer_lines(answer, show_translation, encode if as_json else None, texts, file)
     finally:
         registry.close()
 

@@ -1,4 +1,4 @@
-"""`python -m training fit|export|evaluate RECIPE`."""
+"""`python -m training fit|export|evaluate|compare RECIPE`, and `lengths BUNDLE ...`."""
 
 from operator import itemgetter
 from pathlib import Path
@@ -19,7 +19,7 @@ from training.fit import RunError
 from training.fit import fit as fit_recipe
 from training.graphs.parity import TOLERANCE, ParityError
 from training.recipe import AnyRecipe, ClassificationRecipe, RecipeError, load_recipe
-from training.vectors import StartError
+from training.start import StartError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Recipes in, ONNX bundles out.")
 console = Console()

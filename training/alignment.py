@@ -72,7 +72,7 @@ def membership(offsets: list[tuple[int, int]], words: Spans) -> NDArray[np.float
 def word_weights(
     weights: NDArray[np.floating], source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weights of tokens [T, S] -> of words: summed over a source word's tokens, averaged over a target word's.
+    """Weights of tokens [(heads,) T, S] -> of words: summed over a source word's tokens, averaged over a target word's.
 
     source [source words, S] and target [target words, T] say which tokens make up which word.
     """
@@ -107,12 +107,10 @@ def forced_attention(
         encoded = run["encode"]({"source_ids": np.array([source.ids]), "source_lengths": np.array([len(source.ids)])})
         said = np.array([[manifest.special_ids.bos, *target.ids[:-1]]])
         steps = list(decode_in_steps(run, manifest.graph("step"), encoded, said))
-        found = {}
+        found: dict[str, NDArray[np.floating]] = {}
         for output in outputs:
             weights = np.concatenate([step[output.output][0] for step in steps], axis=-2)
-            heads = weights if output.heads else weights[None]
-            merged = np.stack([word_weights(head, source_of, target_of) for head in heads])
-            found[output.output] = merged if output.heads else merged[0]
+            found[output.output] = word_weights(weights, source_of, target_of)
         yield found
 
 

@@ -24,8 +24,8 @@ from training.networks.classifier import AttentionClassifier, ClassifierConfig
 from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
 from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import AnyRecipe, ClassificationRecipe, TransformerRecipe, TranslationRecipe
+from training.start import initial_vectors, latest, models_folder, set_vectors, start_from, start_from_pretraining
 from training.tokenization import BOS, EOS, PAD, set_sampling, special_id, train_tokenizer
-from training.vectors import initial_vectors, latest, models_folder, set_vectors, start_from, start_from_pretraining
 
 Batch = tuple[Tensor, ...]
 

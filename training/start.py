@@ -1,4 +1,4 @@
-"""Where a classifier's weights start from: word vectors, or another bundle."""
+"""Where a classifier's weights start from: word vectors, its own pre-training, or another bundle."""
 
 import os
 from collections.abc import Iterable

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 from service.bundle import WEIGHTS
 from training.recipe import ClassificationRecipe, RecipeError, VectorsRecipe, load_recipe
+from training.start import StartError, initial_vectors, read_vectors, set_vectors, start_from, train_vectors
 from training.tasks import ClassificationTask
 from training.tokenization import train_tokenizer
-from training.vectors import StartError, initial_vectors, read_vectors, set_vectors, start_from, train_vectors
 
 GLOVE = "the 0.1 -0.2 0.3\n. 1 2 3\nsan francisco 9 9\ncat -1e-2 0 1.5\n"
 
