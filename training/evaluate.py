@@ -196,7 +196,7 @@ def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split
     """sacreBLEU and chrF of each corpus against all its references, decoded as the service does by default."""
     metrics: list[Metric] = []
     everything: list[Scored] = []
-    for corpus in recipe.data.corpora:
+    for corpus in dict.fromkeys(recipe.data.corpora):
         pairs = sentence_pairs(corpus, split, recipe.data)
         options = Options(attention="none")
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))

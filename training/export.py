@@ -260,7 +260,7 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
             minutes=training_minutes(recipe),
             hardware=saved["hardware"],
         ),
-        data=[data_source(corpus) for corpus in recipe.data.corpora],
+        data=[data_source(corpus) for corpus in dict.fromkeys(recipe.data.corpora)],
         opset=OPSET,
         files={name: sha256_of(staged / name) for name in names},
         **fields,

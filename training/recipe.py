@@ -37,7 +37,8 @@ class ClassificationData(Section):
 
 class TranslationData(Section):
     corpora: list[str]
-    """Names from `training/corpora.py`, or paths of `source<TAB>target` files."""
+    """Names from `training/corpora.py`, or paths of `source<TAB>target` files. One that is named twice is trained on
+    twice in every epoch."""
     columns: tuple[str, str] = ("source", "target")
     """What a file's header calls them."""
     source: str
@@ -194,6 +195,9 @@ class TranslationRecipe(Section):
     seed: int = 1
     data: TranslationData
     tokenizer: TokenizerRecipe
+    warm_start: str | None = None
+    """A translator in `models/` that lends its weights, those of the same name and shape; of its embedding, the tokens
+    that both know."""
     network: Annotated[TransformerRecipe | Seq2SeqRecipe, Field(discriminator="network")]
     optimisation: Optimisation
     limits: Limits

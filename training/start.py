@@ -26,8 +26,9 @@ def models_folder() -> Path:
     return Path(os.environ.get("LIMELIGHT_MODELS", "models"))
 
 
-def latest(folder: Path) -> Path:
+def stored_bundle(name: str) -> Path:
     """The highest version of a model. Raises StartError if there is none."""
+    folder = models_folder() / name
     versions = [path for path in folder.glob("*") if path.name.isdecimal()]
     if not versions:
         raise StartError(f"{folder} holds no bundle to start from: train it first")
@@ -115,9 +116,9 @@ def start_from_pretraining(network: nn.Module, checkpoint: Path) -> None:
                 parameter.copy_(weights)
 
 
-def start_from(network: nn.Module, model: Path) -> None:
+def start_from(network: nn.Module, bundle: Path) -> None:
     """Start with the weights of a bundle whose network is alike. Raises StartError, naming what does not fit."""
-    stored = load_file(latest(model) / WEIGHTS)
+    stored = load_file(bundle / WEIGHTS)
     own = dict(network.named_parameters())
     differing = sorted(
         name
@@ -125,7 +126,26 @@ def start_from(network: nn.Module, model: Path) -> None:
         if name not in stored or name not in own or stored[name].shape != own[name].shape
     )
     if differing:
-        raise StartError(f"{model} and this recipe differ in {', '.join(differing)}")
+        raise StartError(f"{bundle} and this recipe differ in {', '.join(differing)}")
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(stored[name])
+
+
+def borrow_from(network: nn.Module, tokenizer: Tokenizer, bundle: Path) -> None:
+    """Start with what fits of a translator of other languages or of another kind: every weight of the same name and
+    shape, and the embedding of every token that both know (Kocmi and Bojar 2018). The rest stays random.
+
+    Raises StartError if the embeddings are of different sizes.
+    """
+    stored = load_file(bundle / WEIGHTS)
+    known = Tokenizer.from_file(str(bundle / "tokenizer.json")).get_vocab()
+    rows = {own: known[token] for token, own in tokenizer.get_vocab().items() if token in known}
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name == "embedding.weight":
+                if stored[name].shape[1] != parameter.shape[1]:
+                    raise StartError(f"{bundle} has embeddings of {stored[name].shape[1]}, not {parameter.shape[1]}")
+                parameter[list(rows)] = stored[name][list(rows.values())].to(parameter.dtype)
+            elif name in stored and stored[name].shape == parameter.shape:
+                parameter.copy_(stored[name])

@@ -24,7 +24,14 @@ from training.networks.classifier import AttentionClassifier, ClassifierConfig
 from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
 from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import AnyRecipe, ClassificationRecipe, TransformerRecipe, TranslationRecipe
-from training.start import initial_vectors, latest, models_folder, set_vectors, start_from, start_from_pretraining
+from training.start import (
+    borrow_from,
+    initial_vectors,
+    set_vectors,
+    start_from,
+    start_from_pretraining,
+    stored_bundle,
+)
 from training.tokenization import BOS, EOS, PAD, set_sampling, special_id, train_tokenizer
 
 Batch = tuple[Tensor, ...]
@@ -152,7 +159,7 @@ class ClassificationTask(Task):
 
     def initialise(self) -> None:
         if self.recipe.warm_start is not None:
-            start_from(self.network, models_folder() / self.recipe.warm_start)
+            start_from(self.network, stored_bundle(self.recipe.warm_start))
         elif self.pretrained is not None:
             start_from_pretraining(self.network, self.pretrained)
         elif self.recipe.vectors is not None:
@@ -223,7 +230,8 @@ class TranslationTask(Task):
     def load(self, split: Split) -> None:
         """Rows -> examples: (source ids with </s>, target ids without). Pairs over the limit are left out."""
         data = self.recipe.data
-        rows: list[SentencePair] = [row for corpus in data.corpora for row in sentence_pairs(corpus, split, data)]
+        corpora = data.corpora if split == "train" else dict.fromkeys(data.corpora)
+        rows: list[SentencePair] = [row for corpus in corpora for row in sentence_pairs(corpus, split, data)]
         pairs = [(row.source, row.target) for row in rows]
         if split == "train" and data.hidden:
             generator = random.Random(self.recipe.seed * 1000 + self.current_epoch)
@@ -236,6 +244,10 @@ class TranslationTask(Task):
             for source, target in zip(sources, targets, strict=True)
             if source.ids and target.ids and len(source.ids) < limit and len(target.ids) < limit
         ]
+
+    def initialise(self) -> None:
+        if self.recipe.warm_start is not None:
+            borrow_from(self.network, self.tokenizer, stored_bundle(self.recipe.warm_start))
 
     def length(self, example: tuple[list[int], list[int]]) -> int:
         return max(len(example[0]), len(example[1]) + 1)
@@ -293,11 +305,11 @@ def new_task(recipe: AnyRecipe) -> ClassificationTask | TranslationTask:
     if isinstance(recipe, ClassificationRecipe):
         rows = labelled_texts(recipe.data, "train")
         if recipe.warm_start is not None:
-            tokenizer = Tokenizer.from_file(str(latest(models_folder() / recipe.warm_start) / "tokenizer.json"))
+            tokenizer = Tokenizer.from_file(str(stored_bundle(recipe.warm_start) / "tokenizer.json"))
         else:
             texts = [row.text for row in rows] + unlabelled_texts(recipe.data)
             tokenizer = train_tokenizer(texts, recipe.tokenizer)
         return ClassificationTask(recipe, sorted({row.label for row in rows}), tokenizer)
-    pairs = [p for c in recipe.data.corpora for p in sentence_pairs(c, "train", recipe.data)]
+    pairs = [p for c in dict.fromkeys(recipe.data.corpora) for p in sentence_pairs(c, "train", recipe.data)]
     tokenizer = train_tokenizer((text for p in pairs for text in (p.source, p.target)), recipe.tokenizer)
     return TranslationTask(recipe, tokenizer)

@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer
 
 from service.bundle import WEIGHTS
+from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import ClassificationRecipe, RecipeError, VectorsRecipe, load_recipe
-from training.start import StartError, initial_vectors, read_vectors, set_vectors, start_from, train_vectors
+from training.start import (
+    StartError,
+    borrow_from,
+    initial_vectors,
+    read_vectors,
+    set_vectors,
+    start_from,
+    stored_bundle,
+    train_vectors,
+)
 from training.tasks import ClassificationTask
 from training.tokenization import train_tokenizer
 
@@ -76,18 +87,49 @@ def test_word2vec_puts_words_of_one_company_together() -> None:
     assert likeness("cat", "dog") > likeness("cat", "red")
 
 
-def test_starting_from_a_bundle_takes_its_weights_or_names_what_differs(tmp_path: Path) -> None:
-    (tmp_path / "2").mkdir()
-    (tmp_path / "10").mkdir()
-    stored = torch.nn.Linear(3, 2)
-    save_file({name: p.detach().half() for name, p in stored.named_parameters()}, tmp_path / "10" / WEIGHTS)
+def test_starting_from_a_bundle_takes_its_weights_or_names_what_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMELIGHT_MODELS", str(tmp_path))
+    (tmp_path / "model" / "2").mkdir(parents=True)
+    (tmp_path / "model" / "10").mkdir()
+    bundle, stored = stored_bundle("model"), torch.nn.Linear(3, 2)
+    assert bundle.name == "10"
+    save_file({name: p.detach().half() for name, p in stored.named_parameters()}, bundle / WEIGHTS)
     network = torch.nn.Linear(3, 2)
-    start_from(network, tmp_path)
+    start_from(network, bundle)
     torch.testing.assert_close(network.weight, stored.weight.half().float())
     with pytest.raises(StartError, match="differ in weight"):
-        start_from(torch.nn.Linear(4, 2), tmp_path)
+        start_from(torch.nn.Linear(4, 2), bundle)
     with pytest.raises(StartError, match="holds no bundle"):
-        start_from(network, tmp_path / "nope")
+        stored_bundle("nope")
+
+
+def small_translator(texts: list[str], size: int = 8) -> tuple[Transformer, Tokenizer]:
+    tokenizer = train_tokenizer(texts, load_recipe("en-fr").tokenizer)
+    config = TransformerConfig(tokenizer.get_vocab_size(), size, heads=2, encoder_layers=1, decoder_layers=1)
+    return Transformer(config, pad_id=0), tokenizer
+
+
+def test_a_translator_borrows_what_fits_and_the_tokens_both_know(tmp_path: Path) -> None:
+    theirs, their_tokenizer = small_translator(["the cat", "le chat"])
+    their_tokenizer.save(str(tmp_path / "tokenizer.json"))
+    save_file({name: p.detach().half() for name, p in theirs.named_parameters()}, tmp_path / WEIGHTS)
+    ours, our_tokenizer = small_translator(["the cats sleep", "die Katze"])
+    first = ours.embedding.weight.detach().clone()
+    borrow_from(ours, our_tokenizer, tmp_path)
+    inner = theirs.encoder_layers[0].feed_forward.inner.weight
+    torch.testing.assert_close(ours.encoder_layers[0].feed_forward.inner.weight, inner.half().float())
+    shared = our_tokenizer.get_vocab().keys() & their_tokenizer.get_vocab().keys()
+    assert "a" in shared and "K" not in shared
+    for token, row in our_tokenizer.get_vocab().items():
+        if token in shared:
+            expected = theirs.embedding.weight[their_tokenizer.token_to_id(token)].half().float()
+        else:
+            expected = first[row]
+        torch.testing.assert_close(ours.embedding.weight[row], expected)
+    with pytest.raises(StartError, match="embeddings of 8, not 16"):
+        borrow_from(small_translator(["a"], size=16)[0], our_tokenizer, tmp_path)
 
 
 def test_a_base_recipe_is_laid_under(tmp_path: Path) -> None:
