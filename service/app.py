@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import __version__
-from service.api import classify, errors, health, models, pictures, playground, translate
+from service.api import classify, errors, health, libretranslate, models, pictures, playground, translate
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -51,7 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.registry = registry
     errors.install(app)
-    for module in (classify, translate, models, pictures, health):
+    for module in (classify, translate, libretranslate, models, pictures, health):
         app.include_router(module.router)
     playground.install(app)
     return app

@@ -15,6 +15,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from service import markup
 from service.api import classify as classify_api
 from service.api import translate as translate_api
 from service.attention import AttentionMatrix, Floats
@@ -115,9 +116,10 @@ def translate(
     name = model or default_translator(registry, source, to)
     registry.load(name)
     translator = registry.translator(source, to, name)
+    options = Options(beam_size=beam_size)
 
     def answer(lines: list[str]) -> list[Translation]:
-        found = asyncio.run(translator.translate(lines, Options(beam_size=beam_size))) if lines else []
+        found = asyncio.run(markup.translate(translator, lines, "text", options)) if lines else []
         return [translate_api.in_words(translation, line) for line, translation in zip(lines, found, strict=True)]
 
     def encode(translation: Translation) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
-from service.api.encoding import FastJSON, attention, rounded, token
+from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded, token
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
@@ -20,15 +21,19 @@ router = APIRouter(tags=["classify"])
     "/classify",
     summary="Classify texts, with the attention behind each answer",
     response_class=FastJSON,
-    responses={200: {"model": ClassifyResponse}, **responses("/classify", *OF_A_BODY, *OF_TEXTS, *OF_A_MODEL)},
+    responses={
+        200: {"model": ClassifyResponse, "content": documented("ClassifyResponse")},
+        **responses("/classify", *OF_A_BODY, *OF_TEXTS, *OF_A_MODEL),
+    },
     openapi_extra=request_body(ClassifyRequest, JSON),
 )
-async def classify(request: Request, registry: RegistryOf, settings: SettingsOf) -> FastJSON:
+async def classify(request: Request, registry: RegistryOf, settings: SettingsOf) -> Response:
     """Each text gets its label, the probability of every label, its tokens with character offsets, and the
     attention weights: how much each token counted. `summary` is the one row a person would look at, `full` every
     matrix the model has, `none` leaves them out.
     """
     body = await parse_body(request, ClassifyRequest, settings.max_body_bytes)
+    encoding = encoding_of(request)
     texts = check_texts("text", body.text, settings)
     classifier = registry.classifier(body.model, body.version)
     predictions = await classifier.classify(texts, body.attention, body.truncate, settings.timeout_s)
@@ -36,17 +41,17 @@ async def classify(request: Request, registry: RegistryOf, settings: SettingsOf)
         predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
     manifest = classifier.manifest
     content = {"model": manifest.name, "version": str(manifest.version)}
-    return FastJSON({**content, "predictions": [encode(prediction) for prediction in predictions]})
+    return encoding.response({**content, "predictions": [encode(one, encoding) for one in predictions]})
 
 
-def encode(prediction: Prediction) -> dict[str, Any]:
+def encode(prediction: Prediction, encoding: Encoding = AS_JSON) -> dict[str, Any]:
     return {
         "label": prediction.label,
         "score": rounded(prediction.score),
         "scores": {label: rounded(score) for label, score in prediction.scores.items()},
         "truncated": prediction.truncated,
         "tokens": [token(t) for t in prediction.tokens],
-        "attention": [attention(matrix) for matrix in prediction.attention],
+        "attention": [encoding.attention(matrix) for matrix in prediction.attention],
     }
 
 

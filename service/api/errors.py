@@ -153,7 +153,7 @@ DESCRIPTIONS = {
 EXAMPLES: dict[str, tuple[int, str]] = {
     "missing_parameter": (400, "Invalid request: missing q parameter"),
     "unsupported_language_pair": (400, "zz is not supported"),
-    "unsupported_format": (400, "html format is not supported"),
+    "unsupported_format": (400, "xml format is not supported"),
     "model_not_found": (404, "there is no model 'nope'; GET /models lists them"),
     "payload_too_large": (413, "the body is larger than 2000000 bytes"),
     "unsupported_media_type": (415, "send application/json, not text/plain"),

@@ -35,9 +35,9 @@ class TranslateRequest(BaseModel):
     model_config = ConfigDict(json_schema_extra={"required": ["q"], "examples": [EXAMPLES["/translate"]["request"]]})
 
     q: Texts | None = Field(None, description="The text, or a list of texts, to translate. Required.")
-    source: str | None = Field(None, description="Language code of `q`. Required, unless `model` is given.")
+    source: str | None = Field(None, description="Language code of `q`, or `auto`. Required, unless `model` is given.")
     target: str | None = Field(None, description="Language code to translate into. Required, unless `model` is given.")
-    format: str = Field("text", description="Only `text`.")
+    format: str = Field("text", description="`text` or `html`, whose markup is kept.")
     model: str | None = Field(None, description="Which translator, where several serve the pair.")
     version: int | None = Field(None, ge=1, description="Which version of it; the highest by default.")
     beam_size: int = Field(4, ge=1, description="Hypotheses kept side by side; 1 is greedy search.")
@@ -46,6 +46,7 @@ class TranslateRequest(BaseModel):
     )
     max_length: int | None = Field(None, ge=1, description="Most tokens of a sentence's translation.")
     alternatives: int = Field(0, ge=0, description="How many translations to give beside the best.")
+    api_key: str | None = Field(None, description="Where keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="How much attention to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
 
@@ -116,12 +117,20 @@ class Translation(BaseModel):
     sentences: list[Sentence]
 
 
+class Detection(BaseModel):
+    confidence: float = Field(description="From 0 to 100.")
+    language: str = Field(description="Its code.")
+
+
 class TranslateResponse(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLES["/translate"]["answer"]})
 
     translatedText: Texts = Field(description="A string where `q` is one, else a list.")
-    model: str
-    version: str
+    detectedLanguage: Detection | list[Detection] | None = Field(
+        None, description="Where `source` is `auto`: the language of `q`, or of each text."
+    )
+    model: str | None = Field(description="Null where every text was in the target language already.")
+    version: str | None
     translations: list[Translation] = Field(description="One for each text, in order.")
     alternatives: list[str] | list[list[str]] | None = Field(None, description="When asked for.")
 
@@ -130,6 +139,36 @@ class Language(BaseModel):
     code: str
     name: str
     targets: list[str]
+
+
+class DetectRequest(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"required": ["q"], "examples": [{"q": "Bonjour tout le monde"}]})
+
+    q: Texts | None = Field(None, description="The text, or a list of texts. Required.")
+    api_key: str | None = Field(None, description="Where keys are needed and no `Authorization: Bearer` is sent.")
+
+
+class NamedLanguage(BaseModel):
+    code: str
+    name: str
+
+
+class LanguageChoice(BaseModel):
+    source: NamedLanguage
+    target: NamedLanguage
+
+
+class FrontendSettings(BaseModel):
+    """What LibreTranslate tells its page."""
+
+    apiKeys: bool = False
+    charLimit: int = Field(description="Longest text, in characters.")
+    filesTranslation: bool = False
+    frontendTimeout: int = Field(500, description="Milliseconds to wait for the typist's next letter.")
+    keyRequired: bool = False
+    language: LanguageChoice
+    suggestions: bool = False
+    supportedFilesFormat: list[str] = []
 
 
 class Model(BaseModel):

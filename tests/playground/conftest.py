@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 from tests.fakes import write_classifier, write_translator
-from tests.playground.browsing import NAMES, browsing, chromium, listening
+from tests.listening import listening
+from tests.playground.browsing import NAMES, browsing, chromium
 
 EXAMPLES = ["The wind is cold.", "No way! A warm day, and no rain?"]
 TRAINING = {"recipe": {"examples": EXAMPLES}, "recipe_sha256": "", "seed": 7, "minutes": 0, "hardware": "none"}

@@ -6,7 +6,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from tests.conftest import REAL_MODELS
-from tests.playground.browsing import browsing, listening
+from tests.listening import listening
+from tests.playground.browsing import browsing
 
 FOLDER = Path(__file__).parents[2] / "docs" / "playground"
 COMPARE = "".join(f"&model=sms-spam{score}" for score in ("", "-dot", "-scaled-dot", "-general", "-location"))

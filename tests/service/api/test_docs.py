@@ -83,7 +83,7 @@ def test_every_error_that_is_documented_has_its_status() -> None:
 WRONG: list[tuple[str, dict[str, Any]]] = [
     ("missing_parameter", {"url": "/translate", "json": {"source": "en", "target": "fr"}}),
     ("unsupported_language_pair", {"url": "/translate", "json": {"q": "a", "source": "en", "target": "zz"}}),
-    ("unsupported_format", {"url": "/translate", "json": {"q": "a", "source": "en", "target": "fr", "format": "html"}}),
+    ("unsupported_format", {"url": "/translate", "json": {"q": "a", "source": "en", "target": "fr", "format": "xml"}}),
     ("model_not_found", {"url": "/classify", "json": {"text": "a", "model": "nope"}}),
     ("payload_too_large", {"url": "/classify", "content": b" " * 2_000_001}),
     ("unsupported_media_type", {"url": "/classify", "content": b"a", "headers": {"Content-Type": "text/plain"}}),

@@ -17,7 +17,7 @@ from tests.fakes import PICTURE
 # The document does not depend on what is served; the requests go to the fakes.
 schema = schemathesis.openapi.from_dict(create_app(Settings(models=REAL_MODELS, device="cpu")).openapi())
 
-KNOWN = {"/classify": {}, "/translate": {"source": "en", "target": "xx"}}
+KNOWN = {"/classify": {}, "/translate": {"source": "en", "target": "xx"}, "/detect": {}}
 """What a right request has to know of what is served, besides what the documentation says."""
 
 
