@@ -180,6 +180,10 @@ def lay_tags(tags: Sequence[Tag], sentence: Span, alignment: Alignment, edits: E
     _write(elements, alignment.words, edits)
 
 
+DEEPEST = 50
+"""Elements within elements; a tag further down stands for itself."""
+
+
 def nested(tags: Sequence[Tag], sentence: Span) -> list[Element]:
     """Tags -> the elements they are. One that is opened or closed in another sentence reaches to this one's edge;
     one that is closed in the wrong order stands for itself."""
@@ -188,7 +192,7 @@ def nested(tags: Sequence[Tag], sentence: Span) -> list[Element]:
     path = [root]
     for tag in tags:
         opener = tag.name.removeprefix("/")
-        if tag.name == "":
+        if tag.name == "" or (tag.name == opener and len(path) > DEEPEST):
             path[-1].children.append(Element("", tag.raw, tag.place, tag.place))
         elif tag.name == opener:
             path[-1].children.append(Element(opener, tag.raw, tag.place, end))

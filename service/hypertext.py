@@ -31,8 +31,8 @@ class Tag:
 OBJECT = "\ufffc"
 """What Unicode has for an object that stands in a text."""
 
-PAIRED = re.compile(r"</?(?P<name>[A-Za-z0-9_][\w.:-]*)[^<>\n]*>")
-"""Markup in a plain text, such as <0>the link</0>."""
+MARKUP = re.compile(r"</?(?P<name>[A-Za-z0-9_][\w.:-]*)[^<>\n]*>|\{%[^{}\n]*%\}")
+"""Markup in a plain text, such as <0>the link</0> or {% if x %}."""
 
 
 def cells_of(raw: str, start: int = 0) -> list[Cell]:
@@ -41,18 +41,21 @@ def cells_of(raw: str, start: int = 0) -> list[Cell]:
 
 def read_text(raw: str) -> tuple[list[Cell], list[Tag]]:
     """A plain text; <0>words</0> in it are tags, a single <0> is not."""
-    matches = list(PAIRED.finditer(raw))
+    matches = list(MARKUP.finditer(raw))
     closed = {match["name"] for match in matches if match[0].startswith("</")}
     opened = {match["name"] for match in matches if not match[0].startswith("</")}
     cells: list[Cell] = []
     tags: list[Tag] = []
     position = 0
     for match in matches:
-        closing, alone = match[0].startswith("</"), match[0].endswith("/>")
-        if not alone and match["name"] not in closed & opened and not closing:
+        name: str = match["name"] or ""
+        if match[0].startswith("</"):
+            name = "/" + name
+        elif match[0].endswith("/>"):
+            name = ""
+        elif name and name not in closed & opened:
             continue
         cells += cells_of(raw[position : match.start()], position)
-        name = "" if alone else "/" + match["name"] if closing else match["name"]
         tags.append(Tag(len(cells), match[0], name))
         position = match.end()
     return cells + cells_of(raw[position:], position), tags
@@ -75,11 +78,19 @@ KEPT = set("code kbd samp var math".split())
 
 def read_html(raw: str) -> tuple[list[Cell], list[Tag]]:
     """HTML, as Python's own parser reads it; what is no text is kept to the letter."""
-    reader = HtmlReader(raw)
-    reader.feed(raw)
+    # What is never closed reaches to the end. Python's parser would look for its end again and again.
+    unclosed = raw.find("<!--", raw.rfind("-->") + 1)
+    closed = raw.rfind(">", 0, unclosed if unclosed >= 0 else None) + 1
+    match = UNCLOSED.search(raw, closed)
+    end = match.start() if match else len(raw)
+    reader = HtmlReader(raw[:end])
+    reader.feed(raw[:end])
     reader.close()
     reader.end()
-    return reader.cells, reader.tags
+    return reader.cells, reader.tags + [Tag(len(reader.cells), raw[end:])] * bool(match)
+
+
+UNCLOSED = re.compile("<[A-Za-z/!?]")
 
 
 class HtmlReader(HTMLParser):

@@ -7,15 +7,18 @@ piece takes the place of its stand-in, and `service/alignment.py` puts the tags 
 stood around. What finds no place goes to the end of its sentence: nothing is ever lost.
 """
 
+import asyncio
 import html
+import operator
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from service.alignment import Alignment, Edits, lay_tags
 from service.bundle import Manifest
-from service.hypertext import PAIRED, Cell, Tag, cells_of, read_html, read_text
+from service.hypertext import MARKUP, Cell, Tag, cells_of, read_html, read_text
 from service.text import Token, is_blank
 from service.translator import Options, Sentence, Translation, Translator
 
@@ -26,10 +29,10 @@ PROTECTED = re.compile(
     r"""
       \b(?:https?|ftp)://[^\s<>"'`{}]*[^\s<>"'`{}.,;:!?)\]]      # addresses
     | \bwww\.[^\s<>"'`{}]*[^\s<>"'`{}.,;:!?)\]]
-    | [\w.+-]+@[\w-]+(?:\.[\w-]+)+
+    | (?<![\w.+-])[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+
     | (?<![\w@])@\w+                                            # @somebody
     | `[^`\n]+`                                                 # code
-    | \{\{[^{}\n]*\}\} | \{%[^{}\n]*%\} | \[\[[^\[\]\n]*\]\]    # {{name}}, {% if x %}, [[name]]
+    | \{\{[^{}\n]*\}\} | \[\[[^\[\]\n]*\]\]                    # {{name}}, [[name]]
     | [$\#]?\{[^{}\n]*\}                                        # {0}, {}, {name!r}, ${x}, #{x}
     | (?<![\w$])\$[a-z_]\w*                                     # $name
     | %(?:\(\w+\)|\d+\$)?[-+0\#]*\d*(?:\.\d+)?(?:hh|h|ll|l|L|z|j|t)?[sdiufFeEgGxXocpaA@](?!\w)    # %s, %(x)d, %1$s
@@ -58,17 +61,19 @@ async def translate(
 
     A text with nothing to translate but something to keep comes back as it is.
     """
-    marked = [protect(translator, text, format) for text in texts]
+    if format == "text" and not any(map(SIGNS.search, texts)):
+        return await translator.translate(texts, options, timeout_s)
+    marked = await asyncio.to_thread(lambda: [protect(translator, text, format) for text in texts])
     if not any(one.is_marked for one in marked):
         return await translator.translate(texts, options, timeout_s)
     asked = [one.text for one in marked if one.has_words]
     answers = iter(await translator.translate(asked, with_alignment(options), timeout_s) if asked else [])
-    return [
-        one.joined(
-            one.placed(next(answers), options, translator.manifest) if one.has_words else [], options.alternatives
-        )
-        for one in marked
-    ]
+
+    def put_back(one: Marked) -> Translation:
+        placed = one.placed(next(answers), options, translator.manifest) if one.has_words else []
+        return one.joined(placed, options.alternatives)
+
+    return await asyncio.to_thread(lambda: [put_back(one) for one in marked])
 
 
 def protect(translator: Translator, text: str, format: Format) -> "Marked":
@@ -77,7 +82,7 @@ def protect(translator: Translator, text: str, format: Format) -> "Marked":
     stand_in = NAME if special is None or special.unknown is None else SYMBOL
     if format == "html":
         return with_stand_ins(Marked(text, *read_html(text), lambda plain: html.escape(plain, quote=False)), stand_in)
-    if SIGNS.search(text) and (PROTECTED.search(text) or PAIRED.search(text)):
+    if SIGNS.search(text) and (PROTECTED.search(text) or MARKUP.search(text)):
         return with_stand_ins(Marked(text, *read_text(text)), stand_in)
     return Marked(text, [], [])
 
@@ -143,8 +148,9 @@ class Marked:
 
     def _placed(self, sentence: Sentence, at: int, base: int, options: Options, manifest: Manifest) -> Sentence:
         start, end = sentence.start + at, sentence.end + at
-        pieces = [piece for piece in self.pieces if start <= piece.start < end]
-        tags = [tag for tag in self.tags if start < tag.place < end]
+        starts, places = operator.attrgetter("start"), operator.attrgetter("place")
+        pieces = self.pieces[bisect_left(self.pieces, start, key=starts) : bisect_left(self.pieces, end, key=starts)]
+        tags = self.tags[bisect_left(self.tags, start + 1, key=places) : bisect_left(self.tags, end, key=places)]
         sources = [replace(token, start=token.start + at, end=token.end + at) for token in sentence.source_tokens]
         targets = [replace(token, start=token.start - base, end=token.end - base) for token in sentence.target_tokens]
         edits = Edits(sentence.text, self.escape)
@@ -153,7 +159,7 @@ class Marked:
             matrices = [matrix for matrix in sentence.attention if (matrix.kind, matrix.layer) in summaries]
             alignment = Alignment(sources, targets, sentence.text, matrices)
             self._put_back(pieces, start, end, sentence.text, alignment, edits)
-            lay_tags(tags, (start, end), alignment, edits)
+            lay_tags([self._spaced(tag) for tag in tags], (start, end), alignment, edits)
         edits.apply()
         raw_start, raw_end = self.span(start, end)
         others = sentence.alternatives if not tags else []  # these come without their alignment
@@ -165,8 +171,13 @@ class Marked:
             source_tokens=[_moved(token, self.span(token.start, token.end), self.raw) for token in sources],
             target_tokens=[_moved(token, edits.span(token.start, token.end), edits.result) for token in targets],
             attention=sentence.attention if options.attention != "none" else [],
-            alternatives=[(self._by_order(text, pieces), score) for text, score in others],
+            alternatives=[(self._by_order(text, pieces, start, end), score) for text, score in others],
         )
+
+    def _spaced(self, tag: Tag) -> Tag:
+        """A tag that stands for itself between two spaces, of which a translation has one, with the other."""
+        apart = not tag.name and self.text[tag.place - 1].isspace() and self.text[tag.place].isspace()
+        return replace(tag, raw=f"{tag.raw} ") if apart else tag
 
     def _put_back(
         self, pieces: list[Piece], start: int, end: int, text: str, alignment: Alignment, edits: Edits
@@ -175,8 +186,8 @@ class Marked:
 
         A stand-in that was a word of the source already is let be; one that came from nowhere goes.
         """
-        own = [start + m.start() for m in re.finditer(re.escape(self.stand_in), self.text[start:end])]
-        claims = {place: next((piece for piece in pieces if piece.start == place), None) for place in own}
+        own = self._stand_ins(start, end)
+        claims = {piece.start: piece for piece in pieces}
         found = [match.span() for match in re.finditer(re.escape(self.stand_in), text)]
         looks = [
             (alignment.chars(span, (place, place + len(self.stand_in))), -n, -m)
@@ -188,32 +199,33 @@ class Marked:
             if -n not in given and -m not in given.values():
                 given[-n] = -m
         for n, span in enumerate(found):
-            piece = claims[own[given[n]]] if n in given else None
+            piece = claims.get(own[given[n]]) if n in given else None
             if n not in given:
                 edits.drop(span)
             elif piece is not None:
                 edits.replace(span, piece.raw)
-        placed = [claims[own[m]] for m in given.values()]
+        placed = {own[m] for m in given.values()}
         for piece in pieces:
-            if piece not in placed:
+            if piece.start not in placed:
                 word = alignment.word_from((piece.start, piece.end))
                 if word is not None and not edits.touched(word):
                     edits.replace(word, piece.raw)
                 else:
                     edits.append(piece.raw)
 
-    def _by_order(self, text: str, pieces: list[Piece]) -> str:
-        """An alternative with its pieces in the order of the source: it comes without its alignment."""
-        if not pieces:
-            return self.escape(text)
-        if len(own := text.split(self.stand_in)) - 1 != len(pieces):
-            own = [text, *[" "] * (len(pieces) - 1), ""] if self.stand_in not in text else own
-        escaped = [self.escape(part) for part in own]
-        raws = [piece.raw for piece in pieces]
-        joined = escaped[0]
-        for part in escaped[1:]:
+    def _by_order(self, text: str, pieces: list[Piece], start: int, end: int) -> str:
+        """An alternative, whose pieces stand as those of text[start:end] do: it comes without its alignment."""
+        claims = {piece.start: piece.raw for piece in pieces}
+        raws = [claims.pop(place, self.stand_in) for place in self._stand_ins(start, end)]
+        parts = [self.escape(part) for part in text.split(self.stand_in)] if pieces else [self.escape(text)]
+        joined = parts[0]
+        for part in parts[1:]:
             joined += (raws.pop(0) if raws else "") + part
-        return " ".join([joined, *raws])
+        return " ".join([joined, *(raw for raw in raws if raw != self.stand_in)]) if pieces else joined
+
+    def _stand_ins(self, start: int, end: int) -> list[int]:
+        """Where text[start:end] has the stand-in, be it one or a word of its own."""
+        return [start + match.start() for match in re.finditer(re.escape(self.stand_in), self.text[start:end])]
 
     def joined(self, sentences: Iterable[Sentence], alternatives: int) -> Translation:
         """What `placed` made, with everything that stands between: white space, blocks, scripts."""
@@ -246,15 +258,18 @@ def with_stand_ins(marked: Marked, stand_in: str) -> Marked:
     if not marked.is_marked:
         marked = Marked(marked.raw, cells_of(marked.raw), [], marked.escape)
     divided = {tag.place for tag in marked.tags}
-    spans = [match.span() for match in PROTECTED.finditer(marked.text)]
-    spans = [(start, end) for start, end in spans if divided.isdisjoint(range(start + 1, end))]
+    found = [match.span() for match in PROTECTED.finditer(marked.text)]
+    found = [(start, end) for start, end in found if divided.isdisjoint(range(start + 1, end))]
     old = list(marked.cells)
+    spans: list[Span] = []
     for line in LINE.finditer(marked.text):
-        own = [span for span in spans if line.start() <= span[0] < line.end()]
-        besides = set(range(*line.span())).difference(*(range(*span) for span in own))
+        first, last = line.span()
+        own = found[bisect_left(found, (first, 0)) : bisect_left(found, (last, 0))]
+        besides = set(range(first, last)).difference(*(range(*span) for span in own))
         if own and not any(marked.text[i].isalpha() for i in besides):
-            old[slice(*line.span())] = [replace(cell, character=" ") for cell in old[slice(*line.span())]]
-            spans = [span for span in spans if span not in own]
+            old[first:last] = [replace(cell, character=" ") for cell in old[first:last]]
+        else:
+            spans += own
     cells: list[Cell] = []
     pieces: list[Piece] = []
     moved: list[int] = []  # where each old cell is now
