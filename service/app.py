@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service import __version__
-from service.api import classify, errors, health, libretranslate, models, pictures, playground, translate
+from service.api import classify, errors, health, inference, libretranslate, models, pictures, playground, translate
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -18,6 +18,7 @@ TAGS = [
     {"name": "classify", "description": "Text in, label out, with the words it was decided by."},
     {"name": "translate", "description": "Text in, translation out, with the words each word came from."},
     {"name": "models", "description": "What is served, how good it is, and what it was trained on."},
+    {"name": "inference protocol", "description": "What KServe's and Triton's clients speak."},
     {"name": "health", "description": "For load balancers and containers."},
 ]
 
@@ -51,7 +52,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.registry = registry
     errors.install(app)
-    for module in (classify, translate, libretranslate, models, pictures, health):
+    for module in (classify, translate, libretranslate, inference, models, pictures, health):
         app.include_router(module.router)
     playground.install(app)
     return app

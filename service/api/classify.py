@@ -11,7 +11,7 @@ from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encodi
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
-from service.classifier import Prediction
+from service.classifier import Classifier, Prediction
 from service.words import Words, by_words
 
 router = APIRouter(tags=["classify"])
@@ -36,12 +36,20 @@ async def classify(request: Request, registry: RegistryOf, settings: SettingsOf)
     encoding = encoding_of(request)
     texts = check_texts("text", body.text, settings)
     classifier = registry.classifier(body.model, body.version)
-    predictions = await classifier.classify(texts, body.attention, body.truncate, settings.timeout_s)
-    if body.attention_unit == "word":
-        predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
+    predictions = await answered(classifier, body, texts, settings.timeout_s)
     manifest = classifier.manifest
     content = {"model": manifest.name, "version": str(manifest.version)}
     return encoding.response({**content, "predictions": [encode(one, encoding) for one in predictions]})
+
+
+async def answered(
+    classifier: Classifier, body: ClassifyRequest, texts: list[str], timeout_s: float
+) -> list[Prediction]:
+    """One prediction for each text, as the request wants it."""
+    predictions = await classifier.classify(texts, body.attention, body.truncate, timeout_s)
+    if body.attention_unit == "word":
+        predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
+    return predictions
 
 
 def encode(prediction: Prediction, encoding: Encoding = AS_JSON) -> dict[str, Any]:

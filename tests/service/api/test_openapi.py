@@ -17,7 +17,18 @@ from tests.fakes import PICTURE
 # The document does not depend on what is served; the requests go to the fakes.
 schema = schemathesis.openapi.from_dict(create_app(Settings(models=REAL_MODELS, device="cpu")).openapi())
 
-KNOWN = {"/classify": {}, "/translate": {"source": "en", "target": "xx"}, "/detect": {}}
+INFER = {
+    "parameters": {},
+    "inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["wind"]}],
+    "outputs": [],
+}
+KNOWN: dict[str, dict[str, Any]] = {
+    "/v2/models/{name}/infer": INFER,
+    "/v2/models/{name}/versions/{version}/infer": INFER,
+    "/classify": {},
+    "/translate": {"source": "en", "target": "xx"},
+    "/detect": {},
+}
 """What a right request has to know of what is served, besides what the documentation says."""
 
 
@@ -42,6 +53,10 @@ def test_answers_are_as_documented(case: schemathesis.Case, client: TestClient, 
         case.body = {**case.body, **KNOWN[case.path]}
         case.body.pop("model", None)
         case.body.pop("version", None)
+    if right and case.path.startswith("/v2/models/{name}"):
+        case.path_parameters = {**case.path_parameters, "name": "toy"}
+        case.path_parameters.update({"version": 1} if "version" in case.path_parameters else {})
+        case.query = {}
     if right and case.path == "/models/{name}":
         case.path_parameters = {"name": "toy"}
     if right and case.path == "/models/{name}/pictures/{file}":
