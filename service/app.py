@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette_compress import CompressMiddleware, add_compress_type
 
 from service import __version__
 from service.api import classify, errors, health, inference, libretranslate, models, pictures, playground, translate
+from service.api.encoding import MSGPACK
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -21,6 +23,9 @@ TAGS = [
     {"name": "inference protocol", "description": "What KServe's and Triton's clients speak."},
     {"name": "health", "description": "For load balancers and containers."},
 ]
+
+COMPRESSED_FROM = 4_096
+"""Bytes of an answer from which on it is compressed for callers who ask for it: less is two packets anyway."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -55,4 +60,6 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, translate, libretranslate, inference, models, pictures, health):
         app.include_router(module.router)
     playground.install(app)
+    add_compress_type(MSGPACK)
+    app.add_middleware(CompressMiddleware, minimum_size=COMPRESSED_FROM, brotli=False, gzip_level=1, zstd_level=1)
     return app

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from service import markup
 from service.api import classify as classify_api
-from service.api import translate as translate_api
+from service.api import question as question_api
 from service.attention import AttentionMatrix, Floats
 from service.classifier import Prediction
 from service.errors import InvalidInput, LimelightError
@@ -120,10 +120,10 @@ def translate(
 
     def answer(lines: list[str]) -> list[Translation]:
         found = asyncio.run(markup.translate(translator, lines, "text", options)) if lines else []
-        return [translate_api.in_words(translation, line) for line, translation in zip(lines, found, strict=True)]
+        return [question_api.in_words(translation, line) for line, translation in zip(lines, found, strict=True)]
 
     def encode(translation: Translation) -> dict[str, Any]:
-        return translate_api.encode(translation, alternatives=False)
+        return question_api.encode(translation, alternatives=False)
 
     try:
         answer_lines(answer, show_translation, encode if as_json else None, texts, file)

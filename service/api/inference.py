@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from service import __version__
 from service.api import classify as classify_api
-from service.api import translate as translate_api
+from service.api import question as question_api
 from service.api.body import JSON, RegistryOf, SettingsOf, read_body
 from service.api.errors import OF_A_MODEL, OF_TEXTS, describe, responses
 from service.api.limits import check_texts
@@ -260,10 +260,10 @@ async def answered(
         if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
             raise InvalidInput(f"parameters: there is no {', '.join(unknown)}")
         question = TranslateRequest.model_validate({**named, "q": texts}, strict=True)
-        translate_api.required(question)
-        found = await translate_api.answered(await translate_api.asked(question, texts, registry), settings.timeout_s)
+        question_api.required(question)
+        found = await question_api.answered(await question_api.asked(question, texts, registry), settings.timeout_s)
         if question.attention_unit == "word":
-            found = [translate_api.in_words(one, text) for one, text in zip(found, texts, strict=True)]
+            found = [question_api.in_words(one, text) for one, text in zip(found, texts, strict=True)]
         arrays = of_translations(found, question.alternatives)
     return [Tensor(output, known[output], arrays[output]) for output in wanted]
 
