@@ -67,7 +67,7 @@ def test_bodies_that_are_not_json(client: TestClient, route: str, body: bytes) -
         (b"q=wind&source=en&target=xx&beam_size=many", 422),
         (b"q=wind&source=en&target=xx&beam_size=0", 422),
         (b"q=wind&source=en&target=xx&length_penalty=nan", 422),
-        (b"q=wind&source=en&target=xx&format=html", 400),
+        (b"q=wind&source=en&target=xx&format=xml", 400),
         (b"q=wind&source=de&target=xx", 400),
         (b"q=a&q=b&q=c&q=d&source=en&target=xx", 422),
     ],

@@ -1,0 +1,221 @@
+"""Our own client against the running service, sync and async."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import matplotlib
+import numpy as np
+import pytest
+from limelight_client import AsyncLimelight, Limelight, LimelightError, Prediction, Sentence, Translation
+
+from tests.fakes import LABELS, doubled
+
+matplotlib.use("Agg")
+TEXTS = ["Wind and rain", "no way"]
+Q = "Wind! No way, rain.\nWind."
+
+
+@pytest.fixture
+def limelight(address: str) -> Iterator[Limelight]:
+    with Limelight(address) as limelight:
+        yield limelight
+
+
+def ask(address: str, call: Callable[[AsyncLimelight], Any]) -> Any:
+    async def asked() -> Any:
+        async with AsyncLimelight(address) as limelight:
+            return await call(limelight)
+
+    return asyncio.run(asked())
+
+
+def check_prediction(prediction: Prediction, text: str) -> None:
+    assert prediction.label in LABELS
+    assert prediction.scores[prediction.label] == prediction.score == max(prediction.scores.values())
+    assert [text[token.start : token.end] for token in prediction.tokens] == [str(token) for token in prediction.tokens]
+    [matrix] = prediction.attention
+    assert matrix.weights.dtype == np.float32
+    assert matrix.weights.shape == (1, len(prediction.tokens))
+    assert matrix.weights.sum(axis=1) == pytest.approx(1, abs=1e-6)  # the network's own numbers, not rounded ones
+
+
+def check_translation(translation: Translation, q: str) -> None:
+    assert translation.text == doubled(q)
+    assert " ".join(q[s.start : s.end] for s in translation.sentences).split() == q.split()
+    for sentence in translation.sentences:
+        [matrix] = sentence.attention
+        assert matrix.weights.shape == (len(sentence.target_tokens), len(sentence.source_tokens))
+        assert str(sentence.source_tokens[-1]) == "</s>"
+
+
+def test_classify(limelight: Limelight, address: str) -> None:
+    check_prediction(limelight.classify(TEXTS[0]), TEXTS[0])
+    for prediction, text in zip(limelight.classify(TEXTS, model="toy", version=1), TEXTS, strict=True):
+        check_prediction(prediction, text)
+    found = ask(address, lambda limelight: limelight.classify(TEXTS))
+    assert [p.label for p in found] == [p.label for p in limelight.classify(TEXTS)]
+    assert ask(address, lambda limelight: limelight.classify("wind", attention="none")).attention == []
+
+
+def test_translate(limelight: Limelight, address: str) -> None:
+    check_translation(limelight.translate(Q, "en", "xx"), Q)
+    for translation, text in zip(limelight.translate((Q, "Wind."), "en", "xx"), (Q, "Wind."), strict=True):
+        check_translation(translation, text)
+    check_translation(ask(address, lambda limelight: limelight.translate(Q, "en", "xx")), Q)
+    [found] = ask(address, lambda limelight: limelight.translate(["wind"], "auto", "xx", alternatives=2))
+    assert len(found.alternatives) == 2 and found.language == "en"
+    assert [text for text, _ in found.sentences[0].alternatives] == found.alternatives
+    assert limelight.translate("wind", "auto", "xx", alternatives=1).alternatives[0]
+    assert limelight.translate("wind", "en", "xx").language is None
+
+
+def test_stream(limelight: Limelight, address: str) -> None:
+    async def streamed(limelight: AsyncLimelight) -> list[Sentence | Translation]:
+        return [one async for one in limelight.stream(Q, "en", "xx")]
+
+    for found in (list(limelight.stream(Q, "en", "xx")), ask(address, streamed)):
+        *sentences, whole = found
+        assert isinstance(whole, Translation)
+        check_translation(whole, Q)
+        told = sorted((s for s in sentences if isinstance(s, Sentence)), key=lambda s: s.start)
+        assert [s.text for s in told] == [s.text for s in whole.sentences]
+
+
+def test_what_is_served(limelight: Limelight, address: str) -> None:
+    assert [model["name"] for model in limelight.models()] == ["en-xx", "toy"]
+    assert limelight.languages() == ask(address, lambda limelight: limelight.languages())
+    assert ask(address, lambda limelight: limelight.models()) == limelight.models()
+    assert limelight.detect("Bonjour tout le monde")[0]["language"] == "fr"
+    assert ask(address, lambda limelight: limelight.detect("Bonjour tout le monde"))[0]["language"] == "fr"
+
+
+def test_errors(limelight: Limelight, address: str) -> None:
+    with pytest.raises(LimelightError, match="422 empty_text: text 0 has no visible character") as caught:
+        limelight.classify(" ")
+    assert (caught.value.status, caught.value.error_type) == (422, "empty_text")
+    with pytest.raises(LimelightError, match="unsupported_language_pair"):
+        ask(address, lambda limelight: limelight.translate("Wind", "en", "zz"))
+    with pytest.raises(LimelightError, match="unsupported_language_pair"):
+        list(limelight.stream("Wind", "en", "zz"))
+
+    async def streamed(limelight: AsyncLimelight) -> list[Any]:
+        return [one async for one in limelight.stream("Wind", "en", "zz")]
+
+    with pytest.raises(LimelightError, match="unsupported_language_pair"):
+        ask(address, streamed)
+
+
+@contextmanager
+def answering(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives these answers one after the other; and the paths it was asked."""
+    left, asked = list(answers), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            status, headers, body = left.pop(0)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+GOOD = (200, {"Content-Type": "application/json"}, b'{"models": []}')
+PROBLEM = b'{"error_type": "overloaded", "detail": "try again"}'
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch, asynchronous: bool) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("limelight_client.time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr("limelight_client.asyncio", SimpleNamespace(sleep=sleep))
+    with answering((429, {"Retry-After": "7"}, PROBLEM), (503, {}, PROBLEM), GOOD) as (address, asked):
+        if asynchronous:
+            assert ask(address, lambda limelight: limelight.models()) == []
+        else:
+            assert Limelight(address).models() == []
+    assert waited == [7.0, 1.0]
+    assert asked == ["/models"] * 3
+
+
+def test_it_is_not_asked_for_ever() -> None:
+    busy = (429, {"Retry-After": "0"}, PROBLEM)
+    with answering(busy, busy, GOOD) as (address, asked):
+        with pytest.raises(LimelightError, match="429 overloaded: try again"):
+            Limelight(address, retries=1).models()
+    assert len(asked) == 2
+
+
+def test_other_errors_are_not_asked_again() -> None:
+    with answering((502, {}, b"<h1>Bad gateway</h1>"), GOOD) as (address, asked):
+        with pytest.raises(LimelightError, match="502 http_error: <h1>"):
+            Limelight(address).models()
+    assert len(asked) == 1
+
+
+def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[httpx.Request] = []
+
+    def request(self: httpx.Client, method: str, path: str, json: Any) -> httpx.Response:
+        built = self.build_request(method, path, json=json)
+        sent.append(built)
+        return httpx.Response(200, json={"models": []}, request=built)
+
+    monkeypatch.setattr(httpx.Client, "request", request)
+    Limelight("http://localhost", api_key="secret").models()
+    Limelight("http://localhost").models()
+    assert [one.headers.get("authorization") for one in sent] == ["Bearer secret", None]
+
+
+def test_heatmaps(limelight: Limelight) -> None:
+    prediction = limelight.classify("wind and rain", attention="full")
+    axes = prediction.heatmap()
+    assert [label.get_text() for label in axes.get_xticklabels()] == [str(token) for token in prediction.tokens]
+    assert np.array(axes.images[0].get_array()) == pytest.approx(prediction.attention[0].weights)
+    [sentence] = limelight.translate("Wind, rain.", "en", "xx", attention="full").sentences
+    for n, matrix in enumerate(sentence.attention):
+        axes = sentence.heatmap(n, ax=axes)
+        shown = [len(axes.get_yticklabels()), len(axes.get_xticklabels())]
+        assert shown == list(matrix.weights.shape), matrix.kind
+    matplotlib.pyplot.close("all")
+
+
+def test_bertviz(limelight: Limelight) -> None:
+    """The form that head_view and model_view take: a tensor [1, heads, queries, keys] for each layer."""
+    given = limelight.classify("wind and rain", attention="full").to_bertviz()
+    assert [tuple(layer.shape) for layer in given["attention"]] == [(1, 2, len(given["tokens"]), len(given["tokens"]))]
+    [sentence] = limelight.translate("Wind, rain.", "en", "xx", attention="full").sentences
+    given = sentence.to_bertviz()
+    source, target = len(given["encoder_tokens"]), len(given["decoder_tokens"])
+    assert target == len(sentence.target_tokens) + 1
+    assert [tuple(layer.shape) for layer in given["encoder_attention"]] == [(1, 2, source, source)]
+    assert [tuple(layer.shape) for layer in given["decoder_attention"]] == [(1, 2, target, target)]
+    assert [tuple(layer.shape) for layer in given["cross_attention"]] == [
+        (1, 2, target, source),
+        (1, 1, target, source),
+    ]
+    first = sentence.attention[0]
+    assert given["cross_attention"][0][0, 0, 1:].numpy() == pytest.approx(first.weights)
+    with pytest.raises(ValueError, match="no self attention"):
+        limelight.classify("wind").to_bertviz()
