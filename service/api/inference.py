@@ -8,10 +8,10 @@ zeros, "" and -1, and the sentences of a text stand along the diagonal of its on
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
@@ -133,15 +133,18 @@ async def all_statistics(request: Request, registry: RegistryOf) -> dict[str, An
     return {"model_stats": [statistics(request, entry).told(entry) for entry in registry.entries()]}
 
 
+Version = Annotated[int, Path(ge=1)]
 VERSIONED = "/models/{name}/versions/{version}"
 NOT_FOUND = responses("/v2/models/nope", "model_not_found", "invalid_input", "model_not_ready")
 
 
-@router.get(VERSIONED + "/stats", summary="What was asked of a version", name="v2_version_stats", responses=NOT_FOUND)
 @router.get("/models/{name}/stats", summary="What was asked of a model", responses=NOT_FOUND)
-async def model_statistics(
-    request: Request, registry: RegistryOf, name: str, version: int | None = None
-) -> dict[str, Any]:
+async def model_statistics(request: Request, registry: RegistryOf, name: str) -> dict[str, Any]:
+    return await version_statistics(request, registry, name, registry.entry(name).version)
+
+
+@router.get(VERSIONED + "/stats", summary="What was asked of a version", responses=NOT_FOUND)
+async def version_statistics(request: Request, registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
     entry = registry.entry(name, version)
     return {"model_stats": [statistics(request, entry).told(entry)]}
 
@@ -154,9 +157,13 @@ def statistics(request: Request, entry: Entry) -> Statistics:
     return kept.setdefault((entry.name, entry.version), Statistics())
 
 
-@router.get(VERSIONED, summary="A version's inputs and outputs", name="v2_version", responses=NOT_FOUND)
-@router.get("/models/{name}", summary="A model's inputs and outputs", name="v2_model", responses=NOT_FOUND)
-async def metadata(registry: RegistryOf, name: str, version: int | None = None) -> dict[str, Any]:
+@router.get("/models/{name}", summary="A model's inputs and outputs", responses=NOT_FOUND)
+async def model_metadata(registry: RegistryOf, name: str) -> dict[str, Any]:
+    return await version_metadata(registry, name, registry.entry(name).version)
+
+
+@router.get(VERSIONED, summary="A version's inputs and outputs", responses=NOT_FOUND)
+async def version_metadata(registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
     manifest = manifest_of(registry.entry(name, version))
     versions = [str(entry.version) for entry in registry.entries() if entry.name == name]
     outputs = [*ANSWERS[manifest.task], *EVIDENCE[manifest.task]]
@@ -175,9 +182,13 @@ def manifest_of(entry: Entry) -> Manifest:
     return entry.manifest
 
 
-@router.get(VERSIONED + "/ready", summary="Can a version answer?", name="v2_version_ready", responses=NOT_FOUND)
-@router.get("/models/{name}/ready", summary="Can a model answer?", name="v2_model_ready", responses=NOT_FOUND)
-async def model_ready(registry: RegistryOf, name: str, version: int | None = None) -> dict[str, Any]:
+@router.get("/models/{name}/ready", summary="Can a model answer?", responses=NOT_FOUND)
+async def model_ready(registry: RegistryOf, name: str) -> dict[str, Any]:
+    return await version_ready(registry, name, registry.entry(name).version)
+
+
+@router.get(VERSIONED + "/ready", summary="Can a version answer?", responses=NOT_FOUND)
+async def version_ready(registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
     entry = registry.entry(name, version)
     if not entry.ready:
         raise ModelNotReady(f"{entry.name}/{entry.version} is not ready: {entry.problem}")
@@ -211,10 +222,15 @@ INFERENCE: dict[str, Any] = {
 }
 
 
-@router.post(VERSIONED + "/infer", summary="Ask a version", name="v2_version_infer", **INFERENCE)
 @router.post("/models/{name}/infer", summary="Ask a model", **INFERENCE)
-async def infer(
-    request: Request, registry: RegistryOf, settings: SettingsOf, name: str, version: int | None = None
+async def infer(request: Request, registry: RegistryOf, settings: SettingsOf, name: str) -> Response:
+    """As a version of it; the highest is asked."""
+    return await infer_version(request, registry, settings, name, registry.entry(name).version)
+
+
+@router.post(VERSIONED + "/infer", summary="Ask a version", **INFERENCE)
+async def infer_version(
+    request: Request, registry: RegistryOf, settings: SettingsOf, name: str, version: Version
 ) -> Response:
     """The same answers as /classify and /translate, as tensors; in binary where `Inference-Header-Content-Length` says
     where the JSON of the request ends, or where an output is asked for with `binary_data`."""
