@@ -8,8 +8,7 @@ from typing import Any
 import generated_client  # type: ignore[import-not-found]
 import httpx
 from generated_client.api.classify import classify  # type: ignore[import-not-found]
-from generated_client.api.health import ready  # type: ignore[import-not-found]
-from generated_client.api.inference_protocol import infer_version  # type: ignore[import-not-found]
+from generated_client.api.inference_protocol import infer_version, model_ready  # type: ignore[import-not-found]
 from generated_client.api.translate import detect_language, languages, translate  # type: ignore[import-not-found]
 from generated_client.models import (  # type: ignore[import-not-found]
     ClassifyClassifyRequest,
@@ -24,7 +23,7 @@ def main(address: str) -> None:
     client = generated_client.Client(base_url=address)
     for _ in range(600):  # a minute
         try:
-            if ready.sync_detailed(client=client).status_code == 200:
+            if {model_ready.sync_detailed(name, client=client).status_code for name in ("sms-spam", "en-fr")} == {200}:
                 break
         except httpx.TransportError:
             pass
