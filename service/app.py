@@ -9,7 +9,18 @@ from fastapi_offline import FastAPIOffline
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from service import __version__
-from service.api import classify, errors, health, inference, libretranslate, models, pictures, playground, translate
+from service.api import (
+    classify,
+    errors,
+    health,
+    huggingface,
+    inference,
+    libretranslate,
+    models,
+    pictures,
+    playground,
+    translate,
+)
 from service.api.encoding import MSGPACK
 from service.registry import Registry
 from service.runtime import Runtime
@@ -21,6 +32,7 @@ TAGS = [
     {"name": "translate", "description": "Text in, translation out, with the words each word came from."},
     {"name": "models", "description": "What is served, how good it is, and what it was trained on."},
     {"name": "inference protocol", "description": "What KServe's and Triton's clients speak."},
+    {"name": "huggingface", "description": "What Hugging Face's client speaks."},
     {"name": "health", "description": "For load balancers and containers."},
 ]
 
@@ -57,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.registry = registry
     errors.install(app)
-    for module in (classify, translate, libretranslate, inference, models, pictures, health):
+    for module in (classify, translate, libretranslate, inference, huggingface, models, pictures, health):
         app.include_router(module.router)
     playground.install(app)
     add_compress_type(MSGPACK)

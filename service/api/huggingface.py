@@ -1,0 +1,85 @@
+"""POST /huggingface/{name}: what `huggingface_hub.InferenceClient` sends to an address of its own, and reads.
+
+    InferenceClient("http://localhost:8000/huggingface/sms-spam").text_classification("FREE entry!")
+    InferenceClient("http://localhost:8000/huggingface/en-fr").translation("Good morning.")
+
+It has no place for tokens or attention: whoever wants these asks /classify or /translate.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.api import classify, question
+from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
+from service.api.encoding import FastJSON, rounded
+from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
+from service.api.limits import check_texts
+from service.api.schemas import ClassifyRequest, Texts, TranslateRequest
+from service.errors import InvalidInput
+from service.registry import Registry
+from service.settings import Settings
+
+router = APIRouter(tags=["huggingface"])
+
+
+class HuggingFaceRequest(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": "FREE entry!", "parameters": {"top_k": 1}}]})
+
+    inputs: Texts = Field(description="A text, or a list of texts.")
+    parameters: dict[str, Any] = Field(
+        {}, description="Of a classifier `top_k`; of a translator `src_lang`, `tgt_lang`."
+    )
+
+
+@router.post(
+    "/huggingface/{name}",
+    summary="Ask a model as Hugging Face's client does",
+    response_class=FastJSON,
+    responses={
+        200: {"content": {JSON: {"schema": {"type": "array"}}}},
+        **responses("/huggingface/nope", *OF_A_BODY, *OF_TEXTS, *OF_A_MODEL),
+        **responses("/huggingface/nope", "unsupported_language_pair"),
+    },
+    openapi_extra=request_body(HuggingFaceRequest, JSON),
+)
+async def ask(request: Request, registry: RegistryOf, settings: SettingsOf, name: str) -> FastJSON:
+    """A list for each text with every label and its score, the best first; or the translation of each text."""
+    body = await parse_body(request, HuggingFaceRequest, settings.max_body_bytes)
+    texts = check_texts("inputs", body.inputs, settings)
+    manifest = registry.entry(name).manifest
+    if manifest is not None and manifest.task == "translation":
+        return FastJSON(await translated(name, texts, body.parameters, registry, settings))
+    return FastJSON(await labelled(name, texts, body.parameters, registry, settings))
+
+
+async def labelled(
+    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry, settings: Settings
+) -> list[list[dict[str, Any]]]:
+    top_k = known(parameters, "top_k").get("top_k")
+    if not (top_k is None or isinstance(top_k, int) and top_k > 0):
+        raise InvalidInput("parameters.top_k: a number above 0")
+    asked = ClassifyRequest(text=texts, attention="none")
+    predictions = await classify.answered(registry.classifier(name), asked, texts, settings.timeout_s)
+    ranked = [sorted(prediction.scores.items(), key=lambda item: -item[1])[:top_k] for prediction in predictions]
+    return [[{"label": label, "score": rounded(score)} for label, score in labels] for labels in ranked]
+
+
+async def translated(
+    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry, settings: Settings
+) -> list[dict[str, str]]:
+    languages = known(parameters, "src_lang", "tgt_lang")
+    source, target = languages.get("src_lang"), languages.get("tgt_lang")
+    if not all(isinstance(language, str | None) for language in (source, target)):
+        raise InvalidInput("parameters.src_lang, parameters.tgt_lang: codes of languages")
+    asked = TranslateRequest(q=texts, model=name, source=source, target=target, attention="none")
+    found = await question.answered(await question.asked(asked, texts, registry), settings.timeout_s)
+    return [{"translation_text": translation.text} for translation in found]
+
+
+def known(parameters: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Raises InvalidInput for a parameter that would be passed over in silence."""
+    if unknown := [name for name, value in parameters.items() if name not in names and value is not None]:
+        raise InvalidInput(f"parameters: there is no {', '.join(unknown)}, only {', '.join(names)}")
+    return parameters
