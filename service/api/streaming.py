@@ -80,11 +80,8 @@ class Streamed:
                 done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if gone in done:
                     return
-                for task in done:
-                    assert isinstance(task, asyncio.Task)
-                    number, place = self._tasks[task]
-                    self._found[number][place] = task.result()
-                    for sentence in task.result():
+                for task, (number, place) in self._tasks.items():
+                    for sentence in self._take(number, place, task) if task in done else []:
                         begun = True
                         yield event("sentence", self._told(number, sentence))
             yield event("done", self._question.answer(self._translations(), AS_JSON))
@@ -96,6 +93,11 @@ class Streamed:
         finally:
             for task in (gone, *self._tasks):
                 task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _take(self, number: int, place: int, task: asyncio.Task[list[Sentence]]) -> list[Sentence]:
+        self._found[number][place] = task.result()
+        return task.result()
 
     def _told(self, number: int, sentence: Sentence) -> dict[str, Any]:
         encoded = self._question.encode(number, Translation(sentence.text, [sentence], []), AS_JSON)
