@@ -91,8 +91,8 @@ class Streamed:
             content = problem_body(request.url.path, status_of(error), snake_case(type(error).__name__), str(error))
             yield event("error", content)
         finally:
-            for task in (gone, *self._tasks):
-                task.cancel()
+            for waited in (gone, *self._tasks):
+                waited.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _take(self, number: int, place: int, task: asyncio.Task[list[Sentence]]) -> list[Sentence]:
