@@ -18,9 +18,10 @@ from typing import Literal
 
 from service.alignment import Alignment, Edits, lay_tags
 from service.bundle import Manifest
+from service.decoder import Options
 from service.hypertext import MARKUP, Cell, Tag, cells_of, read_html, read_text
 from service.text import Token, is_blank
-from service.translator import Options, Sentence, Translation, Translator
+from service.translator import Sentence, Translation, Translator
 
 Format = Literal["text", "html"]
 Span = tuple[int, int]

@@ -113,9 +113,10 @@ class Registry:
         predictor = PREDICTORS[manifest.task](folder, manifest, self._runtime, self._limits)
         try:
             golden = json.loads((folder / GOLDEN).read_bytes())
+            tolerance = golden.get("tolerances", {}).get(predictor.precision, golden["tolerance"])
             for case in golden["cases"]:
                 answer = asyncio.run(predictor.golden(case))
-                if found := differences(case["answer"], answer, golden["tolerance"]):
+                if found := differences(case["answer"], answer, tolerance):
                     raise BundleCorrupt(f"{folder}: the golden input {case['text']!r} is answered wrongly: {found[0]}")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             predictor.close()

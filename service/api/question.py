@@ -12,10 +12,11 @@ from service import markup
 from service.api.encoding import AS_JSON, Encoding, rounded, token
 from service.api.libretranslate import told
 from service.api.schemas import TranslateRequest
+from service.decoder import Options
 from service.detection import Guess, detect_among
 from service.errors import MissingParameter, UnsupportedFormat, UnsupportedLanguagePair
 from service.registry import Registry
-from service.translator import Options, Sentence, Translation, Translator
+from service.translator import Sentence, Translation, Translator
 from service.words import Words, by_words
 
 AUTO = "auto"

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from service.attention import AttentionMatrix
 from service.bundle import read_manifest
+from service.decoder import Options
 from service.errors import EmptyText
 from service.markup import Format, Marked, protect, translate
 from service.registry import Registry
 from service.text import Token
-from service.translator import Options, Sentence, Translation, Translator
+from service.translator import Sentence, Translation, Translator
 from tests.fakes import doubled
 from tests.service.conftest import Open
 

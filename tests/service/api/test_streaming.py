@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from service.errors import InferenceFailed
 from service.runtime import Session
+from service.translator import Translator
 from tests.fakes import doubled, registry_of, serving, until
 from tests.service.api.checks import REQUESTS, check_problem
 
@@ -98,17 +100,17 @@ def test_what_is_wrong_from_the_start_has_its_status(
 
 
 def test_what_goes_wrong_later_is_an_event(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, asked = Session.run, []
+    translate, first = Translator.translate, asyncio.Event()
 
-    def fail_later(self: Session, inputs: Any, fetched: Any) -> Any:
-        if "source_ids" in inputs:
-            asked.append(inputs)
-            if len(asked) > 1:
-                raise RuntimeError("out of luck")
-        return run(self, inputs, fetched)
+    async def fail_later(self: Translator, texts: Sequence[str], *options: Any) -> Any:
+        if texts != ["Wind!"]:
+            await first.wait()
+            raise InferenceFailed("the network failed: out of luck")
+        found = await translate(self, texts, *options)
+        first.set()
+        return found
 
-    monkeypatch.setattr(Session, "run", fail_later)
-    monkeypatch.setattr("service.scheduling.Scheduler._batches", lambda self, pairs: [[pair] for pair in pairs])
+    monkeypatch.setattr(Translator, "translate", fail_later)
     *sentences, (name, problem) = stream(client, q="Wind! Rain. No!")
     assert [name for name, _ in sentences] == ["sentence"]
     assert (name, problem["status"], problem["error_type"]) == ("error", 500, "inference_failed")
