@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises BundleNotFound if there are none and DeviceUnavailable if the device asked for is not there.
     """
-    runtime = Runtime(settings.device, settings.threads)
+    runtime = Runtime(settings.device, settings.threads, settings.precision)
     limits = Limits(settings.batch_tokens, settings.queue_tokens)
     registry = Registry(settings.models, runtime, limits, settings.default_classifier)
 

@@ -118,7 +118,7 @@ class Registry:
                 answer = asyncio.run(predictor.golden(case))
                 if found := differences(case["answer"], answer, tolerance):
                     raise BundleCorrupt(f"{folder}: the golden input {case['text']!r} is answered wrongly: {found[0]}")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             predictor.close()
             raise BundleCorrupt(f"{folder / GOLDEN} cannot be used: {error!r}") from None
         except LimelightError:

@@ -41,7 +41,9 @@ from service.settings import Settings
 
 with TestClient(create_app(Settings(models=sys.argv[1], device="cpu"))) as client:
     def answer(path, body):
-        while (found := client.post(path, json=body)).status_code == 503:  # still loading
+        for _ in range(6000):  # still loading
+            if (found := client.post(path, json=body)).status_code != 503:
+                break
             time.sleep(0.01)
         return found
 
