@@ -47,12 +47,21 @@ class Alignment:
         rows = [i for i, token in enumerate(self._targets) if token.start < target[1] and token.end > target[0]]
         return float((self._weights[rows] @ self._within(source)).mean()) if rows else 0.0
 
-    def word_from(self, span: Span) -> Span | None:
-        """The target word that was made from a span of the source, if there is one."""
-        shares = self.shares(span)
+    def made_from(self, span: Span) -> Span | None:
+        """The part of a target word that was made from a span of the source, if there is one."""
+        shares = self._weights @ self._within(span)
         if not len(shares) or shares.max() <= HALF:
             return None
-        return self.words[int(shares.argmax())]
+        first = last = int(shares.argmax())
+        while first > 0 and shares[first - 1] > HALF and self._targets[first - 1].end == self._targets[first].start:
+            first -= 1
+        while (
+            last + 1 < len(shares)
+            and shares[last + 1] > HALF
+            and self._targets[last].end == self._targets[last + 1].start
+        ):
+            last += 1
+        return self._targets[first].start, self._targets[last].end
 
     def _within(self, span: Span) -> Shares:
         """Which part of each source token is in a span [S]."""

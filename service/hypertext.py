@@ -133,8 +133,8 @@ class HtmlReader(HTMLParser):
                     self._kept.pop()
         elif kind in ("keep", "hide"):
             self._kept.append((name, start, kind == "keep"))
-        elif kind == "data":
-            text = part if self._pre else re.sub(r"[\n\r\t\f]", " ", part)
+        elif kind in ("data", "preformatted"):
+            text = part if kind == "preformatted" else re.sub(r"[\n\r\t\f]", " ", part)
             self.cells += [Cell(character, start + i, start + i + 1) for i, character in enumerate(text)]
         elif kind == "reference":
             for i, character in enumerate(html.unescape(part)):
@@ -158,8 +158,7 @@ class HtmlReader(HTMLParser):
         given = dict(attrs)
         classes = (given.get("class") or "").split()
         untranslated = given.get("translate") == "no" or "notranslate" in classes
-        if not self._kept:
-            self._pre += tag == "pre"
+        self._pre += tag == "pre"
         if tag in VOID:
             self._part("block" if tag in BLOCKS else "alone")
         elif tag in HIDDEN or (untranslated and tag in BLOCKS):
@@ -177,12 +176,12 @@ class HtmlReader(HTMLParser):
         self._part("block" if tag in BLOCKS else "alone")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "pre" and not self._kept:
+        if tag == "pre":
             self._pre = max(self._pre - 1, 0)
         self._part("block" if tag in BLOCKS and not self._inside() else "close", tag)
 
     def handle_data(self, data: str) -> None:
-        self._part("data")
+        self._part("preformatted" if self._pre else "data")
 
     def handle_entityref(self, name: str) -> None:
         self._part("reference")

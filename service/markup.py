@@ -7,7 +7,6 @@ piece takes the place of its stand-in, and `service/alignment.py` puts the tags 
 stood around. What finds no place goes to the end of its sentence: nothing is ever lost.
 """
 
-import asyncio
 import html
 import operator
 import re
@@ -19,8 +18,8 @@ from typing import Literal
 from service.alignment import Alignment, Edits, lay_tags
 from service.bundle import Manifest
 from service.decoder import Options
-from service.hypertext import MARKUP, Cell, Tag, cells_of, read_html, read_text
-from service.text import Token, is_blank
+from service.hypertext import MARKUP, Cell, Tag, read_html, read_text
+from service.text import Token, beside, is_blank
 from service.translator import Sentence, Translation, Translator
 
 Format = Literal["text", "html"]
@@ -64,7 +63,7 @@ async def translate(
     """
     if format == "text" and not any(map(SIGNS.search, texts)):
         return await translator.translate(texts, options, timeout_s)
-    marked = await asyncio.to_thread(lambda: [protect(translator, text, format) for text in texts])
+    marked = await beside(texts, lambda: [protect(translator, text, format) for text in texts])
     if not any(one.is_marked for one in marked):
         return await translator.translate(texts, options, timeout_s)
     asked = [one.text for one in marked if one.has_words]
@@ -74,7 +73,7 @@ async def translate(
         placed = one.placed(next(answers), options, translator.manifest) if one.has_words else []
         return one.joined(placed, options.alternatives)
 
-    return await asyncio.to_thread(lambda: [put_back(one) for one in marked])
+    return await beside(texts, lambda: [put_back(one) for one in marked])
 
 
 def protect(translator: Translator, text: str, format: Format) -> "Marked":
@@ -208,9 +207,9 @@ class Marked:
         placed = {own[m] for m in given.values()}
         for piece in pieces:
             if piece.start not in placed:
-                word = alignment.word_from((piece.start, piece.end))
-                if word is not None and not edits.touched(word):
-                    edits.replace(word, piece.raw)
+                made = alignment.made_from((piece.start, piece.end))
+                if made is not None and made[0] < made[1] and not edits.touched(made):
+                    edits.replace(made, piece.raw)
                 else:
                     edits.append(piece.raw)
 
@@ -256,8 +255,6 @@ def with_stand_ins(marked: Marked, stand_in: str) -> Marked:
 
     Where a line has no letter besides, there is nothing to translate in it: white space is left of it.
     """
-    if not marked.is_marked:
-        marked = Marked(marked.raw, cells_of(marked.raw), [], marked.escape)
     divided = {tag.place for tag in marked.tags}
     found = [match.span() for match in PROTECTED.finditer(marked.text)]
     found = [(start, end) for start, end in found if divided.isdisjoint(range(start + 1, end))]

@@ -21,7 +21,7 @@ from service.api.errors import snake_case, status_of
 from service.api.question import Question
 from service.errors import EmptyText, ServiceError
 from service.markup import Marked, protect, with_alignment
-from service.text import is_blank, sentences
+from service.text import beside, is_blank, sentences
 from service.translator import Sentence, Translation, Translator
 
 Span = tuple[int, int]
@@ -113,7 +113,7 @@ class Streamed:
 
 async def stream(request: Request, question: Question, timeout_s: float) -> Response:
     """Raises, as an answer at once would, what goes wrong before the first sentence is there."""
-    prepared = await asyncio.to_thread(prepare, question)
+    prepared = await beside(question.texts, lambda: prepare(question))
     events = Streamed(question, prepared, timeout_s).events(request)
     first = await anext(events, b"")
 

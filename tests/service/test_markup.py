@@ -169,6 +169,11 @@ def test_special_characters_are_escaped(translator: Translator) -> None:
         ("wind <i>rain <b class='", "wwiinndd <i>rraaiinn <b class='"),
         ("wind &lt;i&gt;", None),
         ("wind </i> rain", "wwiinndd</i> rraaiinn"),
+        ("<code>a <code>b</code> c</code> <p>wind", "<code>a <code>b</code> c</code> <p>wwiinndd"),
+        ("<div translate=no>a<div>b</div>c</div>wind", "<div translate=no>a<div>b</div>c</div>wwiinndd"),
+        ("wind<p><script>never closed", "wwiinndd<p><script>never closed"),
+        ("<pre>wind\nrain</pre>wind", "<pre>wwiinndd\nrraaiinn</pre>wwiinndd"),
+        ("<!DOCTYPE html><?php x ?><![if IE]>wind", "<!DOCTYPE html><?php x ?><![if IE]>wwiinndd"),
     ],
 )
 def test_broken_html_is_kept_as_it_is(translator: Translator, text: str, expected: str | None) -> None:
@@ -219,7 +224,7 @@ def test_a_blank_text_is_still_refused(translator: Translator) -> None:
 
 
 def test_plain_texts_take_the_plain_way(translator: Translator) -> None:
-    texts = ["Wind and rain.  No!", "no way"]
+    texts = ["Wind and rain.  No!", "no way", "7 - 7; a: b"]
     plain = asyncio.run(translator.translate(texts))
     assert [t.text for t in translated(translator, texts, "text")] == [t.text for t in plain]
     assert (
@@ -227,6 +232,18 @@ def test_plain_texts_take_the_plain_way(translator: Translator) -> None:
         == [t.text for t in plain]
         == [doubled(text) for text in texts]
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No <b><i>wind</b> rain</i> no", "No <b>wind <i>rain</b> no", "No <b>wind</i> rain</b> no", "No </b>wind</b>"],
+)
+@pytest.mark.parametrize("format", ["text", "html"])
+def test_tags_in_the_wrong_order_are_all_there(translator: Translator, text: str, format: Format) -> None:
+    [translation] = translated(translator, [text], format)
+    check_offsets(translation, text)
+    assert Counter(re.findall("<.*?>", translation.text)) == Counter(re.findall("<.*?>", text))
+    assert re.sub("<.*?>", "", translation.text).split() == doubled(re.sub("<.*?>", "", text)).split()
 
 
 def test_a_list_with_and_without_markup(translator: Translator) -> None:
