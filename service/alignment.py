@@ -22,7 +22,7 @@ HALF = 0.5
 
 
 class Alignment:
-    """The attention of a sentence, of which special tokens take no share; offsets of its target are its own."""
+    """The attention of a sentence, in which only what can be seen takes part; offsets of its target are its own."""
 
     def __init__(self, sources: list[Token], targets: list[Token], text: str, attention: Sequence[AttentionMatrix]):
         """attention: matrices of the alignment, of which the mean is taken; without any, all is in the same order."""
@@ -32,10 +32,15 @@ class Alignment:
         self._targets = targets
         cross = [matrix.weights for matrix in attention if matrix.kind == "cross"]
         weights = np.mean(cross, axis=0) if cross and targets else _in_order(len(targets), len(sources))
-        weights = weights * [token.special is None for token in sources]
-        self._weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-        sizes = words.sizes[:, None]
-        self._of_words = np.add.reduceat(self._weights, words.starts, axis=0) / sizes if targets else self._weights
+        # Special tokens and the spaces before words, which are tokens of their own before a symbol, say nothing.
+        weights = weights * [token.text.strip() != "" for token in sources]
+        weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+        seen = np.array([[float(token.text != "")] for token in targets]).reshape(-1, 1)
+        self._weights = weights * seen
+        self._of_words = self._weights
+        if targets:
+            sizes = np.maximum(np.add.reduceat(seen, words.starts, axis=0), 1)
+            self._of_words = np.add.reduceat(self._weights, words.starts, axis=0) / sizes
 
     def shares(self, span: Span) -> Shares:
         """How much of its attention each target word gives to a span of the source [T]."""

@@ -23,10 +23,12 @@ from service.decoder import Options
 from service.errors import EmptyText
 from service.markup import Format, Marked, protect, translate
 from service.registry import Registry
+from service.runtime import Runtime
+from service.scheduling import Limits
 from service.text import Token
 from service.translator import Sentence, Translation, Translator
-from tests.fakes import doubled
-from tests.service.conftest import Open
+from tests.fakes import doubled, write_translator
+from tests.service import networks
 
 TABLES = Path(__file__).with_name("markup")
 VOID = {"br", "hr", "img", "input", "meta"}
@@ -42,9 +44,6 @@ def table(name: str) -> list[list[str]]:
 def french(real_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
     folder = tmp_path_factory.mktemp("models")
     (folder / "en-fr").symlink_to(real_models / "en-fr")
-    from service.runtime import Runtime
-    from service.scheduling import Limits
-
     registry = Registry(folder, Runtime("cpu", threads=1), Limits())
     registry.load()
     yield registry.translator("en", "fr")
@@ -330,10 +329,26 @@ def test_nothing_is_lost_whatever_the_network_says(
     assert isinstance(marked, Marked)
 
 
-def test_a_network_that_copies_is_given_a_symbol(registry: Open, models: Path) -> None:
-    manifest = read_manifest(models / "en-xx" / "1")
-    assert manifest.special_ids is not None
-    taught = manifest.model_copy(update={"special_ids": manifest.special_ids.model_copy(update={"unknown": 1})})
-    marked = protect(type("Any", (), {"manifest": taught})(), "wind {{x}}", "text")
-    assert marked.text == "wind \ue000"
-    assert protect(type("Any", (), {"manifest": manifest})(), "wind {{x}}", "text").text == "wind Tom"
+@pytest.fixture(scope="module")
+def copying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
+    """The fake translator as if it had been taught to copy unknown symbols."""
+    special_ids = {"bos": networks.BOS, "eos": networks.EOS, "never": [networks.PAD, networks.BOS]}
+    special_ids["unknown"] = networks.UNK
+    folder = write_translator(tmp_path_factory.mktemp("copying"), special_ids=special_ids)
+    made = Translator(folder, read_manifest(folder), Runtime("cpu", 1), Limits())
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+@pytest.mark.parametrize("detail", ["none", "summary", "full"])
+def test_a_network_that_copies_is_given_a_symbol(copying: Translator, beam_size: int, detail: str) -> None:
+    assert protect(copying, "wind {{x}}", "text").text == "wind \ue000"
+    text = "wind {{x}} rain, %s and \u2764! No <b>%(n)d</b>"
+    [translation] = translated(copying, [text], "text", beam_size=beam_size, attention=detail)
+    assert translation.text == "wwiinndd {{x}} rraaiinn,, %s aanndd \u2764!! NNoo <b>%(n)d</b>"
+    check_offsets(translation, text)
+
+
+def test_a_network_that_was_not_taught_is_given_a_name(translator: Translator) -> None:
+    assert protect(translator, "wind {{x}}", "text").text == "wind Tom"
