@@ -1,11 +1,14 @@
 """A translation as server-sent events: each sentence as soon as it is there, then the whole answer.
 
-    event: sentence    {"translation": 0, "sentence": {...}}: one of `q`, with offsets of its target into its own text
+    event: token       {"translation": 0, "number": 2, "text": " chien", "weights": [...]}: with beam_size 1, each token
+                       as it is said, and its row of the summary; not of sentences with something to put back
+    event: sentence    {"translation": 0, "number": 2, "sentence": {...}}: sentence 2 of text 0, with offsets of its
+                       target into its own text
     event: done        the answer that there would have been without a stream
     event: error       a problem document, where something fails after the first sentence
 
-Sentences come in the order in which they are finished; `source` says where each belongs. A reader lets events
-be that it does not know. Who hangs up stops the work.
+Sentences come in the order in which they are finished. A reader lets events be that it does not know. Who hangs up
+stops the work.
 """
 
 import asyncio
@@ -19,15 +22,18 @@ from service.api.encoding import AS_JSON, accepted, dumps
 from service.api.errors import body as problem_body
 from service.api.errors import snake_case, status_of
 from service.api.question import Question
+from service.attention import significant
 from service.errors import EmptyText, ServiceError
 from service.markup import Marked, protect, with_alignment
 from service.text import beside, is_blank, sentences
-from service.translator import Sentence, Translation, Translator
+from service.translator import Sentence, Spoken, Translation, Translator
 
 Span = tuple[int, int]
 
 EVENTS_TYPE = "text/event-stream"
-EVENTS: dict[str, Any] = {EVENTS_TYPE: {"schema": {"type": "string", "description": "`sentence` events, then `done`."}}}
+EVENTS: dict[str, Any] = {
+    EVENTS_TYPE: {"schema": {"type": "string", "description": "`token` and `sentence` events, then `done`."}}
+}
 
 
 def wants_events(request: Request) -> bool:
@@ -55,35 +61,60 @@ class Streamed:
 
     def __init__(self, question: Question, prepared: list[tuple[Marked, list[Span]]], timeout_s: float):
         self._question = question
+        self._timeout_s = timeout_s
         self._marked = [marked for marked, _ in prepared]
         self._found: list[list[list[Sentence]]] = [[[] for _ in spans] for _, spans in prepared]
-        self._tasks: dict[asyncio.Task[list[Sentence]], tuple[int, int]] = {}
-        for number, (translator, (marked, spans)) in enumerate(zip(question.translators, prepared, strict=True)):
-            if translator is not None:
-                for place, span in enumerate(spans):
-                    task = asyncio.create_task(self._translate(translator, marked, span, timeout_s))
-                    self._tasks[task] = (number, place)
+        self._queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
+        """Events, what went wrong, and None for each sentence that is done."""
+        self._tasks = [
+            asyncio.create_task(self._translate(translator, number, place, span))
+            for number, (translator, (_, spans)) in enumerate(zip(question.translators, prepared, strict=True))
+            if translator is not None
+            for place, span in enumerate(spans)
+        ]
 
-    async def _translate(self, translator: Translator, marked: Marked, span: Span, timeout_s: float) -> list[Sentence]:
-        options = self._question.options
+    async def _translate(self, translator: Translator, number: int, place: int, span: Span) -> None:
+        marked, options = self._marked[number], self._question.options
         needed = with_alignment(options) if marked.is_marked else options
-        [translation] = await translator.translate([marked.text[slice(*span)]], needed, timeout_s)
-        return marked.placed(translation, options, translator.manifest, at=span[0])
+        at = {"translation": number, "number": place}
+
+        def heard(spoken: Spoken) -> None:
+            weights = None if spoken.weights is None else significant(spoken.weights)
+            self._queue.put_nowait(event("token", {**at, "text": spoken.text, "weights": weights}))
+
+        # A stand-in is nobody's business, and only a greedy search never takes back what it said.
+        listener = heard if options.width == 1 and not marked.is_marked else None
+        try:
+            text = marked.text[slice(*span)]
+            [translation] = await translator.translate([text], needed, self._timeout_s, listener)
+            found = marked.placed(translation, options, translator.manifest, at=span[0])
+            self._found[number][place] = found
+            for sentence in found:
+                encoded = self._question.encode(number, Translation(sentence.text, [sentence], []), AS_JSON)
+                self._queue.put_nowait(event("sentence", {**at, "sentence": encoded["sentences"][0]}))
+            self._queue.put_nowait(None)
+        except Exception as error:
+            self._queue.put_nowait(error)
 
     async def events(self, request: Request) -> AsyncGenerator[bytes]:
-        """Raises what the first sentence to be finished raises; from then on errors are events."""
+        """Raises what goes wrong before the first event; from then on errors are events."""
         gone = asyncio.ensure_future(request.receive())  # the body has been read: what comes is the end
-        begun = False
+        begun, left = False, len(self._tasks)
         try:
-            waiting: set[asyncio.Future[Any]] = {gone, *self._tasks}
-            while waiting - {gone}:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if gone in done:
+            while left:
+                following = asyncio.ensure_future(self._queue.get())
+                await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if gone.done():
+                    following.cancel()
                     return
-                for task, (number, place) in self._tasks.items():
-                    for sentence in self._take(number, place, task) if task in done else []:
-                        begun = True
-                        yield event("sentence", self._told(number, sentence))
+                found = following.result()
+                if found is None:
+                    left -= 1
+                elif isinstance(found, Exception):
+                    raise found
+                else:
+                    begun = True
+                    yield found
             yield event("done", self._question.answer(self._translations(), AS_JSON))
         except ServiceError as error:
             if not begun:
@@ -91,17 +122,9 @@ class Streamed:
             content = problem_body(request.url.path, status_of(error), snake_case(type(error).__name__), str(error))
             yield event("error", content)
         finally:
-            for waited in (gone, *self._tasks):
-                waited.cancel()
+            for task in (gone, *self._tasks):
+                task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _take(self, number: int, place: int, task: asyncio.Task[list[Sentence]]) -> list[Sentence]:
-        self._found[number][place] = task.result()
-        return task.result()
-
-    def _told(self, number: int, sentence: Sentence) -> dict[str, Any]:
-        encoded = self._question.encode(number, Translation(sentence.text, [sentence], []), AS_JSON)
-        return {"translation": number, "sentence": encoded["sentences"][0]}
 
     def _translations(self) -> list[Translation]:
         alternatives = self._question.options.alternatives

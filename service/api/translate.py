@@ -29,8 +29,8 @@ async def translate(request: Request, registry: RegistryOf, settings: SettingsOf
     kept. Clients of LibreTranslate work unchanged; beside `translatedText` every sentence has its tokens and the
     attention from target to source. Placeholders, addresses and, with `format: html`, markup are kept.
 
-    `Accept: text/event-stream` gets each sentence as soon as it is translated (`event: sentence`), and then the whole
-    answer (`event: done`).
+    `Accept: text/event-stream` gets each sentence as soon as it is translated (`event: sentence`), with `beam_size` 1
+    each token as it is said (`event: token`), and then the whole answer (`event: done`).
     """
     body = await parse_body(request, TranslateRequest, settings.max_body_bytes, form=True)
     encoding = encoding_of(request)

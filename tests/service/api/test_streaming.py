@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -51,7 +52,7 @@ def stream(client: TestClient, **body: Any) -> list[tuple[str, Any]]:
 )
 @pytest.mark.parametrize("q", [TEXT, [TEXT, "Wind.", "No! 7"]])
 def test_the_end_is_the_whole_answer(client: TestClient, q: str | list[str], options: dict[str, Any]) -> None:
-    *sentences, (name, done) = stream(client, q=q, **options)
+    *sentences, (name, done) = [found for found in stream(client, q=q, **options) if found[0] != "token"]
     assert name == "done"
     expected = client.post("/translate", json={**PAIR, "q": q, **options}).json()
     assert without_numbers(done) == without_numbers(expected)
@@ -64,6 +65,30 @@ def test_the_end_is_the_whole_answer(client: TestClient, q: str | list[str], opt
     for _, sentence in told:
         for token in sentence["target_tokens"]:
             assert sentence["text"][token["start"] : token["end"]] == token["text"]
+
+
+@pytest.mark.parametrize("detail", ["none", "summary", "full"])
+def test_each_token_as_it_is_said(client: TestClient, detail: str) -> None:
+    """One event for each row of the summary, before the sentence is told."""
+    found = stream(client, q="Wind and rain!  No way.", beam_size=1, attention=detail)
+    sentences = {e["number"]: e["sentence"] for name, e in found if name == "sentence"}
+    assert len(sentences) == 2
+    for number, sentence in sentences.items():
+        told = [(name, e) for name, e in found if e.get("number") == number]
+        assert [name for name, _ in told] == ["token"] * len(sentence["target_tokens"]) + ["sentence"]
+        tokens = [e for _, e in told[:-1]]
+        assert "".join(token["text"] for token in tokens).strip() == sentence["text"]
+        assert [token["text"].strip() for token in tokens] == [token["text"] for token in sentence["target_tokens"]]
+        if detail == "none":
+            assert {token["weights"] for token in tokens} == {None}
+        elif detail == "summary":
+            rows = np.array([token["weights"] for token in tokens])
+            assert rows == pytest.approx(np.array(sentence["attention"][0]["weights"]), abs=1e-4)
+
+
+@pytest.mark.parametrize("body", [{"q": "Wind", "beam_size": 2}, {"q": "Wind {{x}}", "beam_size": 1}, {"q": "Wind"}])
+def test_no_token_is_told_that_may_be_taken_back(client: TestClient, body: dict[str, Any]) -> None:
+    assert [name for name, _ in stream(client, **body)] == ["sentence", "done"]
 
 
 def without_numbers(answer: Any) -> Any:
