@@ -14,8 +14,9 @@ from service.api.libretranslate import told
 from service.api.schemas import TranslateRequest
 from service.decoder import Options
 from service.detection import Guess, detect_among
-from service.errors import MissingParameter, UnsupportedFormat, UnsupportedLanguagePair
+from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair
 from service.registry import Registry
+from service.text import is_blank
 from service.translator import Sentence, Translation, Translator
 from service.words import Words, by_words
 
@@ -72,7 +73,10 @@ def required(body: TranslateRequest) -> str | list[str]:
 
 
 async def asked(body: TranslateRequest, texts: list[str], registry: Registry) -> Question:
-    """Raises UnsupportedLanguagePair, ModelNotFound or ModelNotReady."""
+    """Raises EmptyText, UnsupportedLanguagePair, ModelNotFound or ModelNotReady."""
+    for number, text in enumerate(texts):
+        if is_blank(text):  # said here, where it still has its number
+            raise EmptyText(f"text {number} has no visible character")
     options = Options(body.beam_size, body.length_penalty, body.max_length, body.alternatives, body.attention)
     format: markup.Format = "html" if body.format == "html" else "text"
     if body.source != AUTO:

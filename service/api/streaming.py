@@ -23,9 +23,9 @@ from service.api.errors import body as problem_body
 from service.api.errors import snake_case, status_of
 from service.api.question import Question
 from service.attention import significant
-from service.errors import EmptyText, ServiceError
+from service.errors import ServiceError
 from service.markup import Marked, protect, with_alignment
-from service.text import beside, is_blank, sentences
+from service.text import beside, sentences
 from service.translator import Sentence, Spoken, Translation, Translator
 
 Span = tuple[int, int]
@@ -45,11 +45,9 @@ def event(name: str, content: Any) -> bytes:
 
 
 def prepare(question: Question) -> list[tuple[Marked, list[Span]]]:
-    """Each text as it is read, and its sentences; none where there is nothing to translate. Raises EmptyText."""
+    """Each text as it is read, and its sentences; none where there is nothing to translate."""
     prepared = []
-    for number, (text, translator) in enumerate(zip(question.texts, question.translators, strict=True)):
-        if is_blank(text):
-            raise EmptyText(f"text {number} has no visible character")
+    for text, translator in zip(question.texts, question.translators, strict=True):
         marked = protect(translator, text, question.format) if translator else Marked(text, [], [])
         translated = translator is not None and marked.has_words
         prepared.append((marked, list(sentences(marked.text, translator.source)) if translator and translated else []))

@@ -82,6 +82,12 @@ def test_a_text_that_is_decidedly_in_another_language(client: TestClient) -> Non
     assert problem["error"] == "de is not supported"
 
 
+def test_a_blank_text_is_named_by_its_number(client: TestClient) -> None:
+    for source in ("auto", "en"):
+        problem = check_problem(translate(client, q=["{{x}}", "Wind", " "], source=source), 422, "empty_text")
+        assert problem["detail"] == "text 2 has no visible character"
+
+
 def test_the_language_is_only_told_when_asked_for(client: TestClient) -> None:
     assert "detectedLanguage" not in translate(client, q="Wind", source="en").json()
 
