@@ -95,7 +95,7 @@ class Classifier:
         for row, item in enumerate(batch):
             ids[row, : item.length] = item.encoded.ids
         wanted = {detail: outputs_for(detail, self.manifest.attention) for detail in {item.attention for item in batch}}
-        fetched = {output.output for outputs in wanted.values() for output in outputs}
+        fetched = dict.fromkeys(output.output for outputs in wanted.values() for output in outputs)
         outputs = self._session.run({"ids": ids, "lengths": lengths}, ["probabilities", *fetched])
         results = []
         for row, (item, probabilities) in enumerate(zip(batch, outputs["probabilities"].tolist(), strict=True)):

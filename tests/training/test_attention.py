@@ -61,7 +61,8 @@ def test_general_additive_and_location_are_their_equations() -> None:
         for n in ("query_layer.weight", "key_layer.weight", "key_layer.bias", "energy_layer.weight")
     )
     q, k = query[1, 2], keys[1, 3]
-    torch.testing.assert_close(additive.scores(query, additive.project(keys))[1, 2, 3], (v @ torch.tanh(w @ q + u @ k + b))[0])
+    scores = additive.scores(query, additive.project(keys))
+    torch.testing.assert_close(scores[1, 2, 3], (v @ torch.tanh(w @ q + u @ k + b))[0])
     location = ATTENTIONS["location"](D, D, S)
     torch.testing.assert_close(location.scores(query, keys), location.scores(query, keys + 1))
 
