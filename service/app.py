@@ -6,9 +6,23 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from service import __version__
-from service.api import classify, errors, health, models, pictures, playground, translate
+from service.access import Access
+from service.api import (
+    admin,
+    classify,
+    errors,
+    health,
+    limits,
+    metrics,
+    models,
+    pictures,
+    playground,
+    requests,
+    translate,
+)
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -19,24 +33,30 @@ TAGS = [
     {"name": "translate", "description": "Text in, translation out, with the words each word came from."},
     {"name": "models", "description": "What is served, how good it is, and what it was trained on."},
     {"name": "health", "description": "For load balancers and containers."},
+    {"name": "operations", "description": "For whoever runs the service."},
 ]
+CHECK_S = 10.0
+"""Seconds between two looks at whether every model still answers its golden inputs."""
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The service over the bundles in `settings.models`, which are loaded in the background.
 
-    Raises BundleNotFound if there are none and DeviceUnavailable if the device asked for is not there.
+    Raises BundleNotFound if there are none, BundleCorrupt if none can be read, ModelNotFound if the default that is
+    asked for is not there, and DeviceUnavailable if the device is not.
     """
     runtime = Runtime(settings.device, settings.threads)
-    limits = Limits(settings.batch_tokens, settings.queue_tokens)
-    registry = Registry(settings.models, runtime, limits, settings.default_classifier)
+    limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens)
+    registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)
+    if settings.device == "cuda":
+        registry.load()  # only a loaded graph tells whether CUDA works, and without it nothing is to be served
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(asyncio.to_thread(registry.load))
+        keeping = asyncio.create_task(keep_ready(registry))
         yield
-        await loading
-        await asyncio.to_thread(registry.close)
+        keeping.cancel()
+        await asyncio.to_thread(registry.close, settings.drain_timeout_s)
 
     # FastAPI's own docs page fetches its scripts from a CDN; this one has them in the package.
     app = FastAPIOffline(
@@ -50,8 +70,27 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.registry = registry
+    app.state.access = Access(settings.keys(), settings.rate_limit)
     errors.install(app)
-    for module in (classify, translate, models, pictures, health):
+    for module in (classify, translate, models, pictures, health, metrics, admin):
         app.include_router(module.router)
     playground.install(app)
+    app.add_middleware(limits.Limited, settings=settings, reading=registry.reading)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
+            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
+        )
+    requests.install(app, registry, shared=bool(settings.cors_origins))
     return app
+
+
+async def keep_ready(registry: Registry) -> None:
+    """Load every model, then look again and again whether it still answers."""
+    await asyncio.to_thread(registry.load)
+    while True:
+        await asyncio.sleep(CHECK_S)
+        await registry.check()

@@ -11,6 +11,7 @@ from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
 from service.classifier import Prediction
+from service.observability import timed
 from service.words import Words, by_words
 
 router = APIRouter(tags=["classify"])
@@ -32,11 +33,12 @@ async def classify(request: Request, registry: RegistryOf, settings: SettingsOf)
     texts = check_texts("text", body.text, settings)
     classifier = registry.classifier(body.model, body.version)
     predictions = await classifier.classify(texts, body.attention, body.truncate, settings.timeout_s)
-    if body.attention_unit == "word":
-        predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
     manifest = classifier.manifest
-    content = {"model": manifest.name, "version": str(manifest.version)}
-    return FastJSON({**content, "predictions": [encode(prediction) for prediction in predictions]})
+    with timed(manifest.name, "encode"):
+        if body.attention_unit == "word":
+            predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
+        content = {"model": manifest.name, "version": str(manifest.version)}
+        return FastJSON({**content, "predictions": [encode(prediction) for prediction in predictions]})
 
 
 def encode(prediction: Prediction) -> dict[str, Any]:

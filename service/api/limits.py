@@ -1,6 +1,14 @@
-"""The limits on one request that do not depend on the model."""
+"""The limits on one request that do not depend on the model: its texts, its time, and how many others there are."""
 
-from service.errors import BatchTooLarge, InvalidInput, TextTooLong
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import on_service_error
+from service.errors import BatchTooLarge, InferenceTimeout, InvalidInput, ServiceError, TextTooLong, TooManyRequests
 from service.settings import Settings
 
 
@@ -17,3 +25,81 @@ def check_texts(field: str, value: str | list[str], settings: Settings) -> list[
                 f"text {index} has {len(text)} characters, at most {settings.max_characters} are taken at once"
             )
     return texts
+
+
+class Limited:
+    """Every request in its time, as many at once as there may be, and none for a client that has hung up.
+
+    The operator's routes are let through: a reload takes as long as it takes, and health is asked when all is full.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, reading: Callable[[], AbstractContextManager[None]]):
+        self.app = app
+        self.settings = settings
+        self.reading = reading
+        self.running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(("/admin/", "/health", "/metrics")):
+            await self.app(scope, receive, send)
+            return
+        if self.running >= self.settings.max_requests:
+            await _refuse(
+                TooManyRequests(f"{self.running} requests are being worked on already; try again shortly"),
+                scope,
+                receive,
+                send,
+            )
+            return
+        self.running += 1
+        try:
+            with self.reading():
+                await self._run(scope, receive, send)
+        finally:
+            self.running -= 1
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, unless the time runs out or the client goes before that."""
+        body_read = asyncio.Event()
+        started = False
+
+        async def receive_body() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                body_read.set()
+            return message
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        async def disconnect() -> None:
+            await body_read.wait()  # until then the route itself reads, and sees it
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        answering = asyncio.ensure_future(self.app(scope, receive_body, send_noting))
+        watching = asyncio.create_task(disconnect())
+        try:
+            await asyncio.wait(
+                {answering, watching}, timeout=self.settings.timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            in_time = answering.done() or watching.done()
+        finally:
+            # Frees its place in the queue, too: what waits is cancelled with the one who waits for it.
+            watching.cancel()
+            if not answering.done():
+                answering.cancel()
+                await asyncio.wait({answering})
+        if not answering.cancelled():
+            answering.result()
+        elif not in_time and not started:
+            timeout_s = self.settings.timeout_s
+            late = InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later")
+            await _refuse(late, scope, receive, send)
+
+
+async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = await on_service_error(Request(scope), error)
+    await answer(scope, receive, send)

@@ -46,6 +46,7 @@ class TranslateRequest(BaseModel):
     )
     max_length: int | None = Field(None, ge=1, description="Most tokens of a sentence's translation.")
     alternatives: int = Field(0, ge=0, description="How many translations to give beside the best.")
+    api_key: str | None = Field(None, description="Where keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="How much attention to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
 
@@ -172,6 +173,15 @@ class ModelDetail(Model):
 
 class ModelList(BaseModel):
     models: list[Model]
+
+
+class Reloaded(BaseModel):
+    """Versions, each as `<name>/<version>`."""
+
+    loaded: list[str] = Field(description="New or changed, and served from now on.")
+    unchanged: list[str]
+    removed: list[str] = Field(description="Their folder is gone.")
+    refused: dict[str, str] = Field(description="With the reason; what was served under that name goes on.")
 
 
 class Health(BaseModel):

@@ -11,6 +11,7 @@ from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import Language, TranslateRequest, TranslateResponse
 from service.errors import MissingParameter, UnsupportedFormat
+from service.observability import timed
 from service.translator import Options, Sentence, Translation
 from service.words import Words, by_words
 
@@ -54,15 +55,17 @@ async def translate(request: Request, registry: RegistryOf, settings: SettingsOf
         """A string for a string, a list for a list."""
         return values[0] if isinstance(body.q, str) else values
 
-    content = {
-        "translatedText": like_q([translation.text for translation in translations]),
-        "model": translator.manifest.name,
-        "version": str(translator.manifest.version),
-        "translations": [encode(translation, body.alternatives > 0) for translation in translations],
-    }
-    if body.alternatives:
-        content["alternatives"] = like_q([translation.alternatives for translation in translations])
-    return FastJSON(content)
+    manifest = translator.manifest
+    with timed(manifest.name, "encode"):
+        content = {
+            "translatedText": like_q([translation.text for translation in translations]),
+            "model": manifest.name,
+            "version": str(manifest.version),
+            "translations": [encode(translation, body.alternatives > 0) for translation in translations],
+        }
+        if body.alternatives:
+            content["alternatives"] = like_q([translation.alternatives for translation in translations])
+        return FastJSON(content)
 
 
 def encode(translation: Translation, alternatives: bool) -> dict[str, Any]:

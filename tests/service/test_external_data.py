@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,7 @@ def sparse() -> onnx.SparseTensorProto:
     return helper.make_sparse_tensor(external("values"), numpy_helper.from_array(np.arange(3), "indices"), [7])
 
 
-def constant(**attributes: object) -> onnx.NodeProto:
+def constant(**attributes: Any) -> onnx.NodeProto:
     return helper.make_node("Constant", [], ["x"], **attributes)
 
 
