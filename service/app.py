@@ -23,6 +23,7 @@ from service.api import (
     requests,
     translate,
 )
+from service.memory import trim
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -70,12 +71,13 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.registry = registry
+    app.state.turn = limits.Turnstile()
     app.state.access = Access(settings.keys(), settings.rate_limit)
     errors.install(app)
     for module in (classify, translate, models, pictures, health, metrics, admin):
         app.include_router(module.router)
     playground.install(app)
-    app.add_middleware(limits.Limited, settings=settings, reading=registry.reading)
+    app.add_middleware(limits.Limited, settings=settings, turn=app.state.turn, reading=registry.reading)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -89,8 +91,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def keep_ready(registry: Registry) -> None:
-    """Load every model, then look again and again whether it still answers."""
+    """Load every model, then look again and again whether it still answers, and give back what is not needed."""
     await asyncio.to_thread(registry.load)
     while True:
         await asyncio.sleep(CHECK_S)
         await registry.check()
+        await asyncio.to_thread(trim)

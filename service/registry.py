@@ -6,7 +6,6 @@ when the last request that may have found it has ended.
 """
 
 import asyncio
-import gc
 import json
 import logging
 import threading
@@ -32,6 +31,7 @@ from service.errors import (
     Overloaded,
     UnsupportedLanguagePair,
 )
+from service.memory import settle
 from service.runtime import Runtime
 from service.scheduling import Limits
 from service.translator import Translator
@@ -181,6 +181,7 @@ class Registry:
                 except LimelightError as error:
                     entry.problem = str(error)
                     log.error("%s", error)
+            settle()
 
     def _load(self, entry: Entry) -> None:
         """Verify, load, and answer the golden inputs, which also warms the graphs up. Raises LimelightError."""
@@ -220,6 +221,7 @@ class Registry:
             with self._swapping:
                 self._entries, readers, self._readers = fresh, self._readers, Readers()
             self._unload(gone, readers)
+            settle()
         for model, reason in report.refused.items():
             log.error("refused %s: %s", model, reason)
         log.info("reloaded: %s", report)
@@ -248,7 +250,6 @@ class Registry:
             if entry.predictor is not None:
                 entry.predictor.close()
                 entry.predictor, entry.problem = None, "it has been unloaded"
-        gc.collect()  # predictors and their schedulers refer to each other
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -21,12 +21,13 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
-def get_settings(request: Request) -> Settings:
+# Coroutines, as FastAPI sends plain functions through a thread.
+async def get_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def get_registry(request: Request) -> Registry:
+async def get_registry(request: Request) -> Registry:
     registry: Registry = request.app.state.registry
     return registry
 
@@ -69,7 +70,7 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
         raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
     if not admitted:
         admit(request, getattr(parsed, "api_key", None))
-    if get_settings(request).log_texts:
+    if request.app.state.settings.log_texts:
         log.info("%s", parsed.model_dump_json(exclude={"api_key"}, exclude_unset=True))
     return parsed
 

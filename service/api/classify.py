@@ -33,6 +33,7 @@ async def classify(request: Request, registry: RegistryOf, settings: SettingsOf)
     texts = check_texts("text", body.text, settings)
     classifier = registry.classifier(body.model, body.version)
     predictions = await classifier.classify(texts, body.attention, body.truncate, settings.timeout_s)
+    await request.app.state.turn()
     manifest = classifier.manifest
     with timed(manifest.name, "encode"):
         if body.attention_unit == "word":

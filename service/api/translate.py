@@ -47,6 +47,7 @@ async def translate(request: Request, registry: RegistryOf, settings: SettingsOf
     translator = registry.translator(body.source, body.target, body.model, body.version)
     options = Options(body.beam_size, body.length_penalty, body.max_length, body.alternatives, body.attention)
     translations = await translator.translate(texts, options, settings.timeout_s)
+    await request.app.state.turn()
 
     if body.attention_unit == "word":
         translations = [in_words(translation, text) for translation, text in zip(translations, texts, strict=True)]

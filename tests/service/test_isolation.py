@@ -20,7 +20,7 @@ LAYERS = [
     {"scheduling", "decoding", "text", "attention"},
     {"runtime"},
     {"bundle"},
-    {"errors", "external_data", "observability"},
+    {"errors", "external_data", "memory", "observability"},
 ]
 """From the top: a module imports what is below it."""
 

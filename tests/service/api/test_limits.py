@@ -41,7 +41,7 @@ def running(client: TestClient) -> int:
     found = client.app
     while not hasattr(found, "running"):
         found = found.middleware_stack if getattr(found, "middleware_stack", None) else found.app  # type: ignore
-    return int(found.running)
+    return len(found.running)
 
 
 @pytest.mark.parametrize("route", ROUTES)
