@@ -19,10 +19,10 @@ import numpy as np
 from bench.clients import CLASSIFY, MIX, SMS, TEN_WORDS, Service, for_seconds, load, machine, probing
 
 CONNECTIONS = 200
-BURST_S = 12.0
-SHAPES = 100
-REST_S = 3.0
-"""After a burst, before memory is looked at."""
+BURST_S = 60.0
+SHAPES = 10_000
+REST_S = 12.0
+"""After a burst, before memory is looked at: it is given back every 10 s."""
 
 
 def burst(service: Service) -> dict[str, Any]:
