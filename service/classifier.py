@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from service import observability
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
 from service.bundle import Manifest
 from service.errors import EmptyText, TextTooLong
@@ -68,8 +67,7 @@ class Classifier:
         Raises EmptyText, TextTooLong, Overloaded, InferenceTimeout or InferenceFailed; nothing runs unless
         every text can.
         """
-        with observability.timed(self.manifest.name, "tokenise"):
-            encodings = await asyncio.to_thread(self._encode, texts, truncate)
+        encodings = await asyncio.to_thread(self._encode, texts, truncate)
         work = [ClassifierWork(encoded, attention) for encoded, _ in encodings]
         predictions = await self._scheduler.submit(work, timeout_s)
         return [

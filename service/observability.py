@@ -16,12 +16,11 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import orjson
 from prometheus_client import Counter, Gauge, Histogram
@@ -87,38 +86,6 @@ def timed(model: str, phase: Phase) -> Iterator[None]:
     since = time.perf_counter()
     yield
     observe_phase(model, phase, time.perf_counter() - since)
-
-
-R = TypeVar("R")
-
-
-class Timed(Future[R]):
-    """One text's result to come, which tells how long the text waited (`queue`) and was worked on (`infer`).
-
-    Of a request with several texts `queue` is until the first one's turn and `infer` from there to the last one's end.
-    Made where the request is, resolved in the thread of the network.
-    """
-
-    def __init__(self, model: str):
-        super().__init__()
-        self._model = model
-        self._trace = current.get()
-        self._since = self._begun = time.perf_counter()
-
-    def set_running_or_notify_cancel(self) -> bool:
-        self._begun = time.perf_counter()
-        return super().set_running_or_notify_cancel()
-
-    def set_result(self, result: R) -> None:
-        waited, ran = self._begun - self._since, time.perf_counter() - self._begun
-        for phase, seconds in (("queue", waited), ("infer", ran)):
-            PHASE_SECONDS.labels(self._model, phase).observe(seconds)
-        if self._trace is not None:
-            phases = self._trace.phases
-            all_in_all = waited + ran
-            phases["queue"] = min(waited, phases.get("queue", waited))
-            phases["infer"] = all_in_all - phases["queue"]
-        super().set_result(result)
 
 
 def observe_batch(model: str, rows: int, tokens: int, padded_tokens: int) -> None:

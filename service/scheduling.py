@@ -12,15 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from service import observability
-from service.errors import (
-    InferenceFailed,
-    InferenceTimeout,
-    LimelightError,
-    ModelNotReady,
-    Overloaded,
-    TooManyTokens,
-)
+from service.errors import InferenceFailed, InferenceTimeout, LimelightError, ModelNotReady, Overloaded
 
 
 class Work(Protocol):
@@ -45,8 +37,6 @@ class Limits:
     """Most padded tokens of a batch; one longer item still runs, alone."""
     queue_tokens: int = 200_000
     """Most tokens that may wait."""
-    request_tokens: int = 10**12
-    """Most tokens of one request."""
 
 
 class Scheduler(Generic[W, R]):
@@ -57,7 +47,6 @@ class Scheduler(Generic[W, R]):
     """
 
     def __init__(self, name: str, run: Callable[[Sequence[W]], Sequence[R]], limits: Limits):
-        self._name = name
         self._run = run
         self._limits = limits
         self._waiting: queue.SimpleQueue[tuple[W, Future[R]] | None] = queue.SimpleQueue()
@@ -85,11 +74,6 @@ class Scheduler(Generic[W, R]):
 
     def _enqueue(self, work: Sequence[W]) -> list["Future[R]"]:
         tokens = sum(item.length for item in work)
-        if tokens > (most := self._limits.request_tokens):
-            raise TooManyTokens(
-                f"{tokens} tokens in one request, at most {most} are taken; send fewer or shorter texts"
-            )
-        observability.observe_tokens(self._name, read=tokens)
         with self._lock:
             if self._closed:
                 raise ModelNotReady("this version of the model is being unloaded")
@@ -97,8 +81,7 @@ class Scheduler(Generic[W, R]):
             if self._waiting_tokens and self._waiting_tokens + tokens > self._limits.queue_tokens:
                 raise Overloaded(f"{self._waiting_tokens} tokens are waiting already; try again shortly")
             self._waiting_tokens += tokens
-            observability.observe_queue(self._name, self._waiting_tokens)
-            futures: list[Future[R]] = [observability.Timed(self._name) for _ in work]
+            futures: list[Future[R]] = [Future() for _ in work]
             for pair in zip(work, futures, strict=True):
                 self._waiting.put(pair)
         return futures
@@ -120,7 +103,6 @@ class Scheduler(Generic[W, R]):
             pairs = [pair for pair in taken if pair is not None]
             with self._lock:
                 self._waiting_tokens -= sum(item.length for item, _ in pairs)
-                observability.observe_queue(self._name, self._waiting_tokens)
             for batch in self._batches(pairs):
                 self._run_batch(batch)
 
@@ -142,8 +124,6 @@ class Scheduler(Generic[W, R]):
         batch = [(item, future) for item, future in batch if future.set_running_or_notify_cancel()]
         if not batch:
             return
-        lengths = [item.length for item, _ in batch]
-        observability.observe_batch(self._name, len(batch), sum(lengths), len(batch) * max(lengths))
         try:
             results = self._run([item for item, _ in batch])
             if len(results) != len(batch):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from service import observability
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
 from service.bundle import AttentionOutput, Manifest
 from service.decoding.beam import beam_search
@@ -147,19 +146,15 @@ class Translator:
         unless every text can.
         """
         self._check(options)
-        with observability.timed(self.manifest.name, "tokenise"):
-            pieces = await asyncio.to_thread(lambda: [list(self._split(i, text)) for i, text in enumerate(texts)])
+        pieces = await asyncio.to_thread(lambda: [list(self._split(i, text)) for i, text in enumerate(texts)])
         work = [TranslatorWork(encoded, options) for text_pieces in pieces for _, _, encoded in text_pieces]
-        results = await self._scheduler.submit(work, timeout_s)
-        observability.observe_tokens(self.manifest.name, written=sum(len(r.hypotheses[0].token_ids) for r in results))
-        decoded = iter(results)
-        with observability.timed(self.manifest.name, "decode"):
-            return await asyncio.to_thread(
-                lambda: [
-                    self._assemble(text, [(*piece, next(decoded)) for piece in text_pieces], options)
-                    for text, text_pieces in zip(texts, pieces, strict=True)
-                ]
-            )
+        decoded = iter(await self._scheduler.submit(work, timeout_s))
+        return await asyncio.to_thread(
+            lambda: [
+                self._assemble(text, [(*piece, next(decoded)) for piece in text_pieces], options)
+                for text, text_pieces in zip(texts, pieces, strict=True)
+            ]
+        )
 
     def _check(self, options: Options) -> None:
         for name, value, most in (
