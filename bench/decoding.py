@@ -18,14 +18,15 @@ import ctranslate2
 from tokenizers import Tokenizer
 
 from bench.peers import convert
+from service.decoder import Options
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
-from service.translator import Options, Translator
+from service.translator import Translator
 from training.corpora import sentence_pairs
 from training.recipe import TranslationData
 
-SENTENCES = 64
+SENTENCES = int(os.environ.get("SENTENCES", "64"))
 ROUNDS = 3
 CASES = [(1, 1), (4, 1), (1, 32), (4, 32)]
 """(beam size, sentences at a time)"""
@@ -42,14 +43,16 @@ def of_limelight(translator: Translator, attention: Any) -> Translate:
     return translate
 
 
-def of_ctranslate2(bundle: Path, folder: Path, threads: int) -> Translate:
-    convert(bundle, folder)
-    translator = ctranslate2.Translator(str(folder), device="cpu", intra_threads=threads, inter_threads=1)
+def of_ctranslate2(bundle: Path, folder: Path, threads: int, precision: str) -> Translate:
+    options = {"device": "cpu", "compute_type": precision, "intra_threads": threads, "inter_threads": 1}
+    translator = ctranslate2.Translator(str(folder), **options)
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
 
     def translate(texts: list[str], beam_size: int) -> list[tuple[str, int]]:
         sources = [encoding.tokens for encoding in tokenizer.encode_batch(texts)]
-        results = translator.translate_batch(sources, beam_size=beam_size, max_batch_size=0, disable_unk=True)
+        results = translator.translate_batch(
+            sources, beam_size=beam_size, max_batch_size=0, disable_unk=True, return_attention=True
+        )
         found = [result.hypotheses[0] for result in results]
         return [(tokenizer.decode([tokenizer.token_to_id(t) for t in tokens]), len(tokens)) for tokens in found]
 
@@ -82,7 +85,11 @@ def main() -> None:
         engines: dict[str, Translate] = {f"attention {d}": of_limelight(translator, d) for d in ("none", "summary")}
         with tempfile.TemporaryDirectory() as folder:
             if entry.manifest.architecture.network == "transformer":
-                engines["CTranslate2"] = of_ctranslate2(entry.folder, Path(folder) / "model", threads)
+                convert(entry.folder, Path(folder) / "model")
+                for precision in ("float32", "int8"):
+                    engines[f"CTranslate2 {precision}"] = of_ctranslate2(
+                        entry.folder, Path(folder) / "model", threads, precision
+                    )
             # Round by round, so that what else the machine does falls on all alike.
             best: dict[str, list[float]] = {name: [0.0] * len(CASES) for name in engines}
             texts_of: dict[str, list[str]] = {}
@@ -95,9 +102,14 @@ def main() -> None:
             print(f"{entry.name:<16}{name:<22}" + "".join(f"{rate:>14,.0f}" for rate in rates))
             cases = (f"beam {beam_size}, {batch}" for beam_size, batch in CASES)
             results[f"{entry.name}, {name}"] = dict(zip(cases, map(round, rates), strict=True))
-        if "CTranslate2" in texts_of:
-            same = sum(a == b for a, b in zip(texts_of["CTranslate2"], texts_of["attention none"], strict=True))
-            ratios = [ours / theirs for ours, theirs in zip(best["attention none"], best["CTranslate2"], strict=True)]
+        if "CTranslate2 float32" in texts_of:
+            same = sum(
+                a == b for a, b in zip(texts_of["CTranslate2 float32"], texts_of["attention summary"], strict=True)
+            )
+            ratios = [
+                ours / theirs
+                for ours, theirs in zip(best["attention summary"], best["CTranslate2 float32"], strict=True)
+            ]
             print(f"{'':<16}{'times CTranslate2':<22}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
             print(f"{'':<16}{same} of {len(texts)} translations are the same")
             results[f"{entry.name}, same translations"] = [same, len(texts)]

@@ -37,8 +37,7 @@ class Weights:
         spec.gamma, spec.beta = self.array(f"{name}.weight"), self.array(f"{name}.bias")
 
     def sub_layer_norm(self, spec: common_spec.LayerNormSpec, name: str) -> None:
-        before = f"{self.prefix}{name}_norm.weight" in self.stored  # what en-fr/1 calls it
-        self.norm(spec, f"{name}_norm" if before else f"{name}_residual.norm")
+        self.norm(spec, f"{name}_residual.norm")
 
 
 def convert_layer(spec: object, weights: Weights, decoder: bool) -> None:
@@ -70,7 +69,7 @@ def convert(bundle: Path, folder: Path) -> None:
     layers = (network["encoder_layers"], network["decoder_layers"])
     spec = TransformerSpec.from_config(layers, network["heads"], pre_norm=pre_norm)
     embedding = weights.array("embedding.weight")
-    positions = sinusoidal_positions(MAX_POSITIONS, 0, network["size"], torch.device("cpu")).numpy()
+    positions = sinusoidal_positions(torch.arange(MAX_POSITIONS), network["size"]).numpy()
     for side, name, norm in (
         (spec.encoder, "encoder_layers", "encoder_norm"),
         (spec.decoder, "decoder_layers", "decoder_norm"),

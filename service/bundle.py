@@ -32,11 +32,14 @@ WEIGHTS = "weights.safetensors"
 
 AttentionKind = Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
 GraphRole = Literal["classify", "encode", "step"]
+Precision = Literal["float32", "float16", "int8"]
 Task = Literal["classification", "translation"]
 
 
-STEP_OUTPUTS = ("log_probs", "end_log_probs", "top_log_probs", "top_ids")
-"""What every step graph says: [batch, vocabulary], [batch, 1], and the likeliest tokens, [batch, candidates] both."""
+STEP_INPUTS = ("token_ids", "parents", "lengths", "candidates")
+"""What a step can read beside its states and the source; the first, the second and the last it must."""
+STEP_OUTPUTS = ("top_log_probs", "top_ids", "end_log_probs")
+"""What every step says: the likeliest tokens, [rows, candidates] both, and [rows, 1] of </s>."""
 
 
 class _Section(BaseModel):
@@ -61,14 +64,18 @@ class StatePair(_Section):
 class Graph(_Section):
     """One ONNX file.
 
-    The inputs of `step` are `token_ids`, `candidates` (how many), the inputs of its state pairs, and outputs of
-    `encode` of the same name. A state starts as the output of `encode` of that name, if there is one, and else as
-    zeros, with zero length along every symbolic dimension but `batch`.
+    `step` works on rows, of which each sentence has equally many, side by side: the hypotheses that go on. It reads
+    `token_ids` [rows], the last token of each; `parents` [rows], the row of the step before that each goes on from;
+    `lengths` [rows], how many tokens were said before, if it wants to know; `candidates` [1], how many are wanted;
+    outputs of `encode` of the same name, one entry a sentence; and the inputs of its state pairs, one entry a row of
+    the step before. A state starts as the output of `encode` of that name, if there is one, and else as zeros, with
+    zero length along every symbolic dimension but the first. Where states have such a length, they end together: a
+    row's own are the last `lengths`.
     """
 
     role: GraphRole
     file: str
-    precision: Literal["float32", "float16", "int8"]
+    precision: Precision
     inputs: list[TensorInfo]
     outputs: list[TensorInfo]
     state: list[StatePair] = []
@@ -170,8 +177,11 @@ class Manifest(_Section):
     @model_validator(mode="after")
     def complete(self) -> "Manifest":
         """Everything the task needs is there. All that is missing is named at once."""
-        roles = {graph.role for graph in self.graphs}
+        kinds = [(graph.role, graph.precision) for graph in self.graphs]
+        roles = {role for role, _ in kinds}
         wanted: dict[str, bool] = {
+            **{f"one float32 graph to {role}": kinds.count((role, "float32")) == 1 for role in roles},
+            "one graph of each role and precision": len(kinds) == len(set(kinds)),
             "exactly one summary attention": not self.attention or sum(a.summary for a in self.attention) == 1,
             **{f"a sha256 of {g.file}": g.file in self.files for g in self.graphs},
             **{f"a sha256 of {file}": file in self.files for file in (*self.tokenizers.values(), GOLDEN)},
@@ -203,8 +213,10 @@ class Manifest(_Section):
         """The names of a graph's outputs; none, if there is no such graph."""
         return {tensor.name for graph in self.graphs if graph.role == role for tensor in graph.outputs}
 
-    def graph(self, role: GraphRole) -> Graph:
-        return next(graph for graph in self.graphs if graph.role == role)
+    def graph(self, role: GraphRole, precision: Precision = "float32") -> Graph:
+        """The graph of a role in that precision, or else in float32, in which it always is."""
+        found = {graph.precision: graph for graph in self.graphs if graph.role == role}
+        return found.get(precision, found["float32"])
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,5 @@
 """The classifier: texts -> predictions, each with the tokens and the attention behind it."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from service.attention import AttentionDetail, AttentionMatrix, matrices, output
 from service.bundle import Manifest
 from service.errors import EmptyText, TextTooLong
 from service.runtime import Runtime
-from service.scheduling import Limits, Scheduler
-from service.text import Encoded, TextTokenizer, Token, is_blank
+from service.scheduling import AtOnce, Limits, Scheduler
+from service.text import Encoded, TextTokenizer, Token, beside, is_blank
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,6 @@ class ClassifierWork:
     def length(self) -> int:
         return len(self.encoded.ids)
 
-    @property
-    def group(self) -> AttentionDetail:
-        return self.attention
-
 
 class Classifier:
     """A loaded classification bundle. Raises BundleError where it cannot be loaded."""
@@ -49,8 +44,9 @@ class Classifier:
         self.manifest = manifest
         self.labels = manifest.labels
         self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
-        self._session = runtime.open(folder, manifest.graph("classify"))
-        self._scheduler = Scheduler(manifest.name, self._run, limits)
+        self._session = runtime.open(folder, manifest, "classify")
+        self.precision = self._session.graph.precision
+        self._scheduler = Scheduler(manifest.name, AtOnce(self._run), limits)
 
     def close(self) -> None:
         self._scheduler.close()
@@ -67,7 +63,7 @@ class Classifier:
         Raises EmptyText, TextTooLong, Overloaded, InferenceTimeout or InferenceFailed; nothing runs unless
         every text can.
         """
-        encodings = await asyncio.to_thread(self._encode, texts, truncate)
+        encodings = await beside(texts, lambda: self._encode(texts, truncate))
         work = [ClassifierWork(encoded, attention) for encoded, _ in encodings]
         predictions = await self._scheduler.submit(work, timeout_s)
         return [
@@ -98,16 +94,17 @@ class Classifier:
         ids = np.zeros((len(batch), lengths.max()), dtype=np.int64)
         for row, item in enumerate(batch):
             ids[row, : item.length] = item.encoded.ids
-        detail = batch[0].attention
-        wanted = outputs_for(detail, self.manifest.attention)
-        outputs = self._session.run({"ids": ids, "lengths": lengths}, ["probabilities", *(w.output for w in wanted)])
+        wanted = {detail: outputs_for(detail, self.manifest.attention) for detail in {item.attention for item in batch}}
+        fetched = {output.output for outputs in wanted.values() for output in outputs}
+        outputs = self._session.run({"ids": ids, "lengths": lengths}, ["probabilities", *fetched])
         results = []
-        for row, (probabilities, length) in enumerate(zip(outputs["probabilities"].tolist(), lengths, strict=True)):
+        for row, (item, probabilities) in enumerate(zip(batch, outputs["probabilities"].tolist(), strict=True)):
             scores = dict(zip(self.labels, probabilities, strict=True))
             label = max(scores, key=scores.__getitem__)
             # Queries are either one (pooling) or as many as the tokens (self-attention): both are cropped.
-            cropped = [(w, outputs[w.output][row][..., :length, :length]) for w in wanted]
-            results.append(((label, scores[label], scores), matrices(detail, cropped)))
+            length = item.length
+            cropped = [(w, outputs[w.output][row][..., :length, :length]) for w in wanted[item.attention]]
+            results.append(((label, scores[label], scores), matrices(item.attention, cropped)))
         return results
 
     async def golden(self, case: dict[str, Any]) -> dict[str, Any]:

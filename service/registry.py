@@ -452,12 +452,13 @@ class Registry:
 
 async def _golden_problem(predictor: Predictor, golden: dict[str, Any]) -> str | None:
     """What is wrong with a predictor's answers to its golden inputs. Raises InferenceTimeout and what it raises."""
+    tolerance = golden.get("tolerances", {}).get(predictor.precision, golden["tolerance"])
     for case in golden["cases"]:
         try:
             answer = await asyncio.wait_for(predictor.golden(case), GOLDEN_S)
         except TimeoutError:
             raise InferenceTimeout(f"no answer to a golden input within {GOLDEN_S:g} s") from None
-        if found := differences(case["answer"], answer, golden["tolerance"]):
+        if found := differences(case["answer"], answer, tolerance):
             return f"the golden input {case['text']!r} is answered wrongly: {found[0]}"
     return None
 

@@ -1,18 +1,21 @@
-"""Batching across requests: whatever waits while a batch runs goes together into the next ones.
+"""Batching across requests: whatever waits goes together into the running batch, as soon as there is room.
 
 One thread per model runs the network, so that the event loop never waits for it and models do not fight
 over the cores inside one batch. Nothing waits on purpose: an idle scheduler runs a single item at once.
 """
 
 import asyncio
-import queue
+import bisect
+import itertools
+import logging
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
 from service.errors import InferenceFailed, InferenceTimeout, LimelightError, ModelNotReady, Overloaded
+
+log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
@@ -20,15 +23,51 @@ class Work(Protocol):
 
     @property
     def length(self) -> int:
-        """Its tokens."""
-
-    @property
-    def group(self) -> Hashable:
-        """Only work of one group can run together (same beam size, same outputs)."""
+        """Its tokens, times the rows they take."""
 
 
 W = TypeVar("W", bound=Work)
 R = TypeVar("R")
+W_contra = TypeVar("W_contra", bound=Work, contravariant=True)
+
+
+class Engine(Protocol[W_contra, R]):
+    """What runs the work, all of it side by side. Called from one thread."""
+
+    fill: float
+    """So much of what is taken in at once is to be real, at least; the rest is padding to the longest."""
+
+    def start(self, work: Sequence[tuple[int, W_contra]]) -> None:
+        """Take work into the running batch, each piece under a key."""
+
+    def advance(self) -> list[tuple[int, R]]:
+        """Go on with everything; what is finished leaves, with its result."""
+
+    def drop(self, keys: Collection[int]) -> None:
+        """Let go of work that nobody waits for any more."""
+
+
+class AtOnce(Generic[W, R]):
+    """An engine that is done in one go: `run` maps a batch to its results, in order."""
+
+    fill = 0.7
+
+    def __init__(self, run: Callable[[Sequence[W]], Sequence[R]]):
+        self._run = run
+        self._batch: list[tuple[int, W]] = []
+
+    def start(self, work: Sequence[tuple[int, W]]) -> None:
+        self._batch += work
+
+    def advance(self) -> list[tuple[int, R]]:
+        batch, self._batch = self._batch, []
+        results = self._run([work for _, work in batch]) if batch else []
+        if len(results) != len(batch):
+            raise ValueError(f"{len(results)} results for {len(batch)} texts")
+        return [(key, result) for (key, _), result in zip(batch, results, strict=True)]
+
+    def drop(self, keys: Collection[int]) -> None:
+        self._batch = [(key, work) for key, work in self._batch if key not in keys]
 
 
 @dataclass(frozen=True)
@@ -39,21 +78,59 @@ class Limits:
     """Most tokens that may wait."""
 
 
-class Scheduler(Generic[W, R]):
-    """Runs work in batches of one group and of similar lengths.
+LOOK_AHEAD = 512
+"""Among so many of those that wait, items of similar length are looked for."""
 
-    `run` maps a batch to its results, in order. Each caller gets exactly its own results; work whose
-    caller has gone is dropped before it runs.
+
+@dataclass(eq=False)
+class Request:
+    """One caller and what it still waits for."""
+
+    loop: asyncio.AbstractEventLoop
+    done: "asyncio.Future[list[Any]]"
+    results: list[Any]
+    left: int
+    failure: LimelightError | None = None
+    gone: bool = False
+    """Nobody waits for it any more."""
+
+
+@dataclass(order=True)
+class Item(Generic[W]):
+    """One piece of a request's work, ordered by its turn."""
+
+    turn: int
+    key: int
+    work: W = field(compare=False)
+    request: Request = field(compare=False)
+    place: int = field(compare=False)
+    length: int = field(compare=False)
+
+
+class Scheduler(Generic[W, R]):
+    """Runs work side by side, of similar lengths where there is a choice.
+
+    Each caller gets exactly its own results; work whose caller has gone is dropped. Requests take turns by their
+    tokens (start-time fair queueing, Goyal et al. 1996): the texts of a large one wait behind those of a small one
+    that comes later.
     """
 
-    def __init__(self, name: str, run: Callable[[Sequence[W]], Sequence[R]], limits: Limits):
-        self._run = run
+    def __init__(self, name: str, engine: Engine[W, R], limits: Limits):
+        self._engine = engine
         self._limits = limits
-        self._waiting: queue.SimpleQueue[tuple[W, Future[R]] | None] = queue.SimpleQueue()
+        self._waiting: list[Item[W]] = []
+        """In the order of their turns."""
         self._waiting_tokens = 0
-        self._lock = threading.Lock()
+        self._live: dict[int, Item[W]] = {}
+        self._live_tokens = 0
+        self._turn = 0
+        """Of the last item that was taken."""
+        self._keys = itertools.count()
+        self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._loop, name=f"scheduler-{name}", daemon=True)
+        self.failure: str | None = None
+        """Why it runs nothing any more."""
+        self._thread = threading.Thread(target=self._run, name=f"scheduler-{name}", daemon=True)
         self._thread.start()
 
     async def submit(self, work: Sequence[W], timeout_s: float | None = None) -> list[R]:
@@ -62,82 +139,157 @@ class Scheduler(Generic[W, R]):
         Raises Overloaded at once if the queue is full, InferenceTimeout after `timeout_s`, and
         InferenceFailed if the network failed.
         """
-        futures = self._enqueue(work)
+        if not work:
+            return []
+        request = self._enqueue(work)
         try:
             async with asyncio.timeout(timeout_s):
-                return list(await asyncio.gather(*(asyncio.wrap_future(future) for future in futures)))
+                return await request.done
         except TimeoutError:
             raise InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later") from None
         finally:
-            for future in futures:
-                future.cancel()  # of no effect on those that are done
+            request.gone = True
 
-    def _enqueue(self, work: Sequence[W]) -> list["Future[R]"]:
-        tokens = sum(item.length for item in work)
-        with self._lock:
+    def _enqueue(self, work: Sequence[W]) -> Request:
+        loop = asyncio.get_running_loop()
+        request = Request(loop, loop.create_future(), [None] * len(work), len(work))
+        lengths = [item.length for item in work]
+        with self._changed:
+            if self.failure is not None:
+                raise ModelNotReady(self.failure)
             if self._closed:
                 raise ModelNotReady("this version of the model is being unloaded")
             # An idle scheduler takes any one request, however large: the limits on requests are elsewhere.
-            if self._waiting_tokens and self._waiting_tokens + tokens > self._limits.queue_tokens:
+            if self._waiting_tokens and self._waiting_tokens + sum(lengths) > self._limits.queue_tokens:
                 raise Overloaded(f"{self._waiting_tokens} tokens are waiting already; try again shortly")
-            self._waiting_tokens += tokens
-            futures: list[Future[R]] = [Future() for _ in work]
-            for pair in zip(work, futures, strict=True):
-                self._waiting.put(pair)
-        return futures
+            turn = self._turn
+            for place, (item, length) in enumerate(zip(work, lengths, strict=True)):
+                bisect.insort(self._waiting, Item(turn, next(self._keys), item, request, place, length))
+                turn += length
+            self._waiting_tokens += sum(lengths)
+            self._changed.notify()
+        return request
 
     def close(self) -> None:
         """Finish what waits, take nothing more, and end the thread."""
-        with self._lock:
+        with self._changed:
             self._closed = True
-            self._waiting.put(None)
+            self._changed.notify()
         self._thread.join()
 
-    def _loop(self) -> None:
-        open_ = True
-        while open_:
-            taken = [self._waiting.get()]
-            while not self._waiting.empty():
-                taken.append(self._waiting.get())
-            open_ = None not in taken
-            pairs = [pair for pair in taken if pair is not None]
-            with self._lock:
-                self._waiting_tokens -= sum(item.length for item, _ in pairs)
-            for batch in self._batches(pairs):
-                self._run_batch(batch)
-
-    def _batches(self, pairs: list[tuple[W, "Future[R]"]]) -> list[list[tuple[W, "Future[R]"]]]:
-        """Cut into batches: groups apart, similar lengths together."""
-        batches: list[list[tuple[W, Future[R]]]] = []
-        group: Hashable = None
-        for pair in sorted(pairs, key=lambda pair: (hash(pair[0].group), pair[0].length)):
-            item = pair[0]
-            same = bool(batches) and item.group == group
-            # Sorted by length, so the newcomer is the longest of its batch.
-            if not same or item.length * (len(batches[-1]) + 1) > self._limits.batch_tokens:
-                batches.append([])
-                group = item.group
-            batches[-1].append(pair)
-        return batches
-
-    def _run_batch(self, batch: list[tuple[W, "Future[R]"]]) -> None:
-        batch = [(item, future) for item, future in batch if future.set_running_or_notify_cancel()]
-        if not batch:
-            return
+    def _run(self) -> None:
         try:
-            results = self._run([item for item, _ in batch])
-            if len(results) != len(batch):
-                raise ValueError(f"{len(results)} results for {len(batch)} texts")
+            while self._advance():
+                pass
         except Exception as error:
-            for _, future in batch:
-                future.set_exception(_failure(error))
+            # Not the network's failure, which fails its batch only: a mistake here, after which nothing is sure.
+            log.exception("the scheduler has failed")
+            with self._changed:
+                self.failure = f"the scheduler has failed: {error!r}"
+                items, self._waiting, self._live = [*self._live.values(), *self._waiting], [], {}
+            self._fail(items, InferenceFailed(self.failure))
+
+    def _advance(self) -> bool:
+        """One step of the running batch. False: nothing is left to do, and nothing will come."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._live or self._closed)
+            gone = [key for key, item in self._live.items() if item.request.gone]
+            for key in gone:
+                self._live_tokens -= self._live.pop(key).length
+            taken = self._take()
+            for item in taken:
+                self._live[item.key] = item
+                self._live_tokens += item.length
+        if not (self._live or gone):
+            return not self._closed
+        try:
+            self._engine.drop(gone)
+            self._engine.start([(item.key, item.work) for item in taken])
+            finished = self._engine.advance()
+        except Exception as error:
+            self._engine.drop(self._live.keys())
+            self._fail(list(self._live.values()), _failure(error))
+            self._live, self._live_tokens = {}, 0
         else:
-            for (_, future), result in zip(batch, results, strict=True):
-                future.set_result(result)
+            items = [(self._live.pop(key), result) for key, result in finished]
+            self._live_tokens -= sum(item.length for item, _ in items)
+            self._answer(items)
+        return True
+
+    def _take(self) -> list[Item[W]]:
+        """What there is room for of what waits: whose turn it is, and others of similar length."""
+        if any(item.request.gone for item in self._waiting):
+            self._wait_for([item for item in self._waiting if not item.request.gone])
+        if not self._waiting:
+            return []
+        first, room = self._waiting[0], self._limits.batch_tokens - self._live_tokens
+        if first.length > room and self._live:
+            return []
+        by_length = sorted(self._waiting[:LOOK_AHEAD], key=lambda item: item.length)
+        sums = [0, *itertools.accumulate(item.length for item in by_length)]
+        low = by_length.index(first)
+        high = low + 1
+        while True:
+            # The next shorter one, which will be padded, or the next longer one, to which all others will: the nearer.
+            wider = [(low - 1, high)] * (low > 0) + [(low, high + 1)] * (high < len(by_length))
+            wider.sort(key=lambda ends: by_length[ends[1] - 1].length - by_length[ends[0]].length)
+            for ends in wider:
+                padded = by_length[ends[1] - 1].length * (ends[1] - ends[0])
+                if padded <= room and sums[ends[1]] - sums[ends[0]] >= self._engine.fill * padded:
+                    low, high = ends
+                    break
+            else:
+                break
+        taken = by_length[low:high]
+        keys = {item.key for item in taken}
+        self._turn = first.turn
+        self._wait_for([item for item in self._waiting if item.key not in keys])
+        return taken
+
+    def _wait_for(self, items: list[Item[W]]) -> None:
+        self._waiting = items
+        self._waiting_tokens = sum(item.length for item in items)
+
+    def _answer(self, items: Iterable[tuple[Item[W], R]]) -> None:
+        complete = []
+        for item, result in items:
+            item.request.results[item.place] = result
+            item.request.left -= 1
+            if item.request.left == 0:
+                complete.append(item.request)
+        _resolve(complete)
+
+    def _fail(self, items: Iterable[Item[W]], failure: LimelightError) -> None:
+        requests = {id(item.request): item.request for item in items}
+        for request in requests.values():
+            request.failure, request.gone = failure, True
+        _resolve(requests.values())
+
+
+def _resolve(requests: Iterable[Request]) -> None:
+    """Wake the callers, each event loop once."""
+    loops: dict[asyncio.AbstractEventLoop, list[Request]] = {}
+    for request in requests:
+        loops.setdefault(request.loop, []).append(request)
+    for loop, found in loops.items():
+        try:
+            loop.call_soon_threadsafe(_wake, found)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits there any more
+
+
+def _wake(requests: list[Request]) -> None:
+    for request in requests:
+        if request.done.done():
+            continue
+        if request.failure is not None:
+            request.done.set_exception(request.failure)
+        else:
+            request.done.set_result(request.results)
 
 
 def _failure(error: Exception) -> LimelightError:
-    """What a caller is told of an error in `run`, which may be of any kind, a TimeoutError too."""
+    """What a caller is told of an error in the engine, which may be of any kind, a TimeoutError too."""
     if isinstance(error, LimelightError):
         return error
     failure = InferenceFailed(f"the network failed: {error}")

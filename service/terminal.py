@@ -20,13 +20,14 @@ from service.api import classify as classify_api
 from service.api import translate as translate_api
 from service.attention import AttentionMatrix, Floats
 from service.classifier import Prediction
+from service.decoder import Options
 from service.errors import InvalidInput, LimelightError
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
 from service.settings import Settings
 from service.text import Token, is_blank
-from service.translator import Options, Translation
+from service.translator import Translation
 
 app = typer.Typer(add_completion=False, help="Without a command: serve models/ over HTTP.")
 out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)

@@ -1,16 +1,30 @@
 """Text -> ids and character offsets; text -> sentences. Offsets count Unicode code points."""
 
+import asyncio
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import sentencex
 from tokenizers import Encoding, Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from service.errors import BundleCorrupt
+
+R = TypeVar("R")
+
+BRIEF = 2_000
+"""Characters that take less time to tokenise than it takes to wake a thread for them."""
+
+
+async def beside(texts: Sequence[str], function: Callable[[], R]) -> R:
+    """Call a function over texts, in a thread where they are long enough to hold up the event loop."""
+    if sum(map(len, texts)) <= BRIEF:
+        return function()
+    return await asyncio.to_thread(function)
 
 
 @dataclass(frozen=True, slots=True)

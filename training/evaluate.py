@@ -15,11 +15,12 @@ from torchmetrics.functional.classification import multiclass_calibration_error,
 
 from service.bundle import CARD, Manifest, Metric, update_manifest
 from service.classifier import Classifier
+from service.decoder import Options
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
 from service.text import Token
-from service.translator import Options, Translator
+from service.translator import Translator
 from training import report
 from training.alignment import ALIGNMENTS, attention_name, error_rates, read_alignments
 from training.card import model_card

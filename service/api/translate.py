@@ -10,9 +10,10 @@ from service.api.encoding import FastJSON, attention, rounded, token
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import Language, TranslateRequest, TranslateResponse
+from service.decoder import Options
 from service.errors import MissingParameter, UnsupportedFormat
 from service.observability import timed
-from service.translator import Options, Sentence, Translation
+from service.translator import Sentence, Translation
 from service.words import Words, by_words
 
 router = APIRouter(tags=["translate"])

@@ -1,28 +1,23 @@
 """What decoding knows of a model: one step.
 
-Legend: R rows (one per live hypothesis), C candidates per row, T target length.
+Legend: B sentences, W beam size, R = B * W rows (one per live hypothesis, those of a sentence side by side),
+C candidates per row.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[np.generic]]
 Ids = NDArray[np.int64]
+Rows = NDArray[np.int64]
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
-
-
-@dataclass
-class State:
-    """What a step needs besides the last tokens. Every array has the rows as its first dimension."""
-
-    source: Arrays
-    """Of the source; the same at every step, so the hypotheses of one sentence share its value."""
-    past: Arrays
-    """Of what was decoded; each step returns the next."""
+State = TypeVar("State")
+"""What a step needs besides the last tokens: of the source, one entry a sentence; of what was decoded, one entry a row
+of the step before. Only the step itself looks into it."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +32,24 @@ class Candidates:
     """[R]: the log-probability of </s>, which a hypothesis may be made to say though it is no candidate."""
 
 
-class DecoderStep(Protocol):
+class DecoderStep(Protocol[State]):
     """One step of any translator: a Transformer with its cache, an RNN with its state, a toy in a test."""
 
-    def __call__(self, token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
-        """token_ids [R] -> the `count` likeliest next tokens (all, if there are fewer), the next past, attention by
-        name.
-
-        An attention array is [R, heads, 1, keys], or [R, 1, keys]: the weights of this one position.
+    def __call__(
+        self, token_ids: Ids, parents: Rows, lengths: Ids, state: State, count: int, attention: frozenset[str]
+    ) -> tuple[Candidates, State, Arrays]:
+        """token_ids [R], said after `lengths` [R] tokens by hypotheses that go on from the rows `parents` [R] of the
+        step before -> the `count` likeliest next tokens (all, if there are fewer), the next state, and the attention
+        that is asked for, by name: [R, heads, 1, keys], or [R, 1, keys], the weights of this one position. Keys of the
+        past end with the row's own: what is before its `lengths` + 1 last ones is not its own.
         """
+
+    def join(self, state: State, newcomers: State) -> State:
+        """The sentences and rows of both, those of `state` first."""
+
+    def keep(self, state: State, sentences: Rows, longest: int) -> State:
+        """The state for these sentences only, none of whose hypotheses is longer than `longest`. The rows stay: the
+        parents of the next step choose among them."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,20 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What is wanted of one sentence."""
+
+    max_length: int
+    """Tokens without </s>; a hypothesis that reaches it is made to end there."""
+    alpha: float = 1.0
+    """Of the length penalty."""
+    may_copy: bool = False
+    """Whether it has an unknown symbol."""
+    attention: frozenset[str] = frozenset()
+    """Names of the attention to keep."""
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One candidate."""
 
@@ -73,18 +91,17 @@ class Hypothesis:
     """Without <s> and </s>."""
     score: float
     """Sum of the log-probabilities of its tokens and of </s>, divided by the length penalty."""
-    attention: Arrays
-    """By name, [heads, T, keys] (or [T, keys]); later positions have more keys in decoder self-attention,
-    earlier ones are filled up with zeros."""
+    attention: dict[str, list[Floats]]
+    """By name, one array a token: [heads, 1, keys] or [1, keys]. Of the best hypothesis, and of all that may copy."""
 
 
-def length_penalty(length: int | NDArray[np.int64], alpha: float) -> float | NDArray[np.float64]:
+def length_penalty(length: int, alpha: float) -> float:
     """length ** alpha, where the length counts </s>: 0 compares sums of log-probabilities, 1 their means.
 
     Longer hypotheses have smaller sums; without a penalty search prefers to say little (Wu et al. 2016,
     section 7; this is the plain form that OpenNMT, Marian and fairseq use).
     """
-    return np.asarray(length, dtype=np.float64) ** alpha
+    return float(length**alpha)
 
 
 def constrain(
@@ -106,41 +123,50 @@ def constrain(
     return allowed, token_ids
 
 
-def take(arrays: Arrays, rows: NDArray[np.intp]) -> Arrays:
-    return {name: array[rows] for name, array in arrays.items()}
-
-
 class History:
     """What every live hypothesis said and looked at, as a tree: each step's rows point at the step before.
 
     Beam search reorders, copies and drops rows all the time. Nothing is copied here when it does: a
-    hypothesis is read back along its parents once, when it is finished.
+    hypothesis is read back along its parents once, when its sentence is finished.
     """
 
     def __init__(self) -> None:
-        self._steps: list[tuple[NDArray[np.intp], Ids, Arrays]] = []
+        self._steps: list[tuple[Rows, Ids, Arrays]] = []
+        self._forgotten = 0
 
-    def add(self, parents: NDArray[np.intp], token_ids: Ids, attention: Arrays) -> None:
+    def __len__(self) -> int:
+        """How many steps there have been."""
+        return self._forgotten + len(self._steps)
+
+    def add(self, parents: Rows, token_ids: Ids, attention: Arrays) -> None:
         """A step: each new row's parent in the step before [R], the token it chose [R], and the attention
         of the step's rows *before* the choice, which `parents` indexes [R_before, ...]."""
         self._steps.append((parents, token_ids, attention))
 
-    def read(self, row: int, last_token: int | None = None) -> tuple[list[int], Arrays]:
-        """The tokens and attention of the hypothesis that is row `row` after the last step."""
-        tokens, attention = [], []
-        for parents, token_ids, weights in reversed(self._steps):
+    def keep(self, rows: Flags, steps: int) -> None:
+        """Only these rows go on (newcomers, who have said nothing yet, stand behind those of the last step), and none
+        goes back beyond the last `steps`."""
+        if self._steps:
+            parents, token_ids, attention = self._steps[-1]
+            own = rows[: len(parents)]
+            self._steps[-1] = (parents[own], token_ids[own], attention)
+        extra = max(0, len(self._steps) - steps)
+        del self._steps[:extra]
+        self._forgotten += extra
+
+    def read(
+        self, row: int, steps: int, length: int, names: frozenset[str]
+    ) -> tuple[list[int], dict[str, list[Floats]]]:
+        """The last `length` tokens of what was row `row` after so many steps, and what each of them looked at."""
+        tokens: list[int] = []
+        attention: dict[str, list[Floats]] = {name: [] for name in names}
+        end = steps - self._forgotten
+        for parents, token_ids, weights in reversed(self._steps[end - length : end]):
             tokens.append(int(token_ids[row]))
             row = int(parents[row])
-            attention.append({name: array[row] for name, array in weights.items()})
+            for name, positions in attention.items():
+                positions.append(weights[name][row])
         tokens.reverse()
-        attention.reverse()
-        return tokens, {name: _stack([step[name] for step in attention]) for name in (attention or [{}])[0]}
-
-
-def _stack(positions: list[NDArray[np.generic]]) -> NDArray[np.generic]:
-    """T arrays [..., 1, keys_t] -> [..., T, max keys], shorter ones filled with zeros at the end."""
-    longest = max(position.shape[-1] for position in positions)
-    padded = [
-        np.pad(position, [(0, 0)] * (position.ndim - 1) + [(0, longest - position.shape[-1])]) for position in positions
-    ]
-    return np.concatenate(padded, axis=-2)
+        for positions in attention.values():
+            positions.reverse()
+        return tokens, attention

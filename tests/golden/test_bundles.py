@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from service.attention import AttentionMatrix
 from service.bundle import CARD, GOLDEN, MANIFEST, find_bundles, read_manifest, verify
 from service.classifier import Classifier, Prediction
+from service.decoder import Options
 from service.registry import Registry, differences
 from service.runtime import Runtime
 from service.scheduling import Limits
 from service.text import Token
-from service.translator import Options, Sentence, Translation, Translator
+from service.translator import Sentence, Translation, Translator
 from tests.conftest import REAL_MODELS
 
 FOLDERS = [folder for versions in find_bundles(REAL_MODELS).values() for folder in versions.values()]

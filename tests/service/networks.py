@@ -3,7 +3,7 @@
 The classifier weighs each token by a table and averages what the tokens stand for. The translator wants to
 say at target position t what stands at source position t, and so ends where its source ends.
 
-Legend: B batch, S source or text length, T target length, V vocabulary, N heads, C labels, D state size.
+Legend: B batch, R rows, S source or text length, T target length, V vocabulary, N heads, C labels, D state size.
 """
 
 from pathlib import Path
@@ -50,6 +50,9 @@ CONSTANTS: dict[str, NDArray[Any]] = {
     "end": np.array([EOS]),
     **{f"axis_{axis}": np.array([axis]) for axis in (1, 2, 3)},
     "axes_12": np.array([1, 2]),
+    "any": np.array([-1]),
+    "heads": np.array([N]),
+    "words": np.array([-1, V]),
 }
 
 _SELF_ATTENTION = """
@@ -99,47 +102,65 @@ encode (int64[batch, source_length] source_ids, int64[batch] source_lengths) =>
 }}""",
     # Of its three states, one starts as an output of encode, one as a zero, one with no length at all.
     "step": f"""
-step (int64[batch] token_ids, int64[1] candidates, bool[batch, source_length] source_mask,
-      float[batch, source_length, {V}] wishes,
-      float[batch, {D}] mood, float[batch, 1] clock, float[batch, past_length, {D}] past) =>
-  (float[batch, {V}] log_probs, float[batch, 1] end_log_probs, float[batch, candidates] top_log_probs,
-   int64[batch, candidates] top_ids, float[batch, {D}] next_mood, float[batch, 1] next_clock,
-   float[batch, target_length, {D}] history, float[batch, {N}, 1, source_length] cross_0,
-   float[batch, 1, source_length] cross_1, float[batch, {N}, 1, target_length] decoder_self_0) {{
+step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] candidates,
+      bool[sentences, source_length] source_mask, float[sentences, source_length, {V}] wishes,
+      float[before, {D}] mood, float[before, 1] clock, float[before, past_length, {D}] past) =>
+  (float[rows, candidates] top_log_probs, int64[rows, candidates] top_ids, float[rows, 1] end_log_probs,
+   float[rows, {D}] next_mood, float[rows, 1] next_clock,
+   float[rows, target_length, {D}] history, float[rows, {N}, 1, source_length] cross_0,
+   float[rows, 1, source_length] cross_1, float[rows, {N}, 1, target_length] decoder_self_0) {{
+  own_mood = Gather (mood, parents)
+  own_clock = Gather (clock, parents)
+  own_past = Gather (past, parents)
   said = Gather (embedding, token_ids)
-  moods = Add (mood, said)
+  moods = Add (own_mood, said)
   next_mood = Mul (moods, half)
   one_float = Cast <to = 1> (one)
-  next_clock = Add (clock, one_float)
+  next_clock = Add (own_clock, one_float)
+  sentences_ = Shape <start = 0, end = 1> (source_mask)
   length = Shape <start = 1, end = 2> (source_mask)
+  together = Concat <axis = 0> (sentences_, any, length)
   length_ = Squeeze (length)
   positions_ = Range (zero, length_, one)
   positions = Cast <to = 1> (positions_)
-  offsets = Sub (positions, clock)
+  offsets = Sub (positions, own_clock)
   distances = Abs (offsets)
-  distances_B1S = Unsqueeze (distances, axis_1)
-  sharp = Mul (distances_B1S, sharpness)
-  nearness = Neg (sharp)
+  distances_R1S = Unsqueeze (distances, axis_1)
+  sharp = Mul (distances_R1S, sharpness)
+  nearness_RNS = Neg (sharp)
+  nearness = Reshape (nearness_RNS, together)
   mask_B1S = Unsqueeze (source_mask, axis_1)
   masked = Where (mask_B1S, nearness, minus_infinity)
-  cross_BNS = Softmax <axis = -1> (masked)
-  cross_0 = Unsqueeze (cross_BNS, axis_2)
-  cross_1 = ReduceMean <axes = [1], keepdims = 1> (cross_BNS)
-  wish_B1V = MatMul (cross_1, wishes)
-  wish = Squeeze (wish_B1V, axis_1)
+  cross_BXS = Softmax <axis = -1> (masked)
+  heads_apart = Concat <axis = 0> (any, heads, length)
+  cross_RNS = Reshape (cross_BXS, heads_apart)
+  cross_0 = Unsqueeze (cross_RNS, axis_2)
+  cross_1 = ReduceMean <axes = [1], keepdims = 1> (cross_RNS)
+  cross_BWS = Reshape (cross_1, together)
+  wish_BWV = MatMul (cross_BWS, wishes)
+  wish = Reshape (wish_BWV, words)
   manner = MatMul (next_mood, style)
   logits = Add (wish, manner)
   log_probs = LogSoftmax <axis = -1> (logits)
   end_log_probs = Gather <axis = 1> (log_probs, end)
   top_log_probs, top_ids = TopK (log_probs, candidates)
-  said_B1D = Unsqueeze (said, axis_1)
-  history = Concat <axis = 1> (past, said_B1D)
-  said_BD1 = Unsqueeze (said, axis_2)
-  likeness = MatMul (history, said_BD1)
-  likeness_B1T = Transpose <perm = [0, 2, 1]> (likeness)
-  likenesses = Mul (likeness_B1T, sharpness)
-  decoder_BNT = Softmax <axis = -1> (likenesses)
-  decoder_self_0 = Unsqueeze (decoder_BNT, axis_2)
+  said_R1D = Unsqueeze (said, axis_1)
+  history = Concat <axis = 1> (own_past, said_R1D)
+  said_RD1 = Unsqueeze (said, axis_2)
+  likeness = MatMul (history, said_RD1)
+  likeness_R1T = Transpose <perm = [0, 2, 1]> (likeness)
+  likenesses = Mul (likeness_R1T, sharpness)
+  past_length_ = Shape <start = 1, end = 2> (past)
+  past_length__ = Squeeze (past_length_)
+  all_length = Add (past_length__, one)
+  places = Range (zero, all_length, one)
+  first = Sub (past_length_, lengths)
+  first_R1 = Unsqueeze (first, axis_1)
+  own_RT = GreaterOrEqual (places, first_R1)
+  own_R1T = Unsqueeze (own_RT, axis_1)
+  own_likenesses = Where (own_R1T, likenesses, minus_infinity)
+  decoder_RNT = Softmax <axis = -1> (own_likenesses)
+  decoder_self_0 = Unsqueeze (decoder_RNT, axis_2)
 }}""",
 }
 STATE = {"next_mood": "mood", "next_clock": "clock", "history": "past"}

@@ -17,6 +17,7 @@ LAYERS = [
     {"access"},
     {"classifier", "translator"},
     {"words"},
+    {"decoder"},
     {"scheduling", "decoding", "text", "attention"},
     {"runtime"},
     {"bundle"},

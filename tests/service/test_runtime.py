@@ -1,5 +1,6 @@
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from service.bundle import Graph, TensorInfo, read_manifest
+from service.bundle import Graph, Manifest, TensorInfo, read_manifest
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 from service.runtime import Runtime, available_cores
 from tests.service import networks
@@ -30,9 +31,19 @@ def graph(folder: Path) -> Graph:
     return read_manifest(folder).graph("classify")
 
 
-def test_arrays_in_and_out(runtime: Runtime, folder: Path, graph: Graph) -> None:
+@pytest.fixture(scope="module")
+def of(folder: Path) -> Callable[..., Manifest]:
+    """The manifest with these graphs."""
+    manifest = read_manifest(folder)
+    return lambda *graphs: manifest.model_copy(update={"graphs": list(graphs)})
+
+
+Of = Callable[..., Manifest]
+
+
+def test_arrays_in_and_out(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
     ids = [5, 7, 11]
-    outputs = runtime.open(folder, graph).run({"ids": np.array([ids]), "lengths": np.array([3])})
+    outputs = runtime.open(folder, of(graph), "classify").run({"ids": np.array([ids]), "lengths": np.array([3])})
     probabilities, pooling, self_attention = networks.classify(ids)
     assert list(outputs) == ["probabilities", "pooling", "self_0"]
     assert outputs["probabilities"][0] == pytest.approx(probabilities, abs=1e-6)
@@ -40,14 +51,14 @@ def test_arrays_in_and_out(runtime: Runtime, folder: Path, graph: Graph) -> None
     assert outputs["self_0"][0] == pytest.approx(self_attention, abs=1e-6)
 
 
-def test_only_what_is_asked_for_comes_out(runtime: Runtime, folder: Path, graph: Graph) -> None:
-    session = runtime.open(folder, graph)
+def test_only_what_is_asked_for_comes_out(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
+    session = runtime.open(folder, of(graph), "classify")
     inputs: Any = {"ids": np.array([[5, 7]]), "lengths": np.array([2])}
     assert list(session.run(inputs, ["pooling"])) == ["pooling"]
     assert list(session.run(inputs, ["pooling", "probabilities"])) == ["pooling", "probabilities"]
 
 
-def test_every_difference_is_told(runtime: Runtime, folder: Path, graph: Graph) -> None:
+def test_every_difference_is_told(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
     ids, lengths = graph.inputs
     probabilities, pooling, self_attention = graph.outputs
     wrong = graph.model_copy(
@@ -61,7 +72,7 @@ def test_every_difference_is_told(runtime: Runtime, folder: Path, graph: Graph) 
         }
     )
     with pytest.raises(BundleMismatch) as caught:
-        runtime.open(folder, wrong)
+        runtime.open(folder, of(wrong), "classify")
     told = str(caught.value).split("; ")
     assert len(told) == 6
     for name in ("input ids", "input sizes", "input lengths", "output probabilities", "output extra", "output self_0"):
@@ -71,19 +82,21 @@ def test_every_difference_is_told(runtime: Runtime, folder: Path, graph: Graph) 
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", None])
-def test_what_is_no_graph(runtime: Runtime, folder: Path, graph: Graph, tmp_path: Path, content: bytes | None) -> None:
+def test_what_is_no_graph(
+    runtime: Runtime, folder: Path, graph: Graph, of: Of, tmp_path: Path, content: bytes | None
+) -> None:
     if content is not None:
         (tmp_path / "classify.onnx").write_bytes(content)
     with pytest.raises(BundleCorrupt, match=r"classify\.onnx cannot be loaded"):
-        runtime.open(tmp_path, graph)
+        runtime.open(tmp_path, of(graph), "classify")
 
 
-def test_half_a_graph(runtime: Runtime, folder: Path, graph: Graph, tmp_path: Path) -> None:
+def test_half_a_graph(runtime: Runtime, folder: Path, graph: Graph, of: Of, tmp_path: Path) -> None:
     shutil.copy(folder / "classify.onnx", tmp_path)
     content = (tmp_path / "classify.onnx").read_bytes()
     (tmp_path / "classify.onnx").write_bytes(content[: len(content) // 2])
     with pytest.raises(BundleCorrupt, match=r"classify\.onnx cannot be loaded"):
-        runtime.open(tmp_path, graph)
+        runtime.open(tmp_path, of(graph), "classify")
 
 
 @pytest.fixture
@@ -111,15 +124,15 @@ def test_auto_without_cuda(providers: list[str]) -> None:
 
 
 def test_cuda_that_does_not_start(
-    providers: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, graph: Graph
+    providers: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, graph: Graph, of: Of
 ) -> None:
     """onnxruntime falls back to the CPU, and only the session tells."""
     providers.append(CUDA)
     session = ort.InferenceSession(str(folder / graph.file), providers=[CPU])
     monkeypatch.setattr(ort, "InferenceSession", lambda *args, **kwargs: session)
     with pytest.raises(DeviceUnavailable, match="did not start"):
-        Runtime("cuda").open(folder, graph)
-    assert Runtime("auto").open(folder, graph).output_names == ["probabilities", "pooling", "self_0"]
+        Runtime("cuda").open(folder, of(graph), "classify")
+    assert Runtime("auto").open(folder, of(graph), "classify").output_names == ["probabilities", "pooling", "self_0"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +168,7 @@ def test_cores_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> No
     assert available_cores() == 1
 
 
-def test_sessions_use_the_threads(folder: Path, graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_use_the_threads(folder: Path, graph: Graph, of: Of, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     opened = ort.InferenceSession
 
@@ -164,5 +177,25 @@ def test_sessions_use_the_threads(folder: Path, graph: Graph, monkeypatch: pytes
         return opened(path, options, providers=providers)
 
     monkeypatch.setattr(ort, "InferenceSession", watched)
-    Runtime("cpu", threads=3).open(folder, graph)
+    Runtime("cpu", threads=3).open(folder, of(graph), "classify")
     assert seen == [(3, 1)]
+
+
+def test_precisions(folder: Path, graph: Graph, of: Of) -> None:
+    """int8 on the CPU where there is one, and float32 where there is not."""
+    both = of(graph, graph.model_copy(update={"precision": "int8"}))
+    assert Runtime("cpu", threads=1).open(folder, both, "classify").graph.precision == "int8"
+    assert Runtime("cpu", threads=1).open(folder, of(graph), "classify").graph.precision == "float32"
+    assert Runtime("cpu", 1, "float32").open(folder, both, "classify").graph.precision == "float32"
+
+
+def test_what_is_kept_can_be_an_input_again(runtime: Runtime, models: Path) -> None:
+    folder = models / "en-xx" / "1"
+    session = runtime.open(folder, read_manifest(folder), "encode")
+    inputs: Any = {"source_ids": np.array([[5, 7, 11]]), "source_lengths": np.array([3])}
+    expected = session.run(inputs, ["source_mask", "mood"])
+    values = {name: session.value(array) for name, array in inputs.items()}
+    for _ in range(2):
+        arrays, kept = session.run_keeping(values, ["source_mask"], ["mood"])
+        assert arrays["source_mask"].tolist() == expected["source_mask"].tolist()
+        assert np.array_equal(kept["mood"].numpy(), expected["mood"])

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,24 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import InferenceFailed, InferenceTimeout, InvalidInput, ModelNotReady, Overloaded
-from service.scheduling import Limits, Scheduler
-
-
-class Colliding(str):
-    """Groups of one hash, which are different groups all the same."""
-
-    def __hash__(self) -> int:
-        return 7
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Colliding) and str(self) == str(other)
+from service.scheduling import AtOnce, Limits, Scheduler
 
 
 @dataclass
 class Item:
     number: int
     length: int = 1
-    group: Hashable = "a"
 
 
 @dataclass
@@ -53,7 +42,7 @@ class Network:
 
 @contextmanager
 def scheduler(run: Callable[[Sequence[Item]], Sequence[int]], **limits: int) -> Iterator[Scheduler[Item, int]]:
-    made = Scheduler("test", run, Limits(**limits))
+    made: Scheduler[Item, int] = Scheduler("test", AtOnce(run), Limits(**limits))
     try:
         yield made
     finally:
@@ -86,21 +75,21 @@ def behind_a_running_batch(scenario: Scenario, **limits: int) -> Network:
     return network
 
 
-lengths_and_groups = st.tuples(st.integers(1, 13), st.sampled_from([*map(Colliding, "xyz"), "a", None]))
-requests = st.lists(st.lists(lengths_and_groups, max_size=5), max_size=7)
+requests = st.lists(st.lists(st.integers(1, 13), max_size=5), max_size=7)
+"""Lengths of what each wants."""
 
 
 @given(requests, st.integers(1, 40), st.booleans(), st.data())
 def test_each_caller_gets_its_own_results(
-    requests: list[list[tuple[int, Hashable]]], batch_tokens: int, closed: bool, data: st.DataObject
+    requests: list[list[int]], batch_tokens: int, closed: bool, data: st.DataObject
 ) -> None:
     """In whatever order requests come, and whether they wait behind a batch or find an idle network."""
     pauses = data.draw(st.lists(st.integers(0, 3), min_size=len(requests), max_size=len(requests)))
 
-    async def caller(running: Scheduler[Item, int], number: int, work: list[tuple[int, Hashable]]) -> None:
+    async def caller(running: Scheduler[Item, int], number: int, work: list[int]) -> None:
         for _ in range(pauses[number]):
             await asyncio.sleep(0)
-        items = [Item(1 + 10 * number + i, length, group) for i, (length, group) in enumerate(work)]
+        items = [Item(1 + 10 * number + i, length) for i, length in enumerate(work)]
         assert await running.submit(items) == [-item.number for item in items]
 
     async def callers(running: Scheduler[Item, int], network: Network) -> None:
@@ -120,23 +109,52 @@ def test_each_caller_gets_its_own_results(
         1 + 10 * number + i for number, work in enumerate(requests) for i in range(len(work))
     )
     for batch in network.batches:
-        assert len({(type(item.group), str(item.group)) for item in batch}) == 1
-        assert len(batch) * max(item.length for item in batch) <= batch_tokens or len(batch) == 1
+        padded = len(batch) * max(item.length for item in batch)
+        assert padded <= batch_tokens or len(batch) == 1
+        assert sum(item.length for item in batch) >= AtOnce.fill * padded
 
 
 def test_what_waited_together_runs_together() -> None:
     async def two_callers(running: Scheduler[Item, int], network: Network) -> None:
         tasks = [
             asyncio.create_task(running.submit([Item(1, 5), Item(2, 2)])),
-            asyncio.create_task(running.submit([Item(3, 2), Item(4, 5), Item(5, 2, "b")])),
+            asyncio.create_task(running.submit([Item(3, 2), Item(4, 5), Item(5, 2)])),
         ]
         await asyncio.sleep(0)
         network.gate.set()
         assert await asyncio.gather(*tasks) == [[-1, -2], [-3, -4, -5]]
 
     network = behind_a_running_batch(two_callers, batch_tokens=10)
-    batches = sorted(sorted(item.number for item in batch) for batch in network.batches)
-    assert batches == [[0], [1, 4], [2, 3], [5]]
+    assert [sorted(item.number for item in batch) for batch in network.batches] == [[0], [1, 4], [2, 3, 5]]
+
+
+def test_requests_take_turns() -> None:
+    """What comes later and is small does not wait for the end of what is large."""
+
+    async def large_and_small(running: Scheduler[Item, int], network: Network) -> None:
+        large = asyncio.create_task(running.submit([Item(number) for number in range(1, 8)]))
+        await asyncio.sleep(0)
+        small = asyncio.create_task(running.submit([Item(9)]))
+        await asyncio.sleep(0)
+        network.gate.set()
+        await asyncio.gather(large, small)
+
+    assert behind_a_running_batch(large_and_small, batch_tokens=1).numbers == [0, 1, 9, 2, 3, 4, 5, 6, 7]
+
+
+def test_nobody_waits_for_ever_for_others_of_its_length() -> None:
+    """Whose turn it is goes next, however many of another length would go well together."""
+
+    async def crowd(running: Scheduler[Item, int], network: Network) -> None:
+        tasks = [asyncio.create_task(running.submit([Item(1, 10)]))]
+        tasks += [asyncio.create_task(running.submit([Item(number)])) for number in range(2, 9)]
+        await asyncio.sleep(0)
+        network.gate.set()
+        await asyncio.gather(*tasks)
+
+    network = behind_a_running_batch(crowd, batch_tokens=10)
+    assert [item.number for item in network.batches[1]] == [1]
+    assert len(network.batches) == 3
 
 
 def test_a_full_queue_refuses_at_once() -> None:
@@ -202,13 +220,13 @@ def test_timeout() -> None:
 @pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError("boom"), TimeoutError("boom"), KeyError("boom")])
 def test_a_failure_fails_its_batch_only(error: Exception) -> None:
     def run(batch: Sequence[Item]) -> list[int]:
-        if any(item.group == "bad" for item in batch):
+        if any(item.number == 2 for item in batch):
             raise error
         return [-item.number for item in batch]
 
     async def callers(running: Scheduler[Item, int]) -> None:
         bad, good = await asyncio.gather(
-            running.submit([Item(1), Item(2, group="bad")]), running.submit([Item(3)]), return_exceptions=True
+            running.submit([Item(1, 20), Item(2, 20)]), running.submit([Item(3)]), return_exceptions=True
         )
         assert isinstance(bad, InferenceFailed) and "boom" in str(bad)
         assert bad.__cause__ is error
@@ -221,7 +239,7 @@ def test_a_failure_fails_its_batch_only(error: Exception) -> None:
 
 def test_a_request_that_failed_in_part_is_given_up() -> None:
     """What of it still waits never runs."""
-    gates = {group: threading.Event() for group in (1, 3)}
+    gates = {number: threading.Event() for number in (1, 3)}
     ran: list[int] = []
 
     def run(batch: Sequence[Item]) -> list[int]:
@@ -234,12 +252,12 @@ def test_a_request_that_failed_in_part_is_given_up() -> None:
         return [-item.number]
 
     async def play(running: Scheduler[Item, int]) -> None:
-        """Item 1 holds the others back; they then run in the order of their groups, whose hashes are themselves."""
-        tasks = [asyncio.create_task(running.submit([Item(1, group=1)]))]
+        """Item 1 holds the others back; 3 and 5 have their turns before 4."""
+        tasks = [asyncio.create_task(running.submit([Item(1)]))]
         while not ran:
             await asyncio.sleep(0.001)
-        failing = asyncio.create_task(running.submit([Item(2, group=2), Item(4, group=4)]))
-        tasks += [asyncio.create_task(running.submit([Item(i, group=i)])) for i in (3, 5)]
+        failing = asyncio.create_task(running.submit([Item(2), Item(4)]))
+        tasks += [asyncio.create_task(running.submit([Item(number)])) for number in (3, 5)]
         await asyncio.sleep(0)
         gates[1].set()
         with pytest.raises(InferenceFailed):
@@ -247,9 +265,85 @@ def test_a_request_that_failed_in_part_is_given_up() -> None:
         gates[3].set()
         assert await asyncio.gather(*tasks) == [[-1], [-3], [-5]]
 
-    with scheduler(run) as running:
+    with scheduler(run, batch_tokens=1) as running:
         asyncio.run(in_time(play(running)))
     assert ran == [1, 2, 3, 5]
+
+
+class Steps:
+    """An engine that needs as many steps for an item as its number says."""
+
+    fill = 0.0
+
+    def __init__(self) -> None:
+        self.left: dict[int, int] = {}
+        self.sizes: list[int] = []
+        self.dropped: list[int] = []
+
+    def start(self, work: Sequence[tuple[int, Item]]) -> None:
+        self.left |= {key: item.number for key, item in work}
+
+    def advance(self) -> list[tuple[int, int]]:
+        self.sizes.append(len(self.left))
+        self.left = {key: left - 1 for key, left in self.left.items()}
+        done = [key for key, left in self.left.items() if left <= 0]
+        for key in done:
+            del self.left[key]
+        return [(key, key) for key in done]
+
+    def drop(self, keys: Collection[int]) -> None:
+        self.dropped += [key for key in keys if self.left.pop(key, None) is not None]
+
+
+def test_work_joins_what_is_running() -> None:
+    engine = Steps()
+    running: Scheduler[Item, int] = Scheduler("test", engine, Limits())
+
+    async def play() -> None:
+        long = asyncio.create_task(running.submit([Item(10**9)]))
+        await asyncio.sleep(0)
+        assert await running.submit([Item(3)]) == [1]  # it is done while the other goes on
+        long.cancel()
+        assert await running.submit([Item(2)]) == [2]
+        with pytest.raises(asyncio.CancelledError):
+            await long
+
+    asyncio.run(in_time(play()))
+    running.close()
+    assert engine.dropped == [0] and engine.left == {}  # its caller had gone
+    assert 2 in engine.sizes
+
+
+def test_a_running_batch_stays_within_its_limit() -> None:
+    engine = Steps()
+    running: Scheduler[Item, int] = Scheduler("test", engine, Limits(batch_tokens=3))
+
+    async def play() -> None:
+        await asyncio.gather(*(running.submit([Item(number, 1)]) for number in (5, 3, 8, 2, 7)))
+
+    asyncio.run(in_time(play()))
+    running.close()
+    assert max(engine.sizes) <= 3
+
+
+def test_a_scheduler_that_fails_says_so() -> None:
+    """A result of nobody's work is no failure of the network: nothing is sure any more."""
+
+    class Confused(Steps):
+        def advance(self) -> list[tuple[int, int]]:
+            return [(13, 13)]
+
+    running: Scheduler[Item, int] = Scheduler("test", Confused(), Limits())
+
+    async def play() -> None:
+        with pytest.raises(InferenceFailed, match="the scheduler has failed: KeyError"):
+            await running.submit([Item(1)])
+        with pytest.raises(ModelNotReady, match="the scheduler has failed"):
+            await running.submit([Item(2)])
+
+    asyncio.run(in_time(play()))
+    running.close()
+    assert running.failure is not None
 
 
 @pytest.mark.parametrize("results", [[], [1], [1, 2, 3]])
@@ -274,7 +368,7 @@ def test_errors_of_our_own_are_passed_on() -> None:
 
 def test_close_finishes_what_waits_and_then_refuses() -> None:
     network = Network(closed=True)
-    running = Scheduler("test", network.run, Limits())
+    running: Scheduler[Item, int] = Scheduler("test", AtOnce(network.run), Limits())
 
     async def play() -> None:
         first = asyncio.create_task(running.submit([Item(0)]))

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.decoder import Options
 from service.text import TextTokenizer
-from service.translator import Options, Translation, Translator
+from service.translator import Translation, Translator
 from tests.fakes import MAX_TOKENS, doubled
 
 words = st.lists(st.sampled_from(["wind", "Rain,", "ab", "7", "and", "é"]), min_size=1, max_size=5).map(" ".join)

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bundle import read_manifest
-from service.decoding import beam
+from service.decoder import BundleState, BundleStep, Options
+from service.decoding.search import Search
 from service.decoding.step import Hypothesis
 from service.errors import EmptyText, InferenceFailed, UnsupportedOption
 from service.runtime import Runtime, Session
 from service.scheduling import Limits
 from service.text import Token
-from service.translator import BundleStep, Options, Sentence, Translation, Translator
+from service.translator import Sentence, Translation, Translator
 from tests.fakes import TEXTS, doubled, source_tokenizer, write_translator
 from tests.service import networks
 
@@ -74,7 +75,8 @@ def test_full_attention(translator: Translator, beam_size: int) -> None:
 
 def test_beam_search_finds_nothing_worse_than_greedy(translator: Translator) -> None:
     for text in TEXTS:
-        scores = [translate(translator, text, beam_size=b)[0].sentences[0].score for b in (1, 2, 7)]
+        found = [translate(translator, text, beam_size=b)[0].sentences[0] for b in (1, 2, 7)]
+        scores = [round(sentence.score, 6) for sentence in found]
         assert scores == sorted(scores)
 
 
@@ -95,8 +97,8 @@ def test_alternatives(translator: Translator) -> None:
 
 def test_alternatives_run_out(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where search found too few, the best takes the place of those that are missing."""
-    search = beam.beam_search
-    monkeypatch.setattr("service.translator.beam_search", lambda *args: [found[:2] for found in search(*args)])
+    advance = Search.advance
+    monkeypatch.setattr(Search, "advance", lambda search: [(key, found[:2]) for key, found in advance(search)])
     [translation] = translate(translator, "Wind. ", alternatives=3)
     [sentence] = translation.sentences
     assert len(sentence.alternatives) == 1
@@ -141,39 +143,69 @@ def test_the_state_before_the_first_step(models: Path, translator: Translator) -
     """From encode where it has an output of that name; else zeros, of no length where the length is not fixed."""
     folder = models / "en-xx" / "1"
     manifest = read_manifest(folder)
-    step = BundleStep(Runtime("cpu", threads=1).open(folder, manifest.graph("step")), manifest.attention)
+    step = BundleStep(Runtime("cpu", threads=1).open(folder, manifest, "step"))
     mood = np.ones((3, networks.D), dtype=np.float32)
     wishes = np.ones((3, 7, networks.V), dtype=np.float32)
     state = step.start({"mood": mood, "wishes": wishes, "source_mask": np.ones((3, 7), dtype=bool)})
     assert state.source.keys() == {"wishes", "source_mask"}
     assert state.past.keys() == {"mood", "clock", "past"}
-    assert state.past["mood"] is mood
-    assert state.past["clock"].tolist() == [[0.0]] * 3
-    assert state.past["past"].shape == (3, 0, networks.D)
-    candidates, past, attention = step(np.array([2, 5, 7]), state, 1000)
-    assert candidates.token_ids.shape == (3, networks.V)  # no more than there are
+    assert np.array_equal(state.past["mood"].numpy(), mood)
+    assert state.past["clock"].numpy().tolist() == [[0.0]] * 3
+    assert state.past["past"].shape == [3, 0, networks.D]
+
+    ids, parents, lengths = np.array([2, 5, 7]), np.array([0, 1, 2]), np.zeros(3, np.int64)
+    names = frozenset({"cross_0", "decoder_self_0"})
+    candidates, after, attention = step(ids, parents, lengths, state, networks.V, names)
     assert np.exp(candidates.log_probs).sum(axis=1) == pytest.approx(np.ones(3))
     assert (np.diff(candidates.log_probs, axis=1) <= 0).all()
     at_end = candidates.log_probs[candidates.token_ids == networks.EOS]
     assert candidates.end == pytest.approx(at_end)
-    few, _, _ = step(np.array([2, 5, 7]), state, 5)
+    few, _, _ = step(ids, parents, lengths, state, 5, names)
     assert np.array_equal(few.token_ids, candidates.token_ids[:, :5])
-    assert past["clock"].tolist() == [[1.0]] * 3
-    assert past["past"].shape == (3, 1, networks.D)
-    assert attention.keys() == {"cross_0", "cross_1", "decoder_self_0"}
+    assert after.past["clock"].numpy().tolist() == [[1.0]] * 3
+    assert after.past["past"].shape == [3, 1, networks.D]
+    assert attention.keys() == names
+
+
+def test_states_join_and_leave(models: Path, translator: Translator) -> None:
+    """Sources are padded on the right, what was decoded on the left."""
+    folder = models / "en-xx" / "1"
+    step = BundleStep(Runtime("cpu", threads=1).open(folder, read_manifest(folder), "step"))
+
+    def start(count: int, length: int) -> BundleState:
+        mood = np.full((count, networks.D), count, dtype=np.float32)
+        wishes = np.ones((count, length, networks.V), dtype=np.float32)
+        return step.start({"mood": mood, "wishes": wishes, "source_mask": np.ones((count, length), dtype=bool)})
+
+    nothing: frozenset[str] = frozenset()
+    ids, parents, lengths = np.array([2, 5]), np.array([0, 1]), np.zeros(2, np.int64)
+    _, one, _ = step(ids, parents, lengths, start(2, 3), 1, nothing)
+    both = step.join(one, start(1, 5))
+    assert both.source["source_mask"].tolist() == [[True] * 3 + [False] * 2] * 2 + [[True] * 5]
+    assert both.past["clock"].numpy().tolist() == [[1.0], [1.0], [0.0]]
+    history = both.past["past"].numpy()
+    assert np.array_equal(history[:2, 0], networks.EMBEDDING[[2, 5]]) and not history[2].any()
+    left = step.keep(both, np.array([2]), longest=0)
+    assert left.source["source_mask"].tolist() == [[True] * 5]
+    assert left.past["past"].shape == [3, 0, networks.D]  # the parents of the next step choose among the rows
 
 
 def test_no_attention_is_computed_that_is_not_asked_for(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetched: set[str] = set()
-    run = Session.run
+    run, run_keeping = Session.run, Session.run_keeping
 
-    def watched(session: Session, inputs: dict, outputs: list[str] | None = None) -> dict:
-        fetched.update(session.output_names if outputs is None else outputs)
+    def watched(session: Session, inputs: dict, outputs: list[str]) -> dict:
+        fetched.update(outputs)
         return run(session, inputs, outputs)
 
+    def watched_keeping(session: Session, inputs: dict, outputs: list[str], kept: list[str]) -> Any:
+        fetched.update(outputs)
+        return run_keeping(session, inputs, outputs, kept)
+
     monkeypatch.setattr(Session, "run", watched)
+    monkeypatch.setattr(Session, "run_keeping", watched_keeping)
     translate(translator, "wind", attention="none")
     assert not fetched & {"cross_0", "cross_1", "decoder_self_0", "encoder_self_0"}
     translate(translator, "wind", attention="summary")
@@ -191,8 +223,8 @@ def test_a_network_that_fails(translator: Translator, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("detail", ["none", "summary", "full"])
 def test_an_empty_translation(translator: Translator, monkeypatch: pytest.MonkeyPatch, detail: str) -> None:
     """Nothing was said, so nothing was looked at, but by the encoder."""
-    nothing = Hypothesis([], -1.5, {})
-    monkeypatch.setattr("service.translator.greedy_search", lambda *args: [nothing])
+    advance, nothing = Search.advance, Hypothesis([], -1.5, {})
+    monkeypatch.setattr(Search, "advance", lambda search: [(key, [nothing]) for key, _ in advance(search)])
     [translation] = translate(translator, " Wind\n", beam_size=1, attention=detail)
     assert translation.text == " \n"
     [sentence] = translation.sentences
@@ -200,6 +232,29 @@ def test_an_empty_translation(translator: Translator, monkeypatch: pytest.Monkey
     for matrix in sentence.attention:
         size = len(sentence.source_tokens) if matrix.kind == "encoder_self" else 0
         assert matrix.weights.shape == (size, size)
+
+
+def test_options_of_all_kinds_run_side_by_side(translator: Translator) -> None:
+    """Each as alone: one batch holds what others asked for otherwise."""
+    wanted = [
+        Options(beam_size=1, attention="none"),
+        Options(beam_size=3, attention="full", length_penalty=0.0),
+        Options(beam_size=3, attention="summary"),
+        Options(beam_size=2, alternatives=2, max_length=3),
+        Options(beam_size=1, attention="full"),
+    ]
+
+    async def together() -> list[list[Translation]]:
+        return await asyncio.gather(*(translator.translate(TEXTS, options) for options in wanted))
+
+    for options, found in zip(wanted, asyncio.run(together()), strict=True):
+        for text, translation in zip(TEXTS, found, strict=True):
+            [alone] = asyncio.run(translator.translate([text], options))
+            assert translation.text == alone.text and translation.alternatives == alone.alternatives
+            for sentence, other in zip(translation.sentences, alone.sentences, strict=True):
+                assert sentence.score == pytest.approx(other.score, abs=1e-5)
+                for matrix, expected in zip(sentence.attention, other.attention, strict=True):
+                    assert matrix.weights == pytest.approx(expected.weights, abs=1e-5)
 
 
 def test_no_texts(translator: Translator) -> None:

@@ -97,9 +97,10 @@ def test_transformer_never_looks_ahead(network: Transformer) -> None:
 def test_one_token_at_a_time_equals_the_whole_target(network: Transformer) -> None:
     source, target = torch.randint(1, VOCABULARY, (2, 5)), torch.randint(1, VOCABULARY, (2, 7))
     whole, encoded = network(source, target), network.encode(source)
-    past = network.empty_past(2, source.device)
+    past = None
     for t in range(7):
-        step = network.decode(target[:, t : t + 1], encoded.source_mask, encoded.keys_values, past)
+        token, position = target[:, t : t + 1], torch.tensor([t])
+        step = network.decode(token, position, encoded.source_mask, encoded.keys_values, past, None)
         past = step.keys_values
         torch.testing.assert_close(step.states[:, 0], whole.states[:, t])
         for layer in range(3):
@@ -133,8 +134,19 @@ def test_the_encoder_layer_is_pytorchs_own(norm: NormName) -> None:
     torch.testing.assert_close(mine[real], theirs(x, src_key_padding_mask=~real)[real])
 
 
+def test_rows_of_one_source_ask_together(network: Transformer) -> None:
+    """As if the source were there once for each row."""
+    source, target = torch.randint(1, VOCABULARY, (2, 5)), torch.randint(1, VOCABULARY, (6, 7))
+    apart = network(source.repeat_interleave(3, 0), target)
+    encoded, positions = network.encode(source), torch.arange(7)
+    look_ahead = positions[None, :] <= positions[:, None]
+    together = network.decode(target, positions, encoded.source_mask, encoded.keys_values, None, look_ahead)
+    torch.testing.assert_close(together.states, apart.states)
+    torch.testing.assert_close(together.cross_weights, apart.cross_weights)
+
+
 def test_positions_are_the_papers_sines() -> None:
-    whole = sinusoidal_positions(5, 0, 4, torch.device("cpu"))
+    whole = sinusoidal_positions(torch.arange(5), 4)
     expected = torch.tensor([3.0, 3.0 / 100.0])
     torch.testing.assert_close(whole[3], torch.cat([expected.sin(), expected.cos()]))
-    torch.testing.assert_close(sinusoidal_positions(2, 3, 4, torch.device("cpu")), whole[3:])
+    torch.testing.assert_close(sinusoidal_positions(torch.tensor([[3], [4]]), 4)[:, 0], whole[3:])

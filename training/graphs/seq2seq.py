@@ -1,6 +1,6 @@
 """The recurrent translators' graphs.
 
-Legend: B batch, S source length, R rows, V vocabulary.
+Legend: B sentences, R rows (W for each sentence, side by side), S source length, V vocabulary.
 """
 
 from pathlib import Path
@@ -28,12 +28,12 @@ from training.networks.seq2seq import Encoded, Memory, Seq2Seq
 def carried(network: Seq2Seq) -> dict[str, list[int | str]]:
     """The parts of the decoder's memory that this network reads, with their shapes."""
     config = network.config
-    state: list[int | str] = ["batch", config.decoder_layers, config.size]
+    state: list[int | str] = ["before", config.decoder_layers, config.size]
     return {
         "hidden": state,
         **({"cell": state} if config.cell == "lstm" else {}),
-        **({"fed": ["batch", config.embedding]} if network.feeds else {}),
-        **({"position": ["batch"]} if config.attention is not None and config.local == "monotonic" else {}),
+        **({"fed": ["before", config.embedding]} if network.feeds else {}),
+        **({"position": ["before"]} if config.attention is not None and config.local == "monotonic" else {}),
     }
 
 
@@ -55,18 +55,19 @@ class EncodeGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """token_ids [R], candidates [1], what the decoder looks at, its memory -> scores of the next token, the next
-    memory, weights [R, 1, S]."""
+    """token_ids [R], parents [R], candidates [1], what the decoder looks at [B, ...], its memory of the rows before ->
+    scores of the next token, the next memory, weights [R, 1, S]."""
 
     def __init__(self, network: Seq2Seq, eos_id: int):
         super().__init__()
         self.network = network
         self.eos_id = eos_id
 
-    def forward(self, token_ids: Tensor, candidates: Tensor, *inputs: Tensor) -> list[Tensor]:
+    def forward(self, token_ids: Tensor, parents: Tensor, candidates: Tensor, *inputs: Tensor) -> list[Tensor]:
         looked_at = inputs[:2] if self.network.attention is not None else (None, None)
         names = list(carried(self.network))
-        parts = dict(zip(names, inputs[-len(names) :], strict=True))
+        chosen = (part.index_select(0, parents) for part in inputs[-len(names) :])
+        parts = dict(zip(names, chosen, strict=True))
         memory = Memory(parts["hidden"], parts.get("cell"), parts.get("fed"), parts.get("position"))
         decoded = self.network.decode(token_ids[:, None], Encoded(looked_at[1], looked_at[0], memory), memory)
         found = scores(self.network.logits(decoded.states[:, -1]), self.eos_id, candidates)
@@ -78,33 +79,33 @@ def describe(network: Seq2Seq, eos_id: int) -> Description:
     config = network.config
     looks = network.attention is not None
     looked_at = [
-        *tensors(["source_mask"], "bool", ["batch", "source_length"]),
-        *tensors(["source_states"], "float32", ["batch", "source_length", config.size]),
+        *tensors(["source_mask"], "bool", ["sentences", "source_length"]),
+        *tensors(["source_states"], "float32", ["sentences", "source_length", config.size]),
     ][: 2 * looks]
     parts = carried(network)
     before = [t for name, shape in parts.items() for t in tensors([name], "float32", shape)]
-    after = [t for name, shape in parts.items() for t in tensors([f"next_{name}"], "float32", shape)]
-    weights = tensors(["cross"], "float32", ["batch", 1, "source_length"])[:looks]
+    after = [t for name, shape in parts.items() for t in tensors([f"next_{name}"], "float32", ["rows", *shape[1:]])]
+    weights = tensors(["cross"], "float32", ["rows", 1, "source_length"])[:looks]
     encode = Graph(
         role="encode",
         file="encode.onnx",
         precision="float32",
         inputs=[
-            *tensors(["source_ids"], "int64", ["batch", "source_length"]),
-            *tensors(["source_lengths"], "int64", ["batch"]),
+            *tensors(["source_ids"], "int64", ["sentences", "source_length"]),
+            *tensors(["source_lengths"], "int64", ["sentences"]),
         ],
-        outputs=[*looked_at, before[0]],
+        outputs=[*looked_at, *tensors(["hidden"], "float32", ["sentences", *parts["hidden"][1:]])],
     )
     step = Graph(
         role="step",
         file="step.onnx",
         precision="float32",
         inputs=[
-            *step_tensors(),
+            *step_tensors("token_ids", "parents", "candidates"),
             *looked_at,
             *before,
         ],
-        outputs=[*score_tensors(config.vocabulary), *after, *weights],
+        outputs=[*score_tensors(), *after, *weights],
         state=[StatePair(output=new.name, input=old.name) for new, old in zip(after, before, strict=True)],
     )
     attention = [

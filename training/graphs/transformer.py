@@ -1,6 +1,6 @@
 """The Transformer's graphs.
 
-Legend: B batch, S source length, R rows, V vocabulary.
+Legend: B sentences, R rows (W for each sentence, side by side), S source length, P past length, V vocabulary.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from training.graphs.parity import (
     step_tensors,
     tensors,
 )
-from training.networks.transformer import KeysValues, Transformer
+from training.networks.transformer import Transformer
 
 
 class EncodeGraph(nn.Module):
@@ -40,21 +40,42 @@ class EncodeGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """token_ids [R], candidates [1], source mask, cross and past keys and values -> scores of the next token, new past,
-    weights."""
+    """token_ids [R], parents [R], lengths [R], candidates [1], source mask [B, S], cross keys and values [B, N, S, K],
+    past keys and values of the rows before [., N, P, K] -> scores of the next token, new past, weights.
+
+    Pasts end together, so that rows of different lengths go side by side: the last `lengths` places are a row's own.
+    """
 
     def __init__(self, network: Transformer, eos_id: int):
         super().__init__()
         self.network = network
         self.eos_id = eos_id
 
-    def forward(self, token_ids: Tensor, candidates: Tensor, source_mask: Tensor, *keys_values: Tensor) -> list[Tensor]:
-        pairs: list[KeysValues] = list(zip(keys_values[::2], keys_values[1::2], strict=True))
-        layers = len(self.network.decoder_layers)
-        decoded = self.network.decode(token_ids[:, None], source_mask, pairs[:layers], pairs[layers:])
+    def forward(
+        self,
+        token_ids: Tensor,
+        parents: Tensor,
+        lengths: Tensor,
+        candidates: Tensor,
+        source_mask: Tensor,
+        *keys_values: Tensor,
+    ) -> list[Tensor]:
+        layers = 2 * len(self.network.decoder_layers)
+        source, before = keys_values[:layers], keys_values[layers:]
+        past = [part.index_select(0, parents) for part in before]
+        past_length = past[0].size(2)
+        own = torch.arange(past_length + 1) >= past_length - lengths[:, None]
+        decoded = self.network.decode(
+            token_ids[:, None],
+            lengths[:, None],
+            source_mask,
+            list(zip(source[::2], source[1::2], strict=True)),
+            list(zip(past[::2], past[1::2], strict=True)),
+            own[:, None, None, :],
+        )
         found = scores(self.network.logits(decoded.states[:, -1]), self.eos_id, candidates)
-        past = [t for pair in decoded.keys_values for t in pair]
-        return [*found, *past, *decoded.cross_weights, *decoded.self_weights]
+        after = [part for pair in decoded.keys_values for part in pair]
+        return [*found, *after, *decoded.cross_weights, *decoded.self_weights]
 
 
 def describe(network: Transformer, eos_id: int, summary_layer: int) -> Description:
@@ -62,26 +83,26 @@ def describe(network: Transformer, eos_id: int, summary_layer: int) -> Descripti
     heads, size = config.heads, config.size // config.heads
     layers = range(config.decoder_layers)
 
-    def keys_values(prefix: str, length: str) -> list[TensorInfo]:
+    def keys_values(prefix: str, rows: str, length: str) -> list[TensorInfo]:
         names = [f"{prefix}{part}_{layer}" for layer in layers for part in ("keys", "values")]
-        return tensors(names, "float32", ["batch", heads, length, size])
+        return tensors(names, "float32", [rows, heads, length, size])
 
-    def weights(kind: str, count: int, queries: int | str, keys: str) -> list[TensorInfo]:
-        return tensors([f"{kind}_{i}" for i in range(count)], "float32", ["batch", heads, queries, keys])
+    def weights(kind: str, count: int, rows: str, queries: int | str, keys: str) -> list[TensorInfo]:
+        return tensors([f"{kind}_{i}" for i in range(count)], "float32", [rows, heads, queries, keys])
 
-    mask = tensors(["source_mask"], "bool", ["batch", "source_length"])
-    source, past = keys_values("cross_", "source_length"), keys_values("past_", "past_length")
-    present = keys_values("", "target_length")
-    encoder_weights = weights("encoder_self", config.encoder_layers, "source_length", "source_length")
-    cross_weights = weights("cross", config.decoder_layers, 1, "source_length")
-    decoder_weights = weights("decoder_self", config.decoder_layers, 1, "target_length")
+    mask = tensors(["source_mask"], "bool", ["sentences", "source_length"])
+    source = keys_values("cross_", "sentences", "source_length")
+    past, present = keys_values("past_", "before", "past_length"), keys_values("", "rows", "target_length")
+    encoder_weights = weights("encoder_self", config.encoder_layers, "sentences", "source_length", "source_length")
+    cross_weights = weights("cross", config.decoder_layers, "rows", 1, "source_length")
+    decoder_weights = weights("decoder_self", config.decoder_layers, "rows", 1, "target_length")
     encode = Graph(
         role="encode",
         file="encode.onnx",
         precision="float32",
         inputs=[
-            *tensors(["source_ids"], "int64", ["batch", "source_length"]),
-            *tensors(["source_lengths"], "int64", ["batch"]),
+            *tensors(["source_ids"], "int64", ["sentences", "source_length"]),
+            *tensors(["source_lengths"], "int64", ["sentences"]),
         ],
         outputs=[*mask, *source, *encoder_weights],
     )
@@ -90,12 +111,12 @@ def describe(network: Transformer, eos_id: int, summary_layer: int) -> Descripti
         file="step.onnx",
         precision="float32",
         inputs=[
-            *step_tensors(),
+            *step_tensors("token_ids", "parents", "lengths", "candidates"),
             *mask,
             *source,
             *past,
         ],
-        outputs=[*score_tensors(config.vocabulary), *present, *cross_weights, *decoder_weights],
+        outputs=[*score_tensors(), *present, *cross_weights, *decoder_weights],
         state=[StatePair(output=new.name, input=old.name) for new, old in zip(present, past, strict=True)],
     )
     roles: list[tuple[Any, GraphRole, list[TensorInfo]]] = [

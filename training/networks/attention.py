@@ -12,7 +12,7 @@ The weights are returned because they are half of what Limelight serves.
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 ScoreName = Literal["dot", "scaled_dot", "general", "additive", "location"]
 LocalName = Literal["monotonic", "predictive"]
+KeysValues = tuple[Tensor, Tensor]
 
 
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
@@ -192,13 +193,13 @@ class MultiHeadAttention(nn.Module):
         """[B, S, D] -> [B, N, S, K]."""
         if x.size(1) == 1:  # one position, while decoding: nothing to transpose
             return x.reshape(-1, self.heads, 1, self.head_size)
-        return x.reshape(x.size(0), x.size(1), self.heads, self.head_size).transpose(1, 2)
+        return x.reshape(x.size(0), -1, self.heads, self.head_size).transpose(1, 2)
 
     def merge(self, x: Tensor) -> Tensor:
         """[B, N, S, K] -> [B, S, D]."""
         if x.size(2) == 1:
             return x.reshape(-1, 1, self.size)
-        return x.transpose(1, 2).reshape(x.size(0), x.size(2), self.size)
+        return x.transpose(1, 2).flatten(2)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, S, D] -> keys, values [B, N, S, K]."""
@@ -210,15 +211,70 @@ class MultiHeadAttention(nn.Module):
         query, keys, values = together(x, self.query_layer, self.key_layer, self.value_layer)
         return self.split(query), self.split(keys), self.split(values)
 
-    def look(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """query [B, N, Q, K], keys and values [B, N, S, K], mask broadcastable to [B, N, Q, S], None where nothing is
-        masked -> context [B, Q, D] and weights [B, N, Q, S]."""
-        weights = masked_softmax(query @ keys.transpose(2, 3) / math.sqrt(self.head_size), mask)
-        return self.output_layer(self.merge(weights.to(values.dtype) @ values)), weights
+    def look(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, past: KeysValues | None = None
+    ) -> tuple[Tensor, Tensor, KeysValues]:
+        """query [B, N, Q, K] at keys and values [B, N, S, K], those of the past [B, N, P, K] before them if there is
+        one; mask broadcastable to [B, N, Q, P+S], None where nothing is masked ->
+        context [B, Q, D], weights [B, N, Q, P+S], all keys and values."""
+        context, keys, values, weights = attend(query, keys, values, mask, *(past or ()))
+        if torch.onnx.is_in_onnx_export() and mask is not None:  # onnxruntime infers a wrong shape
+            weights = weights.reshape(-1, self.heads, mask.size(2), mask.size(3))
+        return self.output_layer(self.merge(context)), weights, (keys, values)
+
+    def look_together(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """W rows for each of B sources, side by side, ask together, so that keys and values are there once: query
+        [B*W, Q, D], not projected yet, keys and values [B, N, S, K], mask [B, 1, W*Q, S] ->
+        context [B*W, Q, D], weights [B*W, N, Q, S]."""
+        one = query.size(1) == 1  # one position, while decoding: a number to the tracer
+        length = 1 if one else query.size(1)
+        asked = self.query_layer(query).reshape(mask.size(0), -1, self.heads, self.head_size).transpose(1, 2)
+        context, _, _, weights = attend(asked, keys, values, mask)
+        context = self.output_layer(context.transpose(1, 2).reshape(-1, length, self.size))
+        # [B, N, W*Q, S] -> [B, W*Q, N, S] -> [B*W, Q, N, S] -> [B*W, N, Q, S]
+        weights = weights.transpose(1, 2).reshape(-1, length, self.heads, mask.size(3)).transpose(1, 2)
+        return context, weights
 
     def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """As `look`, for a query [B, Q, D] that is not projected yet."""
-        return self.look(self.split(self.query_layer(query)), keys, values, mask)
+        """As `look`, for a query [B, Q, D] that is not projected yet -> context [B, Q, D], weights [B, N, Q, S]."""
+        context, weights, _ = self.look(self.split(self.query_layer(query)), keys, values, mask)
+        return context, weights
+
+
+def attend(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *past: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`scaled_dot_product`, as one operator where a graph is exported."""
+    if torch.onnx.is_in_onnx_export() and mask is not None:
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = OnnxAttention.apply(query, keys, values, mask, *past)
+        return found
+    return scaled_dot_product(query, keys, values, mask, *past)
+
+
+def scaled_dot_product(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *past: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """query [B, N, Q, K], keys, values [B, N, S, K], mask, past keys and values [B, N, P, K] if any ->
+    context [B, N, Q, K], keys and values [B, N, P+S, K], weights [B, N, Q, P+S] (Vaswani et al. 2017, eq. 1)."""
+    if past:
+        keys = torch.cat([past[0].to(keys.dtype), keys], dim=2)  # the dtype differs under autocast only
+        values = torch.cat([past[1].to(values.dtype), values], dim=2)
+    weights = masked_softmax(query @ keys.transpose(2, 3) / math.sqrt(query.size(-1)), mask)
+    return weights.to(values.dtype) @ values, keys, values, weights
+
+
+class OnnxAttention(torch.autograd.Function):
+    """`scaled_dot_product` as one operator of ONNX (Attention, opset 23), which gives the weights out and appends to
+    the past by itself: three times as fast as its parts (docs/LOG.md)."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return scaled_dot_product(*inputs)
+
+    @staticmethod
+    def symbolic(graph: Any, *inputs: Any) -> Any:
+        after_softmax = 3
+        return graph.op("limelight::Attention", *inputs, outputs=4, qk_matmul_output_mode_i=after_softmax)
 
 
 def together(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:

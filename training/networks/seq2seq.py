@@ -1,6 +1,7 @@
 """Recurrent translators with attention: Bahdanau's and Luong's, and the one without (Sutskever et al. 2014).
 
-Legend: B batch, S source length, T target length, E embedding, D state size, L decoder layers, V vocabulary.
+Legend: B sentences, R rows, S source length, T target length, E embedding, D state size, L decoder layers,
+V vocabulary.
 
 Bahdanau looks with the state before a token and reads what it found together with that token; Luong reads the
 token first and looks with the state after it. Both end in one vector for each position, as large as an embedding,
@@ -129,17 +130,22 @@ class Seq2Seq(nn.Module):
         return Encoded(self.dropout(states), mask, first)
 
     def look(self, queries: Tensor, encoded: Encoded, position: Tensor | None) -> tuple[Tensor, Tensor]:
-        """queries [B, Q, D], the first of them at target position `position` [B] -> contexts [B, Q, D], weights."""
+        """queries [R, Q, D], the first of them at target position `position` [R], W = R / B rows for each source side
+        by side -> contexts [R, Q, D], weights [R, Q, S]."""
         assert self.attention is not None and encoded.states is not None and encoded.mask is not None
         mask = encoded.mask[:, None, :]
+        # The rows of one source ask together, so that it is there once.
+        asked = queries.reshape(mask.size(0), -1, queries.size(2))
         if isinstance(self.attention, LocalAttention):
             at = None
             if position is not None:
                 at = position[:, None] + torch.arange(queries.size(1), device=queries.device)
-            found: tuple[Tensor, Tensor] = self.attention(queries, encoded.states, encoded.states, mask, at)
+                at = at.reshape(mask.size(0), -1)
+            contexts, weights = self.attention(asked, encoded.states, encoded.states, mask, at)
         else:
-            found = self.attention(queries, encoded.states, encoded.states, mask)
-        return found
+            contexts, weights = self.attention(asked, encoded.states, encoded.states, mask)
+        rows = queries.shape[:2]
+        return contexts.reshape(*rows, -1), weights.reshape(*rows, -1)
 
     def read(self, x: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor | None]:
         """x [B, T, .] -> the top layer's states [B, T, D], the new hidden and cell [B, L, D]."""

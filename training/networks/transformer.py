@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.networks.attention import MultiHeadAttention
+from training.networks.attention import KeysValues, MultiHeadAttention
 
 NormName = Literal["pre", "post"]
-KeysValues = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,13 @@ class TransformerConfig:
     norm: NormName = "pre"
 
 
-def sinusoidal_positions(length: int, start: int, size: int, device: torch.device) -> Tensor:
-    """Position encodings for `length` positions from `start` on: [length, size] (section 3.5).
+def sinusoidal_positions(positions: Tensor, size: int) -> Tensor:
+    """Position encodings: positions [...] -> [..., size] (section 3.5).
 
     Computed and not stored, so that no table limits the length and the bundle carries none.
     """
-    positions = torch.arange(length, device=device, dtype=torch.float32) + start
-    rates = torch.exp(torch.arange(0, size, 2, device=device, dtype=torch.float32) * (-math.log(10000.0) / size))
-    angles = positions[:, None] * rates[None, :]
+    rates = torch.exp(torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) * (-math.log(1e4) / size))
+    angles = positions[..., None].float() * rates
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
@@ -86,9 +84,9 @@ class EncoderLayer(nn.Module):
         self.feed_forward_residual = Residual(config)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, S, D], mask [B, 1, 1, S] -> x [B, S, D], weights [B, N, S, S]."""
+        """x [B, S, D], mask [B, 1, S, S] -> x [B, S, D], weights [B, N, S, S]."""
         query, keys, values = self.self_attention.project_all(self.self_residual.enter(x))
-        context, weights = self.self_attention.look(query, keys, values, mask)
+        context, weights, _ = self.self_attention.look(query, keys, values, mask)
         x = self.self_residual.leave(x, context)
         return self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x))), weights
 
@@ -110,23 +108,21 @@ class DecoderLayer(nn.Module):
         return self.cross_attention.project(encoded)
 
     def forward(
-        self, x: Tensor, past: KeysValues, source: KeysValues, self_mask: Tensor | None, source_mask: Tensor
+        self, x: Tensor, past: KeysValues | None, source: KeysValues, self_mask: Tensor | None, source_mask: Tensor
     ) -> tuple[Tensor, KeysValues, Tensor, Tensor]:
-        """One layer over T new positions after P past ones.
+        """One layer over T new positions after P past ones, of R rows: W hypotheses side by side for each of B sources.
 
-        x [B, T, D], past keys and values [B, N, P, K], source keys and values [B, N, S, K],
-        self_mask [T, P+T] (None for one new position, which may look at all), source_mask [B, 1, 1, S] ->
-        x [B, T, D], keys and values [B, N, P+T, K], self weights [B, N, T, P+T], cross weights [B, N, T, S].
+        x [R, T, D], past keys and values [R, N, P, K], source keys and values [B, N, S, K], self_mask broadcastable to
+        [R, N, T, P+T] (None where nothing is masked), source_mask [B, 1, W*T, S] ->
+        x [R, T, D], keys and values [R, N, P+T, K], self weights [R, N, T, P+T], cross weights [R, N, T, S].
         """
         query, keys, values = self.self_attention.project_all(self.self_residual.enter(x))
-        keys = torch.cat([past[0].to(keys.dtype), keys], dim=2)  # the dtype differs under autocast only
-        values = torch.cat([past[1].to(values.dtype), values], dim=2)
-        context, self_weights = self.self_attention.look(query, keys, values, self_mask)
+        context, self_weights, keys_values = self.self_attention.look(query, keys, values, self_mask, past)
         x = self.self_residual.leave(x, context)
-        context, cross_weights = self.cross_attention(self.cross_residual.enter(x), *source, source_mask)
+        context, cross_weights = self.cross_attention.look_together(self.cross_residual.enter(x), *source, source_mask)
         x = self.cross_residual.leave(x, context)
         x = self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x)))
-        return x, (keys, values), self_weights, cross_weights
+        return x, keys_values, self_weights, cross_weights
 
 
 @dataclass
@@ -144,16 +140,16 @@ class Encoded:
 @dataclass
 class Decoded:
     states: Tensor
-    """[B, T, D]; `Transformer.logits` turns them into scores of the vocabulary."""
+    """[R, T, D]; `Transformer.logits` turns them into scores of the vocabulary."""
     keys_values: list[KeysValues]
-    """Per layer [B, N, P+T, K]: the past of the next step."""
+    """Per layer [R, N, P+T, K]: the past of the next step."""
     self_weights: list[Tensor]
-    """Per layer [B, N, T, P+T]."""
+    """Per layer [R, N, T, P+T]."""
     cross_weights: list[Tensor]
-    """Per layer [B, N, T, S]."""
+    """Per layer [R, N, T, S]."""
 
     def alignment(self, layer: int) -> Tensor | None:
-        """The weights [B, T, S] that are shown as the alignment: one layer's, averaged over its heads."""
+        """The weights [R, T, S] that are shown as the alignment: one layer's, averaged over its heads."""
         return self.cross_weights[layer].mean(1)
 
 
@@ -176,42 +172,43 @@ class Transformer(nn.Module):
             if parameter.dim() > 1 and name != "embedding.weight":
                 nn.init.xavier_uniform_(parameter)
 
-    def embed(self, ids: Tensor, start: int = 0) -> Tensor:
-        """ids [B, T], the first of them at position `start` -> [B, T, D]."""
+    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """ids [B, T] at positions [T] or [B, T] -> [B, T, D]."""
         embedded = self.embedding(ids) * math.sqrt(self.config.size)
-        return self.dropout(embedded + sinusoidal_positions(ids.size(1), start, self.config.size, ids.device))
+        return self.dropout(embedded + sinusoidal_positions(positions, self.config.size))
 
     def encode(self, source_ids: Tensor) -> Encoded:
         """source_ids [B, S], padded with pad_id."""
         source_mask = source_ids != self.pad_id
-        x, weights = self.embed(source_ids), []
+        x, weights = self.embed(source_ids, torch.arange(source_ids.size(1), device=source_ids.device)), []
+        mask = source_mask[:, None, None, :].expand(-1, -1, source_ids.size(1), -1)
         for layer in self.encoder_layers:
-            x, layer_weights = layer(x, source_mask[:, None, None, :])
+            x, layer_weights = layer(x, mask)
             weights.append(layer_weights)
         x = self.encoder_norm(x)
         keys_values = [layer.project_source(x) for layer in self.decoder_layers]  # type: ignore[operator]
         return Encoded(source_mask, keys_values, weights)
 
-    def empty_past(self, batch: int, device: torch.device) -> list[KeysValues]:
-        """The past before the first token: no positions, [B, N, 0, K] per layer."""
-        shape = (batch, self.config.heads, 0, self.config.size // self.config.heads)
-        return [(torch.zeros(shape, device=device), torch.zeros(shape, device=device)) for _ in self.decoder_layers]
-
     def decode(
-        self, target_ids: Tensor, source_mask: Tensor, source: list[KeysValues], past: list[KeysValues]
+        self,
+        target_ids: Tensor,
+        positions: Tensor,
+        source_mask: Tensor,
+        source: list[KeysValues],
+        past: list[KeysValues] | None,
+        self_mask: Tensor | None,
     ) -> Decoded:
-        """target_ids [B, T] after a past of P positions; each position looks back only (look-ahead mask)."""
-        past_length, length = past[0][0].size(2), target_ids.size(1)
-        x = self.embed(target_ids, start=past_length)
-        self_mask = None
-        if length > 1:
-            positions = torch.arange(past_length + length, device=x.device)
-            self_mask = positions[None, :] <= positions[past_length:, None]
+        """target_ids [R, T] at positions [T] or [R, T], after a past if there is one; R / B rows ask of each source.
+
+        source_mask bool [B, S], self_mask bool, broadcastable to [R, N, T, P+T].
+        """
+        x = self.embed(target_ids, positions)
+        asking = target_ids.numel() // source_mask.size(0)
+        cross_mask = source_mask[:, None, None, :].expand(-1, -1, asking, -1)
         result = Decoded(x, [], [], [])
-        for layer, layer_past, layer_source in zip(self.decoder_layers, past, source, strict=True):
-            x, keys_values, self_weights, cross_weights = layer(
-                x, layer_past, layer_source, self_mask, source_mask[:, None, None, :]
-            )
+        for number, (layer, layer_source) in enumerate(zip(self.decoder_layers, source, strict=True)):
+            layer_past = None if past is None else past[number]
+            x, keys_values, self_weights, cross_weights = layer(x, layer_past, layer_source, self_mask, cross_mask)
             result.keys_values.append(keys_values)
             result.self_weights.append(self_weights)
             result.cross_weights.append(cross_weights)
@@ -225,5 +222,6 @@ class Transformer(nn.Module):
     def forward(self, source_ids: Tensor, target_ids: Tensor) -> Decoded:
         """The whole target at once (teacher forcing): source_ids [B, S], target_ids [B, T]."""
         encoded = self.encode(source_ids)
-        past = self.empty_past(len(target_ids), target_ids.device)
-        return self.decode(target_ids, encoded.source_mask, encoded.keys_values, past)
+        positions = torch.arange(target_ids.size(1), device=target_ids.device)
+        look_ahead = positions[None, :] <= positions[:, None]
+        return self.decode(target_ids, positions, encoded.source_mask, encoded.keys_values, None, look_ahead)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.decoding.step import Candidates, History, Rules, constrain, length_penalty, take
+from service.decoding.step import Candidates, History, Rules, constrain, length_penalty
 
 RULES = Rules(bos=0, eos=2, never=(0, 3))
 
@@ -39,20 +39,20 @@ def test_only_rows_with_an_unknown_symbol_can_copy_it() -> None:
     assert rules.spare == 2 and RULES.spare == 2
 
 
-def test_take() -> None:
-    assert take({"a": np.array([[2], [3], [5]])}, np.array([2, 0, 2]))["a"].tolist() == [[5], [2], [5]]
-
-
 def test_history_reads_a_hypothesis_back_along_its_parents() -> None:
     history = History()
     first, second = np.array([[[7.0]]]), np.array([[[1.0, 2.0]], [[3.0, 4.0]], [[5.0, 6.0]]])
     history.add(np.array([0, 0, 0]), np.array([11, 12, 13]), {"weights": first})
     history.add(np.array([2, 2, 0]), np.array([21, 22, 23]), {"weights": second})
-    tokens, attention = history.read(1)
+    tokens, attention = history.read(1, 2, 2, frozenset({"weights"}))
     assert tokens == [13, 22]
-    assert attention["weights"].tolist() == [[7.0, 0.0], [5.0, 6.0]]
-    assert history.read(2)[0] == [11, 23]
+    assert [weights.tolist() for weights in attention["weights"]] == [[[7.0]], [[5.0, 6.0]]]
+    assert history.read(2, 2, 2, frozenset()) == ([11, 23], {})
+    assert history.read(2, 1, 1, frozenset()) == ([13], {})
+    history.keep(np.array([False, False, True, True]), 1)
+    assert history.read(0, 2, 1, frozenset()) == ([23], {})
+    assert len(history) == 2
 
 
 def test_history_of_nothing() -> None:
-    assert History().read(0) == ([], {})
+    assert History().read(0, 0, 0, frozenset({"weights"})) == ([], {"weights": []})

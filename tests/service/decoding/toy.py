@@ -3,17 +3,20 @@
 Legend: R rows, V vocabulary.
 """
 
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
-from service.decoding.step import Arrays, Candidates, Floats, Ids, Rules, State
+from service.decoding.search import Search
+from service.decoding.step import Arrays, Candidates, Floats, Goal, Hypothesis, Ids, Rows, Rules
 
 PAD, EOS, BOS = 0, 1, 5
 WORDS = [2, 3, 4]
 """All that a hypothesis can hold; V - 1 is forbidden as well."""
 V = 7
 RULES = Rules(bos=BOS, eos=EOS, never=(PAD, BOS, V - 1))
+ATTENTION = frozenset({"prefix", "last"})
 
 
 def log_probs(sentence: int, prefix: list[int]) -> Floats:
@@ -29,6 +32,13 @@ def likeliest(log_probs: Floats, count: int) -> Candidates:
     return Candidates(np.take_along_axis(log_probs, token_ids, axis=1), token_ids, log_probs[:, EOS])
 
 
+@dataclass
+class ToyState:
+    sentences: list[int]
+    prefixes: Ids
+    """[R, P], ending together."""
+
+
 class ToyStep:
     """Its attention spells the prefix that it was computed from, in two heads of opposite sign."""
 
@@ -36,21 +46,49 @@ class ToyStep:
         self.rows: list[int] = []
         """How many rows each call had."""
 
-    def __call__(self, token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
+    def __call__(
+        self, token_ids: Ids, parents: Rows, lengths: Ids, state: ToyState, count: int, attention: frozenset[str]
+    ) -> tuple[Candidates, ToyState, Arrays]:
         self.rows.append(len(token_ids))
-        prefixes = np.concatenate([state.past["prefix"], token_ids[:, None]], axis=1)
-        rows = [log_probs(int(s), p.tolist()) for s, p in zip(state.source["sentence"][:, 0], prefixes, strict=True)]
+        prefixes = np.concatenate([state.prefixes[parents], token_ids[:, None]], axis=1)
+        sentences = np.repeat(state.sentences, len(token_ids) // len(state.sentences))
+        own = [row[len(row) - length - 1 :].tolist() for row, length in zip(prefixes, lengths, strict=True)]
+        found = np.stack([self.log_probs(int(s), prefix) for s, prefix in zip(sentences, own, strict=True)])
         spelled = np.stack([prefixes, -prefixes], axis=1)[:, :, None, :]
+        looked: Arrays = {"prefix": spelled, "last": token_ids[:, None, None]}
         return (
-            likeliest(np.stack(rows), count),
-            {"prefix": prefixes},
-            {"prefix": spelled, "last": token_ids[:, None, None]},
+            likeliest(found, count),
+            ToyState(state.sentences, prefixes),
+            {name: looked[name] for name in attention},
         )
 
+    def log_probs(self, sentence: int, prefix: list[int]) -> Floats:
+        return log_probs(sentence, prefix)
 
-def start(sentences: list[int]) -> State:
-    past = np.zeros((len(sentences), 0), dtype=np.int64)
-    return State({"sentence": np.array(sentences)[:, None]}, {"prefix": past})
+    def join(self, state: ToyState, newcomers: ToyState) -> ToyState:
+        longest = max(state.prefixes.shape[1], newcomers.prefixes.shape[1])
+        padded = [np.pad(p, ((0, 0), (longest - p.shape[1], 0))) for p in (state.prefixes, newcomers.prefixes)]
+        return ToyState(state.sentences + newcomers.sentences, np.concatenate(padded))
+
+    def keep(self, state: ToyState, sentences: Rows, longest: int) -> ToyState:
+        return ToyState([state.sentences[s] for s in sentences], state.prefixes[:, state.prefixes.shape[1] - longest :])
+
+
+def start(sentences: list[int]) -> ToyState:
+    return ToyState(sentences, np.zeros((len(sentences), 0), dtype=np.int64))
+
+
+def search(
+    sentences: list[int], max_lengths: list[int], alpha: float = 1.0, beam_size: int = 3, step: ToyStep | None = None
+) -> list[list[Hypothesis]]:
+    """The hypotheses of sentences that start together."""
+    running = Search(step or ToyStep(), RULES, beam_size)
+    goals = [Goal(max_length, alpha, attention=ATTENTION) for max_length in max_lengths]
+    running.join(range(len(sentences)), goals, start(sentences))
+    found: dict[int, list[Hypothesis]] = {}
+    while len(running):
+        found |= dict(running.advance())
+    return [found[key] for key in range(len(sentences))]
 
 
 def score(sentence: int, tokens: list[int], alpha: float) -> float:
@@ -76,6 +114,18 @@ def beam_by_the_book(sentence: int, max_length: int, alpha: float, beam_size: in
                 finished.append((total / (len(tokens) + 1) ** alpha, tokens))
         live = [(total, [*tokens, choice]) for total, tokens, choice in candidates if choice != EOS][:beam_size]
     return sorted(finished, key=lambda hypothesis: -hypothesis[0])
+
+
+def greedy_by_the_book(sentence: int, max_length: int) -> list[int]:
+    """Greedy search from the definition."""
+    found: list[int] = []
+    while len(found) < max_length:
+        row = log_probs(sentence, [BOS, *found])
+        best = max([EOS, *WORDS], key=lambda token: row[token])
+        if best == EOS:
+            break
+        found.append(best)
+    return found
 
 
 def every_hypothesis(sentence: int, max_length: int, alpha: float) -> list[tuple[float, list[int]]]:

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.decoding.beam import beam_search, best_candidates
-from service.decoding.greedy import greedy_search
-from service.decoding.step import Arrays, Candidates, Hypothesis, Ids, State
+from service.decoding.search import Search, best_candidates
+from service.decoding.step import Floats, Goal, Hypothesis
 from tests.service.decoding.toy import (
+    ATTENTION,
     BOS,
     EOS,
     RULES,
@@ -15,8 +15,9 @@ from tests.service.decoding.toy import (
     V,
     beam_by_the_book,
     every_hypothesis,
-    likeliest,
+    greedy_by_the_book,
     score,
+    search,
     start,
 )
 
@@ -25,10 +26,9 @@ SENTENCES = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 5)), min_si
 """Of each its number and its max_length."""
 
 
-def search(
-    sentences: list[int], max_lengths: list[int], alpha: float = 1.0, beam_size: int = 3
-) -> list[list[Hypothesis]]:
-    return beam_search(ToyStep(), start(sentences), RULES, np.array(max_lengths), alpha, beam_size)
+def spelled(hypothesis: Hypothesis, name: str) -> list[list[list[int]]]:
+    """Its attention, of each position what is its own."""
+    return [weights[..., -t - 1 :].tolist() for t, weights in enumerate(hypothesis.attention[name])]
 
 
 def same(one: Hypothesis, other: Hypothesis) -> bool:
@@ -36,7 +36,7 @@ def same(one: Hypothesis, other: Hypothesis) -> bool:
         one.token_ids == other.token_ids
         and one.score == other.score
         and one.attention.keys() == other.attention.keys()
-        and all(np.array_equal(one.attention[name], other.attention[name]) for name in one.attention)
+        and all(spelled(one, name) == spelled(other, name) for name in one.attention)
     )
 
 
@@ -62,12 +62,11 @@ def test_a_narrow_beam_is_by_the_book(number: int, max_length: int, alpha: float
     assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected], abs=1e-12)
 
 
-@given(sentences=SENTENCES, alpha=st.sampled_from(ALPHAS))
-def test_a_beam_of_one_is_greedy(sentences: list[tuple[int, int]], alpha: float) -> None:
-    numbers, max_lengths = map(list, zip(*sentences, strict=True))
-    greedy = greedy_search(ToyStep(), start(numbers), RULES, np.array(max_lengths), alpha)
-    for [one], expected in zip(search(numbers, max_lengths, alpha, beam_size=1), greedy, strict=True):
-        assert same(one, expected)
+@given(st.integers(0, 10**6), st.integers(0, 7), st.sampled_from(ALPHAS))
+def test_a_beam_of_one_is_greedy(number: int, max_length: int, alpha: float) -> None:
+    [[found]] = search([number], [max_length], alpha, beam_size=1)
+    assert found.token_ids == greedy_by_the_book(number, max_length)
+    assert found.score == pytest.approx(score(number, found.token_ids, alpha), abs=1e-12)
 
 
 @given(sentences=SENTENCES, alpha=st.sampled_from(ALPHAS), beam_size=st.integers(1, 5))
@@ -77,6 +76,26 @@ def test_alone_as_in_a_batch(sentences: list[tuple[int, int]], alpha: float, bea
         [alone] = search([number], [max_length], alpha, beam_size)
         assert len(alone) == len(found)
         assert all(same(one, other) for one, other in zip(alone, found, strict=True))
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 7)), max_size=7), st.integers(1, 4))
+def test_whoever_else_comes_and_goes(sentences: list[tuple[int, int, int]], beam_size: int) -> None:
+    """Each sentence joins after so many steps; every third leaves before it is done."""
+    running = Search(ToyStep(), RULES, beam_size)
+    found: dict[int, list[Hypothesis]] = {}
+    for now in range(30):
+        for key, (number, max_length, after) in enumerate(sentences):
+            if after == now:
+                running.join([key], [Goal(max_length, attention=ATTENTION)], start([number]))
+            if key % 3 == 2 and after + 2 == now:
+                running.leave({key})
+        found |= dict(running.advance())
+    assert len(running) == 0
+    for key, (number, max_length, _) in enumerate(sentences):
+        if key % 3 != 2:
+            [alone] = search([number], [max_length], beam_size=beam_size)
+            assert len(alone) == len(found[key])
+            assert all(same(one, other) for one, other in zip(alone, found[key], strict=True))
 
 
 @given(
@@ -102,15 +121,24 @@ def test_hypotheses_are_distinct_bounded_and_scored_by_the_definition(
 @given(number=st.integers(0, 10**6), max_length=st.integers(0, 6), beam_size=st.integers(1, 5))
 def test_attention_follows_its_hypothesis(number: int, max_length: int, beam_size: int) -> None:
     """What each position looked at spells the hypothesis's own prefix, whichever beams it went through."""
-    [found] = search([number], [max_length], beam_size=beam_size)
-    for tokens, attention in [(hypothesis.token_ids, hypothesis.attention) for hypothesis in found]:
-        if not tokens:
-            assert attention == {}
-            continue
-        heard = [BOS, *tokens[:-1]]
-        assert attention["last"].tolist() == [[token] for token in heard]
-        rows = [heard[: t + 1] + [0] * (len(heard) - t - 1) for t in range(len(heard))]  # zeros where nothing was yet
-        assert attention["prefix"].tolist() == [rows, (-np.array(rows)).tolist()]
+    running = Search(ToyStep(), RULES, beam_size)
+    # May copy, so that every hypothesis keeps its attention.
+    running.join([13], [Goal(max_length, may_copy=True, attention=ATTENTION)], start([number]))
+    found: list[Hypothesis] = []
+    while len(running):
+        for key, hypotheses in running.advance():
+            assert key == 13
+            found = hypotheses
+    for hypothesis in found:
+        heard = [BOS, *hypothesis.token_ids[:-1]][: len(hypothesis.token_ids)]
+        assert [weights.tolist() for weights in hypothesis.attention["last"]] == [[[token]] for token in heard]
+        prefixes = [[heard[: t + 1]] for t in range(len(heard))]
+        assert [weights.tolist()[0] for weights in hypothesis.attention["prefix"]] == prefixes
+
+
+def test_only_the_best_hypothesis_keeps_its_attention() -> None:
+    [found] = search([11], [4])
+    assert [set(hypothesis.attention) for hypothesis in found] == [ATTENTION, set(), set()]
 
 
 def test_beams_are_copied_and_dropped() -> None:
@@ -125,10 +153,10 @@ def test_beams_are_copied_and_dropped() -> None:
 
 def test_a_finished_sentence_leaves_the_batch() -> None:
     one, both = ToyStep(), ToyStep()
-    beam_search(one, start([3]), RULES, np.array([4]), 1.0, 2)
-    beam_search(both, start([1, 2, 3]), RULES, np.array([0, 0, 4]), 1.0, 2)
-    assert both.rows == [3, *one.rows[1:]]
-    assert set(one.rows[1:]) == {2}
+    search([3], [4], beam_size=2, step=one)
+    search([1, 2, 3], [0, 0, 4], beam_size=2, step=both)
+    assert both.rows == [6, *one.rows[1:]]
+    assert set(one.rows) == {2} and len(one.rows) > 1
 
 
 def test_a_length_of_zero_leaves_one_hypothesis() -> None:
@@ -142,11 +170,12 @@ def test_no_sentences() -> None:
 
 
 def test_equal_scores_are_ordered_alike_alone_and_in_a_batch() -> None:
-    def indifferent(token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
-        return likeliest(np.full((len(token_ids), V), -np.log(V)), count), state.past, {}
+    class Indifferent(ToyStep):
+        def log_probs(self, sentence: int, prefix: list[int]) -> Floats:
+            return np.full(V, -np.log(V))
 
-    both = beam_search(indifferent, start([1, 2]), RULES, np.array([3, 2]), 1.0, 3)
-    alone = beam_search(indifferent, start([2]), RULES, np.array([2]), 1.0, 3)
+    both = search([1, 2], [3, 2], step=Indifferent())
+    alone = search([2], [2], step=Indifferent())
     assert [h.token_ids for h in both[1]] == [h.token_ids for h in alone[0]]
 
 
@@ -168,10 +197,28 @@ def test_best_candidates_prefer_the_lower_place(rows: list[list[int]], count: in
 
 
 def test_ends_where_nothing_else_can_be_said() -> None:
-    def only_the_end(token_ids: Ids, state: State, count: int) -> tuple[Candidates, Arrays, Arrays]:
-        row = np.full(V, -np.inf)
-        row[EOS] = 0.0
-        return likeliest(np.tile(row, (len(token_ids), 1)), count), state.past, {}
+    class OnlyTheEnd(ToyStep):
+        def log_probs(self, sentence: int, prefix: list[int]) -> Floats:
+            row = np.full(V, -np.inf)
+            row[EOS] = 0.0
+            return row
 
-    [[only]] = beam_search(only_the_end, start([1]), RULES, np.array([7]), 1.0, 3)
+    [[only]] = search([1], [7], step=OnlyTheEnd())
     assert (only.token_ids, only.score) == ([], 0.0)
+
+
+def test_ends_where_not_even_the_end_can_be_said() -> None:
+    """No softmax does this, but no sentence may stay for ever."""
+
+    class Mute(ToyStep):
+        def log_probs(self, sentence: int, prefix: list[int]) -> Floats:
+            return np.full(V, -np.inf)
+
+    assert search([1], [7], step=Mute()) == [[]]
+
+
+def test_an_empty_search_does_nothing() -> None:
+    running = Search(ToyStep(), RULES, 3)
+    assert running.advance() == [] and len(running) == 0
+    running.leave({13})
+    assert len(running) == 0

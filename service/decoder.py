@@ -1,0 +1,267 @@
+"""The decoder: sentences as ids -> hypotheses with their attention, in one running batch.
+
+Legend: B sentences, S source length, T target length, R rows, N heads.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
+from service.bundle import AttentionOutput, Manifest
+from service.decoding.search import Search
+from service.decoding.step import Arrays, Candidates, Goal, Hypothesis, Ids, Rows, Rules
+from service.runtime import Session, Values
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to decode."""
+
+    beam_size: int = 4
+    """1 is greedy search."""
+    length_penalty: float = 1.0
+    max_length: int | None = None
+    """Most tokens of a sentence's translation; by default twice its source and ten more."""
+    alternatives: int = 0
+    """How many translations to give beside the best; the beam is widened to find them."""
+    attention: AttentionDetail = "summary"
+
+    @property
+    def width(self) -> int:
+        """Hypotheses that are followed side by side."""
+        return max(self.beam_size, self.alternatives + 1)
+
+
+DEFAULT = Options()
+
+
+@dataclass(frozen=True)
+class DecoderWork:
+    source_ids: list[int]
+    unknown: list[int]
+    """Places of symbols that the source tokenizer does not know."""
+    options: Options
+
+    @property
+    def length(self) -> int:
+        return len(self.source_ids) * self.options.width
+
+
+@dataclass(frozen=True)
+class Decoded:
+    hypotheses: list[Hypothesis]
+    copied: list[dict[int, int]]
+    """Of each: places in it that copy an unknown symbol -> the places of that symbol in the source."""
+    attention: list[AttentionMatrix]
+    """Of the best."""
+
+
+@dataclass
+class BundleState:
+    source: Arrays
+    """Of each sentence [B, ...], padded on the right."""
+    source_values: Values
+    """The same where the network runs."""
+    past: Values
+    """Of each row of the step before [R, ...]; lengths end together, so shorter ones are padded on the left."""
+
+
+class BundleStep:
+    """A bundle's `step` graph as the search wants it: the manifest says which output feeds which input."""
+
+    def __init__(self, session: Session):
+        self._session = session
+        graph = session.graph
+        self._states = {pair.input: pair.output for pair in graph.state}
+        self._reads_lengths = any(tensor.name == "lengths" for tensor in graph.inputs)
+        self._inputs = {tensor.name: tensor for tensor in graph.inputs}
+        self._lengths = {
+            tensor.name: next((a for a, d in enumerate(tensor.shape) if a > 0 and isinstance(d, str)), None)
+            for tensor in graph.inputs
+        }
+        """Which axis of an input is a length of the source or of the past, if one is."""
+
+    def start(self, encoded: Arrays) -> BundleState:
+        """The state before the first step, from the outputs of `encode` (each [B, ...])."""
+        batch = len(next(iter(encoded.values())))
+        past: Values = {}
+        for name in self._states:
+            tensor = self._inputs[name]
+            shape = [batch, *(0 if isinstance(d, str) else d for d in tensor.shape[1:])]
+            first = encoded[name] if name in encoded else np.zeros(shape, dtype=tensor.dtype)
+            past[name] = self._session.value(first)
+        source = {name: array for name, array in encoded.items() if name in self._inputs and name not in self._states}
+        return self._state(source, past)
+
+    def _state(self, source: Arrays, past: Values) -> BundleState:
+        return BundleState(source, {name: self._session.value(array) for name, array in source.items()}, past)
+
+    def __call__(
+        self, token_ids: Ids, parents: Rows, lengths: Ids, state: BundleState, count: int, attention: frozenset[str]
+    ) -> tuple[Candidates, BundleState, Arrays]:
+        inputs = {"token_ids": token_ids, "parents": parents, "candidates": np.array([count])}
+        if self._reads_lengths:
+            inputs["lengths"] = lengths
+        values = {name: self._session.value(array) for name, array in inputs.items()}
+        arrays, past = self._session.run_keeping(
+            {**values, **state.source_values, **state.past},
+            ["top_log_probs", "top_ids", "end_log_probs", *attention],
+            list(self._states.values()),
+        )
+        found: Any = (arrays["top_log_probs"], arrays["top_ids"], arrays["end_log_probs"][:, 0])
+        after = {name: past[output] for name, output in self._states.items()}
+        return Candidates(*found), replace(state, past=after), {name: arrays[name] for name in attention}
+
+    def join(self, state: BundleState, newcomers: BundleState) -> BundleState:
+        source = {
+            name: self._together(name, array, newcomers.source[name], "right") for name, array in state.source.items()
+        }
+        past = {
+            name: self._session.value(self._together(name, value.numpy(), newcomers.past[name].numpy(), "left"))
+            for name, value in state.past.items()
+        }
+        return self._state(source, past)
+
+    def _together(self, name: str, one: NDArray[Any], other: NDArray[Any], side: str) -> NDArray[Any]:
+        """Two arrays one behind the other, the shorter one padded with zeros."""
+        axis = self._lengths[name]
+        if axis is not None and one.shape[axis] != other.shape[axis]:
+            longest = max(one.shape[axis], other.shape[axis])
+            one, other = (_padded(array, axis, longest, side) for array in (one, other))
+        return np.concatenate([one, other])
+
+    def keep(self, state: BundleState, sentences: Rows, longest: int) -> BundleState:
+        past = dict(state.past)
+        for name, value in state.past.items():
+            axis = self._lengths[name]
+            if axis is not None and value.shape[axis] > longest:
+                array = value.numpy()
+                past[name] = self._session.value(
+                    array.take(range(array.shape[axis] - longest, array.shape[axis]), axis)
+                )
+        return self._state({name: array[sentences] for name, array in state.source.items()}, past)
+
+
+def _padded(array: NDArray[Any], axis: int, length: int, side: str) -> NDArray[Any]:
+    missing = length - array.shape[axis]
+    widths = [(0, 0)] * array.ndim
+    widths[axis] = (missing, 0) if side == "left" else (0, missing)
+    return np.pad(array, widths)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A sentence in the running batch."""
+
+    work: DecoderWork
+    wanted: list[AttentionOutput]
+    encoder_attention: Arrays
+
+
+class Decoder:
+    """An engine (`scheduling.Engine`) over the `encode` and `step` graphs of a bundle. Sentences of one beam width
+    share a running batch, whatever else their options are."""
+
+    fill = 0.25
+    """Only the encoder pays for padding, and to join a step later costs more."""
+
+    def __init__(self, manifest: Manifest, encode: Session, step: Session):
+        assert manifest.special_ids and manifest.limits.max_target_tokens  # the manifest checked itself
+        ids = manifest.special_ids
+        self._rules = Rules(ids.bos, ids.eos, tuple(ids.never), ids.unknown)
+        self._max_target_tokens = manifest.limits.max_target_tokens
+        self._outputs = manifest.attention
+        self._aligned = [output for output in manifest.attention if output.summary and output.kind == "cross"]
+        self._encode = encode
+        self._step = BundleStep(step)
+        self._step_inputs = {tensor.name for tensor in step.graph.inputs}
+        self._searches: dict[int, Search[BundleState]] = {}
+        self._running: dict[int, _Running] = {}
+
+    def start(self, work: Sequence[tuple[int, DecoderWork]]) -> None:
+        for width in {item.options.width for _, item in work}:
+            self._start([(key, item) for key, item in work if item.options.width == width], width)
+
+    def _start(self, work: list[tuple[int, DecoderWork]], width: int) -> None:
+        """Encode sentences together, and let them join the batch of their width."""
+        lengths = np.array([len(item.source_ids) for _, item in work], dtype=np.int64)
+        source_ids = np.zeros((len(work), lengths.max()), dtype=np.int64)
+        for row, (_, item) in enumerate(work):
+            source_ids[row, : lengths[row]] = item.source_ids
+        wanted = [outputs_for(item.options.attention, self._outputs) for _, item in work]
+        looked_at = {output.output for outputs in wanted for output in outputs if output.graph == "encode"}
+        fetched = [n for n in self._encode.output_names if n in self._step_inputs or n in looked_at]
+        encoded = self._encode.run({"source_ids": source_ids, "source_lengths": lengths}, fetched)
+        goals = []
+        for row, (key, item) in enumerate(work):
+            may_copy = bool(item.unknown) and self._rules.unknown is not None
+            followed = [*wanted[row], *(self._aligned if may_copy else [])]
+            goals.append(
+                Goal(
+                    min(2 * len(item.source_ids) + 10, item.options.max_length or self._max_target_tokens),
+                    item.options.length_penalty,
+                    may_copy,
+                    frozenset(output.output for output in followed if output.graph == "step"),
+                )
+            )
+            own = {output.output: encoded[output.output][row] for output in wanted[row] if output.graph == "encode"}
+            self._running[key] = _Running(item, wanted[row], own)
+        search = self._searches.setdefault(width, Search(self._step, self._rules, width))
+        state = self._step.start({name: array for name, array in encoded.items() if name in self._step_inputs})
+        search.join([key for key, _ in work], goals, state)
+
+    def advance(self) -> list[tuple[int, Decoded]]:
+        finished = [found for search in self._searches.values() for found in search.advance()]
+        return [(key, self._decoded(self._running.pop(key), hypotheses)) for key, hypotheses in finished]
+
+    def drop(self, keys: Collection[int]) -> None:
+        for search in self._searches.values():
+            search.leave(keys)
+        for key in keys:
+            self._running.pop(key, None)
+
+    def _decoded(self, running: _Running, hypotheses: list[Hypothesis]) -> Decoded:
+        copied = [self._copied(hypothesis, running.work.unknown) for hypothesis in hypotheses]
+        return Decoded(hypotheses, copied, self._attention(hypotheses[0], running))
+
+    def _copied(self, hypothesis: Hypothesis, unknown: list[int]) -> dict[int, int]:
+        """Which unknown symbol of the source, by its place, each copy in a hypothesis is: the one it looked at most,
+        each once while there are any left (Luong et al. 2015b)."""
+        copied: dict[int, int] = {}
+        for place, token_id in enumerate(hypothesis.token_ids):
+            if token_id == self._rules.unknown:
+                weights = hypothesis.attention[self._aligned[0].output][place]
+                looked = weights.reshape(-1, weights.shape[-1]).mean(axis=0)
+                left = [source for source in unknown if source not in copied.values()] or unknown
+                copied[place] = max(left, key=lambda source: float(looked[source]))
+        return copied
+
+    def _attention(self, best: Hypothesis, running: _Running) -> list[AttentionMatrix]:
+        """The matrices of one sentence, cropped to its own lengths."""
+        length = len(running.work.source_ids)
+        cropped: list[tuple[AttentionOutput, NDArray[Any]]] = []
+        for output in running.wanted:
+            weights: NDArray[Any]
+            if output.graph == "encode":
+                weights = running.encoder_attention[output.output][..., :length, :length]
+            elif not best.token_ids:  # an empty translation: nothing looked at anything
+                weights = np.zeros(((output.heads,) if output.heads else ()) + (0, 0), dtype=np.float32)
+            elif output.kind == "cross":
+                weights = np.concatenate([row[..., :length] for row in best.attention[output.output]], axis=-2)
+            else:
+                weights = _triangle(best.attention[output.output])
+            cropped.append((output, weights))
+        return matrices(running.work.options.attention, cropped)
+
+
+def _triangle(rows: list[NDArray[Any]]) -> NDArray[Any]:
+    """Attention over the past, one array [..., 1, keys] a token, of which the last t + 1 are its own -> [..., T, T]."""
+    length = len(rows)
+    weights = np.zeros((*rows[0].shape[:-2], length, length), dtype=rows[0].dtype)
+    for t, row in enumerate(rows):
+        weights[..., t, : t + 1] = row[..., 0, -t - 1 :]
+    return weights
