@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     Raises BundleNotFound if there are none, BundleCorrupt if none can be read, ModelNotFound if the default that is
     asked for is not there, and DeviceUnavailable if the device is not.
     """
-    runtime = Runtime(settings.device, settings.threads)
+    runtime = Runtime(settings.device, settings.threads, settings.precision)
     limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens)
     registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)
     if settings.device == "cuda":

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from service.errors import BundleCorrupt, BundleNotFound, BundleVersionUnsupported
 from service.external_data import locations
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
 GOLDEN = "golden.json"
 CARD = "README.md"
@@ -36,8 +36,8 @@ Precision = Literal["float32", "float16", "int8"]
 Task = Literal["classification", "translation"]
 
 
-STEP_INPUTS = ("token_ids", "parents", "lengths", "candidates")
-"""What a step can read beside its states and the source; the first, the second and the last it must."""
+STEP_INPUTS = ("token_ids", "parents", "candidates")
+"""What every step reads beside its states and the source; `lengths` it may."""
 STEP_OUTPUTS = ("top_log_probs", "top_ids", "end_log_probs")
 """What every step says: the likeliest tokens, [rows, candidates] both, and [rows, 1] of </s>."""
 
@@ -195,6 +195,7 @@ class Manifest(_Section):
         else:
             wanted |= {
                 "an encode and a step graph": roles == {"encode", "step"},
+                **{f"the step's input {name}": name in self.inputs("step") for name in STEP_INPUTS},
                 **{f"the step's output {name}": name in self.outputs("step") for name in STEP_OUTPUTS},
                 "source and target languages": bool(self.source and self.target),
                 "source and target tokenizers": set(self.tokenizers) == {"source", "target"},
@@ -208,6 +209,10 @@ class Manifest(_Section):
         if missing := [need for need, there in wanted.items() if not there]:
             raise ValueError("the manifest lacks " + ", ".join(missing))
         return self
+
+    def inputs(self, role: GraphRole) -> set[str]:
+        """The names of a graph's inputs; none, if there is no such graph."""
+        return {tensor.name for graph in self.graphs if graph.role == role for tensor in graph.inputs}
 
     def outputs(self, role: GraphRole) -> set[str]:
         """The names of a graph's outputs; none, if there is no such graph."""

@@ -45,10 +45,23 @@ class DecoderWork:
     unknown: list[int]
     """Places of symbols that the source tokenizer does not know."""
     options: Options
+    heard: bool = False
+    """Whether each token is to be told as it is said, which only greedy search can do."""
 
     @property
     def length(self) -> int:
         return len(self.source_ids) * self.options.width
+
+
+@dataclass(frozen=True)
+class Said:
+    """One token of a translation that goes on."""
+
+    token_id: int
+    copied: int | None
+    """The place of the source's unknown symbol that it copies."""
+    weights: NDArray[Any] | None
+    """[S]: what it looked at, as the summary shows it; None where no attention is wanted."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +173,8 @@ class _Running:
     work: DecoderWork
     wanted: list[AttentionOutput]
     encoder_attention: Arrays
+    copied: list[int]
+    """Places of unknown symbols that were told to be copied."""
 
 
 class Decoder:
@@ -209,7 +224,7 @@ class Decoder:
                 )
             )
             own = {output.output: encoded[output.output][row] for output in wanted[row] if output.graph == "encode"}
-            self._running[key] = _Running(item, wanted[row], own)
+            self._running[key] = _Running(item, wanted[row], own, [])
         search = self._searches.setdefault(width, Search(self._step, self._rules, width))
         state = self._step.start({name: array for name, array in encoded.items() if name in self._step_inputs})
         search.join([key for key, _ in work], goals, state)
@@ -218,6 +233,34 @@ class Decoder:
         finished = [found for search in self._searches.values() for found in search.advance()]
         return [(key, self._decoded(self._running.pop(key), hypotheses)) for key, hypotheses in finished]
 
+    def news(self) -> list[tuple[int, Said]]:
+        search = self._searches.get(1)
+        latest = search.latest() if search is not None else []
+        return [
+            (key, self._said(self._running[key], token_id, weights))
+            for key, token_id, weights in latest
+            if self._running[key].work.heard
+        ]
+
+    def _said(self, running: _Running, token_id: int, weights: dict[str, Any]) -> Said:
+        looked = next((self._looked(weights[o.output], running) for o in self._aligned if o.output in weights), None)
+        copied = None
+        if token_id == self._rules.unknown and looked is not None:
+            copied = self._source_of(looked, running.work.unknown, running.copied)
+            running.copied.append(copied)
+        return Said(token_id, copied, looked if self._aligned and self._aligned[0] in running.wanted else None)
+
+    def _looked(self, weights: NDArray[Any], running: _Running) -> NDArray[Any]:
+        """The summary of one position's weights [N, 1, S] or [1, S], cropped -> [S]."""
+        averaged: NDArray[Any] = weights.reshape(-1, weights.shape[-1]).mean(axis=0)
+        return averaged[: len(running.work.source_ids)]
+
+    def _source_of(self, looked: NDArray[Any], unknown: list[int], taken: Collection[int]) -> int:
+        """Which of the source's unknown symbols a copy is: the one it looked at most, each once while there are any
+        left (Luong et al. 2015b)."""
+        left = [place for place in unknown if place not in taken] or unknown
+        return max(left, key=lambda place: float(looked[place]))
+
     def drop(self, keys: Collection[int]) -> None:
         for search in self._searches.values():
             search.leave(keys)
@@ -225,19 +268,16 @@ class Decoder:
             self._running.pop(key, None)
 
     def _decoded(self, running: _Running, hypotheses: list[Hypothesis]) -> Decoded:
-        copied = [self._copied(hypothesis, running.work.unknown) for hypothesis in hypotheses]
+        copied = [self._copied(hypothesis, running) for hypothesis in hypotheses]
         return Decoded(hypotheses, copied, self._attention(hypotheses[0], running))
 
-    def _copied(self, hypothesis: Hypothesis, unknown: list[int]) -> dict[int, int]:
-        """Which unknown symbol of the source, by its place, each copy in a hypothesis is: the one it looked at most,
-        each once while there are any left (Luong et al. 2015b)."""
+    def _copied(self, hypothesis: Hypothesis, running: _Running) -> dict[int, int]:
+        """Which unknown symbol of the source, by its place, each copy in a hypothesis is."""
         copied: dict[int, int] = {}
         for place, token_id in enumerate(hypothesis.token_ids):
             if token_id == self._rules.unknown:
-                weights = hypothesis.attention[self._aligned[0].output][place]
-                looked = weights.reshape(-1, weights.shape[-1]).mean(axis=0)
-                left = [source for source in unknown if source not in copied.values()] or unknown
-                copied[place] = max(left, key=lambda source: float(looked[source]))
+                looked = self._looked(hypothesis.attention[self._aligned[0].output][place], running)
+                copied[place] = self._source_of(looked, running.work.unknown, copied.values())
         return copied
 
     def _attention(self, best: Hypothesis, running: _Running) -> list[AttentionMatrix]:

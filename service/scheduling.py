@@ -43,6 +43,9 @@ class Engine(Protocol[W_contra, R]):
     def advance(self) -> list[tuple[int, R]]:
         """Go on with everything; what is finished leaves, with its result."""
 
+    def news(self) -> list[tuple[int, Any]]:
+        """What is new of the work that goes on, where somebody wants to hear it."""
+
     def drop(self, keys: Collection[int]) -> None:
         """Let go of work that nobody waits for any more."""
 
@@ -65,6 +68,9 @@ class AtOnce(Generic[W, R]):
         if len(results) != len(batch):
             raise ValueError(f"{len(results)} results for {len(batch)} texts")
         return [(key, result) for (key, _), result in zip(batch, results, strict=True)]
+
+    def news(self) -> list[tuple[int, Any]]:
+        return []
 
     def drop(self, keys: Collection[int]) -> None:
         self._batch = [(key, work) for key, work in self._batch if key not in keys]
@@ -90,6 +96,8 @@ class Request:
     done: "asyncio.Future[list[Any]]"
     results: list[Any]
     left: int
+    heard: Callable[[int, Any], None] | None
+    """Is told, by its place, what is new of its work."""
     failure: LimelightError | None = None
     gone: bool = False
     """Nobody waits for it any more."""
@@ -133,15 +141,21 @@ class Scheduler(Generic[W, R]):
         self._thread = threading.Thread(target=self._run, name=f"scheduler-{name}", daemon=True)
         self._thread.start()
 
-    async def submit(self, work: Sequence[W], timeout_s: float | None = None) -> list[R]:
-        """Run some work and wait for its results, in order.
+    async def submit(
+        self,
+        work: Sequence[W],
+        timeout_s: float | None = None,
+        heard: Callable[[int, Any], None] | None = None,
+    ) -> list[R]:
+        """Run some work and wait for its results, in order. `heard` is called meanwhile with the place of a piece and
+        what is new of it.
 
         Raises Overloaded at once if the queue is full, InferenceTimeout after `timeout_s`, and
         InferenceFailed if the network failed.
         """
         if not work:
             return []
-        request = self._enqueue(work)
+        request = self._enqueue(work, heard)
         try:
             async with asyncio.timeout(timeout_s):
                 return await request.done
@@ -150,9 +164,9 @@ class Scheduler(Generic[W, R]):
         finally:
             request.gone = True
 
-    def _enqueue(self, work: Sequence[W]) -> Request:
+    def _enqueue(self, work: Sequence[W], heard: Callable[[int, Any], None] | None) -> Request:
         loop = asyncio.get_running_loop()
-        request = Request(loop, loop.create_future(), [None] * len(work), len(work))
+        request = Request(loop, loop.create_future(), [None] * len(work), len(work), heard)
         lengths = [item.length for item in work]
         with self._changed:
             if self.failure is not None:
@@ -206,11 +220,16 @@ class Scheduler(Generic[W, R]):
             self._engine.drop(gone)
             self._engine.start([(item.key, item.work) for item in taken])
             finished = self._engine.advance()
+            news = self._engine.news()
         except Exception as error:
             self._engine.drop(self._live.keys())
             self._fail(list(self._live.values()), _failure(error))
             self._live, self._live_tokens = {}, 0
         else:
+            for key, new in news:
+                item = self._live[key]
+                if item.request.heard is not None:
+                    _call(item.request.loop, item.request.heard, item.place, new)
             items = [(self._live.pop(key), result) for key, result in finished]
             self._live_tokens -= sum(item.length for item, _ in items)
             self._answer(items)
@@ -272,10 +291,14 @@ def _resolve(requests: Iterable[Request]) -> None:
     for request in requests:
         loops.setdefault(request.loop, []).append(request)
     for loop, found in loops.items():
-        try:
-            loop.call_soon_threadsafe(_wake, found)
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits there any more
+        _call(loop, _wake, found)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(function, *args)
+    except RuntimeError:
+        pass  # the loop is closed: nobody waits there any more
 
 
 def _wake(requests: list[Request]) -> None:

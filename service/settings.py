@@ -1,7 +1,7 @@
 """Every setting, from the environment with the prefix LIMELIGHT_ (LIMELIGHT_PORT=9000 and so on)."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -21,6 +21,9 @@ class Settings(BaseSettings):
     )
     device: Device = Field(
         default="auto", description="cpu, cuda (refuses to start without it), or auto: cuda where it is there."
+    )
+    precision: Literal["auto", "float32", "int8", "float16"] = Field(
+        default="auto", description="int8, float32 or float16; auto takes int8 on a CPU where a bundle has it."
     )
     threads: int | None = Field(
         default=None, gt=0, description="Threads of a network; by default the cores that the container's quota allows."

@@ -69,6 +69,12 @@ class TextTokenizer:
         """The places of the ids that stand for symbols this tokenizer does not know."""
         return [place for place, token_id in enumerate(ids) if token_id == self._unknown_id]
 
+    def speaker(self) -> Callable[[int], str]:
+        """A function of the ids of one text, one after the other -> what each adds to it, white space before it
+        included; nothing for one that spells nothing, or only together with the next."""
+        stream = DecodeStream(skip_special_tokens=True)
+        return lambda token_id: stream.step(self._tokenizer, token_id) or ""
+
     def decode(
         self, ids: list[int], start: int = 0, copied: Mapping[int, str] | None = None
     ) -> tuple[str, list[Token]]:
@@ -79,11 +85,10 @@ class TextTokenizer:
         >>> tokenizer.decode([17, 4])  # doctest: +SKIP
         ('Bonjour', [Token(text='Bon', start=0, end=3), Token(text='jour', start=3, end=7)])
         """
-        stream = DecodeStream(skip_special_tokens=True)
         tokens: list[Token] = []
-        text = ""
+        text, speak = "", self.speaker()
         for place, token_id in enumerate(ids):
-            surface = stream.step(self._tokenizer, token_id) or (copied or {}).get(place, "")
+            surface = speak(token_id) or (copied or {}).get(place, "")
             text += surface
             # White space before a word belongs to the text, not to the word.
             visible = surface.lstrip()

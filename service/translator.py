@@ -1,13 +1,15 @@
 """The translator: texts -> translations, sentence by sentence, each with its tokens, scores and attention."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from service.attention import AttentionMatrix
 from service.bundle import Manifest
-from service.decoder import DEFAULT, Decoded, Decoder, DecoderWork, Options
+from service.decoder import DEFAULT, Decoded, Decoder, DecoderWork, Options, Said
 from service.errors import EmptyText, UnsupportedOption
 from service.runtime import Runtime
 from service.scheduling import Limits, Scheduler
@@ -27,6 +29,18 @@ class Sentence:
     attention: list[AttentionMatrix]
     alternatives: list[tuple[str, float]]
     """Other hypotheses with their scores, best first."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One token of a translation, as soon as it is said."""
+
+    translation: int
+    sentence: int
+    text: str
+    """What it adds, white space before it included."""
+    weights: NDArray[Any] | None
+    """[source tokens]: its row of the summary; None where no attention is wanted."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +72,14 @@ class Translator:
         self._scheduler.close()
 
     async def translate(
-        self, texts: Sequence[str], options: Options = DEFAULT, timeout_s: float | None = None
+        self,
+        texts: Sequence[str],
+        options: Options = DEFAULT,
+        timeout_s: float | None = None,
+        heard: Callable[[Spoken], None] | None = None,
     ) -> list[Translation]:
         """One translation per text, in order; each is split into sentences, which keep the white space between them.
+        Where search is greedy, `heard` is called with each token as it is said.
 
         Raises EmptyText, UnsupportedOption, Overloaded, InferenceTimeout or InferenceFailed; nothing runs
         unless every text can.
@@ -68,11 +87,12 @@ class Translator:
         self._check(options)
         pieces = await beside(texts, lambda: [list(self._split(i, text)) for i, text in enumerate(texts)])
         work = [
-            DecoderWork(encoded.ids, self._source_tokenizer.unknown(encoded.ids), options)
+            DecoderWork(encoded.ids, self._source_tokenizer.unknown(encoded.ids), options, heard is not None)
             for text_pieces in pieces
             for _, _, encoded in text_pieces
         ]
-        decoded = iter(await self._scheduler.submit(work, timeout_s))
+        listener = None if heard is None else self._listener(pieces, heard)
+        decoded = iter(await self._scheduler.submit(work, timeout_s, listener))
         return await beside(
             texts,
             lambda: [
@@ -80,6 +100,22 @@ class Translator:
                 for text, text_pieces in zip(texts, pieces, strict=True)
             ],
         )
+
+    def _listener(
+        self, pieces: list[list[tuple[int, int, Encoded]]], heard: Callable[[Spoken], None]
+    ) -> Callable[[int, Said], None]:
+        """What the scheduler tells, by the place of a sentence among all, as tokens of a text's sentence."""
+        places = [(text, sentence) for text, found in enumerate(pieces) for sentence in range(len(found))]
+        speakers = [self._target_tokenizer.speaker() for _ in places]
+
+        def listen(place: int, said: Said) -> None:
+            text, sentence = places[place]
+            surface = speakers[place](said.token_id)
+            if said.copied is not None:
+                surface = pieces[text][sentence][2].tokens[said.copied].text
+            heard(Spoken(text, sentence, surface, said.weights))
+
+        return listen
 
     def _check(self, options: Options) -> None:
         for name, value, most in (

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from sacrebleu.metrics.bleu import BLEU
@@ -39,8 +39,7 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
     if the bundle does not load, CorpusError if the data is not there.
     """
     folder = models / recipe.name / str(recipe.version)
-    registry = Registry(models, Runtime("auto"), Limits(queue_tokens=10**12))
-    registry.load(recipe.name)
+    registry = open_registry(models, recipe)
     try:
         predictor: Classifier | Translator
         if isinstance(recipe, ClassificationRecipe):
@@ -49,6 +48,8 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
         else:
             predictor = registry.translator(None, None, recipe.name, recipe.version)
             metrics = evaluate_translator(recipe, predictor, split)
+            if predictor.precision != "float32":
+                metrics += in_float32(recipe, models, split)
             metrics += alignment_error(folder, predictor.manifest)
         if split != "test":
             return predictor.manifest.model_copy(update={"metrics": metrics})
@@ -73,6 +74,23 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
     manifest = update_manifest(folder, metrics=[metric.model_dump() for metric in metrics])
     (folder / CARD).write_text(model_card(manifest, pictures), encoding="utf-8")
     return manifest
+
+
+def open_registry(models: Path, recipe: AnyRecipe, precision: Literal["auto", "float32"] = "auto") -> Registry:
+    registry = Registry(models, Runtime("auto", precision=precision), Limits(queue_tokens=10**12))
+    registry.load(recipe.name)
+    return registry
+
+
+def in_float32(recipe: TranslationRecipe, models: Path, split: Split) -> list[Metric]:
+    """What the precision that is served cost: the same figures without it, as `BLEU (float32)` and so on."""
+    registry = open_registry(models, recipe, "float32")
+    try:
+        translator = registry.translator(None, None, recipe.name, recipe.version)
+        metrics = evaluate_translator(recipe, translator, split)
+    finally:
+        registry.close()
+    return [m.model_copy(update={"name": f"{m.name} (float32)"}) for m in metrics if m.name in ("BLEU", "chrF2")]
 
 
 def label(token: Token) -> str:
@@ -202,7 +220,7 @@ def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split
         options = Options(attention="none")
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))
         scored = list(zip(pairs, (translation.text for translation in translations), strict=True))
-        how = f"beam {options.beam_size}"
+        how = f"beam {options.beam_size}, {translator.precision}"
         metrics += corpus_scores(scored, f"{Path(corpus).name} {split} ({len(pairs)} sentences)", how, (BLEU(), CHRF()))
         everything += scored
     return metrics + scores_by_length(everything, how)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from service.decoding.step import (
     DecoderStep,
     Flags,
+    Floats,
     Goal,
     History,
     Hypothesis,
@@ -145,6 +146,18 @@ class Search(Generic[State]):
         ]
         self._keep(live)
         return done
+
+    def latest(self) -> list[tuple[int, int, dict[str, Floats]]]:
+        """Of every live sentence that has said something: its key, the token that its best hypothesis said last, and
+        what that looked at. With a beam of one nothing that was said is taken back."""
+        if not len(self._history):
+            return []
+        spoken = np.flatnonzero(self._lengths)
+        found = self._history.latest(spoken * self._width)
+        return [
+            (self._keys[b], token, {name: weights[name] for name in self._goals[b].attention})
+            for b, (token, weights) in zip(spoken.tolist(), found, strict=True)
+        ]
 
     def _finish(self, ends: Flags, values: Scores, rows: Rows) -> None:
         """Take down the hypotheses that end: ends [B, W]."""

@@ -154,6 +154,14 @@ class History:
         del self._steps[:extra]
         self._forgotten += extra
 
+    def latest(self, rows: Rows) -> list[tuple[int, dict[str, Floats]]]:
+        """What these rows said in the last step, and what they looked at."""
+        parents, token_ids, attention = self._steps[-1]
+        return [
+            (int(token_ids[row]), {name: array[parents[row]] for name, array in attention.items()})
+            for row in rows.tolist()
+        ]
+
     def read(
         self, row: int, steps: int, length: int, names: frozenset[str]
     ) -> tuple[list[int], dict[str, list[Floats]]]:

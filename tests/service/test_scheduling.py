@@ -291,6 +291,9 @@ class Steps:
             del self.left[key]
         return [(key, key) for key in done]
 
+    def news(self) -> list[tuple[int, int]]:
+        return list(self.left.items())
+
     def drop(self, keys: Collection[int]) -> None:
         self.dropped += [key for key in keys if self.left.pop(key, None) is not None]
 
@@ -312,6 +315,23 @@ def test_work_joins_what_is_running() -> None:
     running.close()
     assert engine.dropped == [0] and engine.left == {}  # its caller had gone
     assert 2 in engine.sizes
+
+
+def test_a_caller_hears_of_its_own_work() -> None:
+    running: Scheduler[Item, int] = Scheduler("test", Steps(), Limits())
+    heard: dict[str, list[tuple[int, int]]] = {"one": [], "other": []}
+
+    async def play() -> None:
+        await asyncio.gather(
+            running.submit([Item(2), Item(4)], heard=lambda place, new: heard["one"].append((place, new))),
+            running.submit([Item(3)], heard=lambda place, new: heard["other"].append((place, new))),
+            running.submit([Item(5)]),
+        )
+
+    asyncio.run(in_time(play()))
+    running.close()
+    assert sorted(heard["one"]) == [(0, 1), (1, 1), (1, 2), (1, 3)]
+    assert heard["other"] == [(0, 2), (0, 1)]
 
 
 def test_a_running_batch_stays_within_its_limit() -> None:

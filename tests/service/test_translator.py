@@ -16,7 +16,7 @@ from service.errors import EmptyText, InferenceFailed, UnsupportedOption
 from service.runtime import Runtime, Session
 from service.scheduling import Limits
 from service.text import Token
-from service.translator import Sentence, Translation, Translator
+from service.translator import Sentence, Spoken, Translation, Translator
 from tests.fakes import TEXTS, doubled, source_tokenizer, write_translator
 from tests.service import networks
 
@@ -257,6 +257,24 @@ def test_options_of_all_kinds_run_side_by_side(translator: Translator) -> None:
                     assert matrix.weights == pytest.approx(expected.weights, abs=1e-5)
 
 
+def test_a_greedy_translation_can_be_listened_to(translator: Translator) -> None:
+    heard: list[Spoken] = []
+    options = Options(beam_size=1)
+    found = asyncio.run(translator.translate(TEXTS, options, heard=heard.append))
+    for number, translation in enumerate(found):
+        for place, sentence in enumerate(translation.sentences):
+            own = [spoken for spoken in heard if (spoken.translation, spoken.sentence) == (number, place)]
+            assert "".join(spoken.text for spoken in own) == sentence.text
+            rows = [spoken.weights for spoken in own]
+            assert np.stack(rows) == pytest.approx(sentence.attention[0].weights, abs=1e-6)  # type: ignore[arg-type]
+    heard.clear()
+    asyncio.run(translator.translate(TEXTS, Options(beam_size=1, attention="none"), heard=heard.append))
+    assert heard and all(spoken.weights is None for spoken in heard)
+    heard.clear()
+    asyncio.run(translator.translate(TEXTS, Options(beam_size=2), heard=heard.append))
+    assert not heard  # what was said may be taken back
+
+
 def test_no_texts(translator: Translator) -> None:
     assert translate(translator) == []
 
@@ -281,6 +299,14 @@ def test_unknown_symbols_are_copied_from_where_it_looks(copying: Translator, bea
     for translation in found:
         for token in translation.sentences[0].target_tokens:
             assert translation.text[token.start : token.end] == token.text
+
+
+def test_copies_are_heard(copying: Translator) -> None:
+    heard: list[Spoken] = []
+    [translation] = asyncio.run(
+        copying.translate(["wind \u2764 rain \u96e8!"], Options(beam_size=1), heard=heard.append)
+    )
+    assert "".join(spoken.text for spoken in heard) == translation.text == "wwiinndd \u2764 rraaiinn \u96e8!!"
 
 
 def test_alternatives_copy_too(copying: Translator) -> None:

@@ -11,7 +11,9 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recipe_loads_under_its_own_name(name: str) -> None:
-    assert load_recipe(name).name == name
+    """Or under that of the bundle of which it makes a later version."""
+    recipe = load_recipe(name)
+    assert recipe.name == name or (recipe.version > 1 and load_recipe(recipe.name).version < recipe.version)
 
 
 def edited(tmp_path: Path, old: str, new: str, name: str = "sms-spam") -> str:

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
-from service.bundle import Graph, TensorInfo
+from service.bundle import Graph, Precision, TensorInfo
 
 TOLERANCE = 1e-5
 """Largest difference between PyTorch and onnxruntime: absolute, plus as much relative to the value."""
@@ -25,8 +25,10 @@ def tensors(names: list[str], dtype: Any, shape: list[int | str]) -> list[Tensor
     return [TensorInfo(name=name, dtype=dtype, shape=shape) for name in names]
 
 
-def open_graphs(folder: Path, graphs: list[Graph]) -> dict[str, Callable[[Arrays], Arrays]]:
-    """The written graphs, by role, each a function of named arrays."""
+def open_graphs(
+    folder: Path, graphs: list[Graph], precision: Precision = "float32"
+) -> dict[str, Callable[[Arrays], Arrays]]:
+    """The written graphs of one precision, by role, each a function of named arrays."""
 
     def runner(graph: Graph) -> Callable[[Arrays], Arrays]:
         options = ort.SessionOptions()
@@ -35,7 +37,7 @@ def open_graphs(folder: Path, graphs: list[Graph]) -> dict[str, Callable[[Arrays
         names = [output.name for output in session.get_outputs()]
         return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
-    return {graph.role: runner(graph) for graph in graphs if graph.precision == "float32"}
+    return {graph.role: runner(graph) for graph in graphs if graph.precision == precision}
 
 
 def require_equal(where: str, expected: Tensor, actual: np.ndarray) -> None:
@@ -48,12 +50,16 @@ def require_equal(where: str, expected: Tensor, actual: np.ndarray) -> None:
 
 
 def decode_in_steps(
-    run: dict[str, Callable[[Arrays], Arrays]], step: Graph, encoded: Arrays, target_ids: Tensor | np.ndarray
+    run: dict[str, Callable[[Arrays], Arrays]],
+    step: Graph,
+    encoded: Arrays,
+    target_ids: Tensor | np.ndarray,
+    candidates: int = 3,
 ) -> Iterator[Arrays]:
     """What the written step graph answers for target_ids [B, T], one position after the other, from its state pairs."""
     states = {pair.input for pair in step.state}
     batch = len(target_ids)
-    inputs: Arrays = {"parents": np.arange(batch), "candidates": np.array([3])}
+    inputs: Arrays = {"parents": np.arange(batch), "candidates": np.array([candidates])}
     for tensor in step.inputs:
         if tensor.name in encoded:
             inputs[tensor.name] = encoded[tensor.name]

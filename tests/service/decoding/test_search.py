@@ -217,8 +217,26 @@ def test_ends_where_not_even_the_end_can_be_said() -> None:
     assert search([1], [7], step=Mute()) == [[]]
 
 
+def test_greedy_search_can_be_listened_to() -> None:
+    """What is heard step by step is what is said in the end, whoever else leaves or joins."""
+    running = Search(ToyStep(), RULES, 1)
+    heard: dict[int, list[int]] = {}
+    said: dict[int, list[int]] = {}
+    for now in range(12):
+        running.join([now], [Goal(now % 7, attention=ATTENTION)], start([100 + now]))
+        for key, [hypothesis] in running.advance():
+            said[key] = hypothesis.token_ids
+        for key, token, weights in running.latest():
+            before = heard.setdefault(key, [])
+            assert weights["last"].tolist() == [[before[-1] if before else BOS]]
+            before.append(token)
+    assert len(said) > 5
+    for key, tokens in said.items():
+        assert heard.get(key, []) == tokens
+
+
 def test_an_empty_search_does_nothing() -> None:
     running = Search(ToyStep(), RULES, 3)
-    assert running.advance() == [] and len(running) == 0
+    assert running.advance() == [] and running.latest() == [] and len(running) == 0
     running.leave({13})
     assert len(running) == 0
