@@ -47,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
     asked for is not there, and DeviceUnavailable if the device is not.
     """
     runtime = Runtime(settings.device, settings.threads, settings.precision)
-    limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens)
+    limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens)
     registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)
     if settings.device == "cuda":
         registry.load()  # only a loaded graph tells whether CUDA works, and without it nothing is to be served

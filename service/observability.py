@@ -88,6 +88,33 @@ def timed(model: str, phase: Phase) -> Iterator[None]:
     observe_phase(model, phase, time.perf_counter() - since)
 
 
+class Timing:
+    """How long a request waits for a network (`queue`), and is worked on from then to its end (`infer`).
+
+    Made where the request is, and told of by the network's thread.
+    """
+
+    def __init__(self, model: str):
+        self._model = model
+        self._trace = current.get()
+        self._since = time.perf_counter()
+        self._begun: float | None = None
+
+    def begin(self) -> None:
+        """Something of it is worked on."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
+
+    def end(self) -> None:
+        """All of it is done."""
+        begun = self._begun if self._begun is not None else self._since
+        spent: dict[Phase, float] = {"queue": begun - self._since, "infer": time.perf_counter() - begun}
+        for phase, seconds in spent.items():
+            PHASE_SECONDS.labels(self._model, phase).observe(seconds)
+            if self._trace is not None:
+                self._trace.phases[phase] = self._trace.phases.get(phase, 0.0) + seconds
+
+
 def observe_batch(model: str, rows: int, tokens: int, padded_tokens: int) -> None:
     """`padded_tokens` is rows times the longest: what the network works on."""
     BATCH_ROWS.labels(model).observe(rows)

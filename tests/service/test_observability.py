@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -103,3 +104,19 @@ def test_a_person_gets_plain_lines(monkeypatch: pytest.MonkeyPatch, person: bool
     configure_logging("info")
     logging.getLogger("x").info("hello")
     assert stream.getvalue().startswith(begins)
+
+
+def test_waiting_and_working_are_told_apart() -> None:
+    trace = new_trace(None, None)
+    observability.current.set(trace)
+    timing = observability.Timing("waiting")
+    observability.current.set(None)
+    time.sleep(0.03)
+    timing.begin()
+    time.sleep(0.06)
+    timing.begin()  # a second text of it: the first one's turn counts
+    timing.end()
+    assert 0.03 <= trace.phases["queue"] < 0.06 <= trace.phases["infer"]
+    assert value("limelight_phase_seconds_count", model="waiting", phase="queue") == 1
+    observability.Timing("waiting").end()  # outside of a request
+    assert value("limelight_phase_seconds_count", model="waiting", phase="infer") == 2

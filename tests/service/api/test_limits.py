@@ -128,3 +128,14 @@ def test_a_client_that_hangs_up_frees_its_place(models: Path, gate: threading.Ev
         assert client.post(route, json=REQUESTS[route]).status_code == 200
     assert not sent
     assert len(asked) == 3 * once  # of the three that stayed
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_tokens_of_one_request(models: Path, route: str) -> None:
+    """Of all its texts together, and of every hypothesis of a search."""
+    with serving(models, max_request_tokens=61) as client:
+        field = "text" if route == "/classify" else "q"
+        assert client.post(route, json={**REQUESTS[route], field: ["a b", "b a"]}).status_code == 200
+        refused = client.post(route, json={**REQUESTS[route], field: ["a b c d e f"] * 7})
+        problem = check_problem(refused, 422, "too_many_tokens")
+        assert problem["detail"].endswith("in one request, at most 61 are taken; send fewer or shorter texts")

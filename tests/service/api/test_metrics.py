@@ -1,6 +1,7 @@
 import shutil
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -49,3 +50,30 @@ def test_no_label_holds_what_a_caller_sent(client: TestClient) -> None:
     client.request(word.upper(), "/classify")
     text = client.get("/metrics").text
     assert word not in text.lower() and "testclient" not in text
+
+
+@pytest.mark.parametrize("route", sorted(REQUESTS))
+def test_phases_batches_and_tokens(client: TestClient, route: str) -> None:
+    model = "toy" if route == "/classify" else "en-xx"
+    phases = ["queue", "tokenise", "infer", "encode", *(["decode"] if model == "en-xx" else [])]
+    names = ["limelight_batch_rows_count", "limelight_batch_tokens_total", "limelight_tokens_in_total"]
+    if model == "en-xx":
+        names.append("limelight_tokens_out_total")
+    counted = [value(client, "limelight_phase_seconds_count", model=model, phase=phase) for phase in phases]
+    before = [value(client, name, model=model) for name in names]
+    answer = client.post(route, json=REQUESTS[route])
+    assert {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")} == {*phases, "total"}
+    times = {part.split(";")[0]: float(part.split("=")[1]) for part in answer.headers["server-timing"].split(", ")}
+    assert sum(times.values()) - times["total"] <= times["total"] * 1.01
+    assert all(
+        value(client, "limelight_phase_seconds_count", model=model, phase=phase) == count + 1
+        for phase, count in zip(phases, counted, strict=True)
+    )
+    assert all(value(client, name, model=model) > count for name, count in zip(names, before, strict=True))
+    assert value(client, "limelight_queue_tokens", model=model) == 0
+
+
+def test_padding_is_told_apart(client: TestClient) -> None:
+    before = value(client, "limelight_batch_padding_tokens_total", model="toy")
+    client.post("/classify", json={"text": ["wind and rain, wind and rain", "wind and rain, wind and rain;"]})
+    assert value(client, "limelight_batch_padding_tokens_total", model="toy") > before
