@@ -54,14 +54,14 @@ def test_general_additive_and_location_are_their_equations() -> None:
     query, keys, _, _ = inputs()
     general = ATTENTIONS["general"](D, D, S)
     expected = torch.einsum("bqd,de,bse->bqs", query, general.get_parameter("key_layer.weight"), keys)
-    torch.testing.assert_close(general.scores(query, keys), expected)
+    torch.testing.assert_close(general.scores(query, general.project(keys)), expected)
     additive = ATTENTIONS["additive"](D, D, S)
     w, u, b, v = (
         additive.get_parameter(n)
         for n in ("query_layer.weight", "key_layer.weight", "key_layer.bias", "energy_layer.weight")
     )
     q, k = query[1, 2], keys[1, 3]
-    torch.testing.assert_close(additive.scores(query, keys)[1, 2, 3], (v @ torch.tanh(w @ q + u @ k + b))[0])
+    torch.testing.assert_close(additive.scores(query, additive.project(keys))[1, 2, 3], (v @ torch.tanh(w @ q + u @ k + b))[0])
     location = ATTENTIONS["location"](D, D, S)
     torch.testing.assert_close(location.scores(query, keys), location.scores(query, keys + 1))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Architecture, AttentionOutput, Graph, StatePair
+from service.bundle import Architecture, AttentionOutput, Graph, StatePair, TensorInfo
 from training.graphs import Description, parameters
 from training.graphs.parity import (
     LENGTHS,
@@ -37,8 +37,20 @@ def carried(network: Seq2Seq) -> dict[str, list[int | str]]:
     }
 
 
+def looked_at(network: Seq2Seq) -> list[TensorInfo]:
+    """What of the source the decoder looks at: nothing, or mask, states, and keys where they are not the states."""
+    if network.attention is None:
+        return []
+    size = network.config.size
+    return [
+        *tensors(["source_mask"], "bool", ["sentences", "source_length"]),
+        *tensors(["source_states"], "float32", ["sentences", "source_length", size]),
+        *tensors(["source_keys"] * network.attention.projects, "float32", ["sentences", "source_length", size]),
+    ]
+
+
 class EncodeGraph(nn.Module):
-    """source_ids [B, S], source_lengths [B] -> mask, the encoder's states, and the decoder's first hidden state.
+    """source_ids [B, S], source_lengths [B] -> what the decoder looks at, and its first hidden state.
 
     What else it carries starts at zero.
     """
@@ -50,8 +62,9 @@ class EncodeGraph(nn.Module):
     def forward(self, source_ids: Tensor, source_lengths: Tensor) -> list[Tensor]:
         mask = torch.arange(source_ids.size(1))[None, :] < source_lengths[:, None]
         encoded = self.network.encode(source_ids, mask)
-        looked_at = [encoded.mask, encoded.states] if self.network.attention is not None else []
-        return [*(part for part in looked_at if part is not None), encoded.first.hidden]
+        parts = {"source_mask": encoded.mask, "source_states": encoded.states, "source_keys": encoded.keys}
+        found = [parts[tensor.name] for tensor in looked_at(self.network)]
+        return [*(part for part in found if part is not None), encoded.first.hidden]
 
 
 class StepGraph(nn.Module):
@@ -64,12 +77,14 @@ class StepGraph(nn.Module):
         self.eos_id = eos_id
 
     def forward(self, token_ids: Tensor, parents: Tensor, candidates: Tensor, *inputs: Tensor) -> list[Tensor]:
-        looked_at = inputs[:2] if self.network.attention is not None else (None, None)
+        source = {tensor.name: part for tensor, part in zip(looked_at(self.network), inputs, strict=False)}
         names = list(carried(self.network))
         chosen = (part.index_select(0, parents) for part in inputs[-len(names) :])
         parts = dict(zip(names, chosen, strict=True))
         memory = Memory(parts["hidden"], parts.get("cell"), parts.get("fed"), parts.get("position"))
-        decoded = self.network.decode(token_ids[:, None], Encoded(looked_at[1], looked_at[0], memory), memory)
+        states = source.get("source_states")
+        encoded = Encoded(states, source.get("source_keys", states), source.get("source_mask"), memory)
+        decoded = self.network.decode(token_ids[:, None], encoded, memory)
         found = scores(self.network.logits(decoded.states[:, -1]), self.eos_id, candidates)
         after = [getattr(decoded.memory, name) for name in names]
         return [*found, *after, *([] if decoded.weights is None else [decoded.weights])]
@@ -78,10 +93,7 @@ class StepGraph(nn.Module):
 def describe(network: Seq2Seq, eos_id: int) -> Description:
     config = network.config
     looks = network.attention is not None
-    looked_at = [
-        *tensors(["source_mask"], "bool", ["sentences", "source_length"]),
-        *tensors(["source_states"], "float32", ["sentences", "source_length", config.size]),
-    ][: 2 * looks]
+    source = looked_at(network)
     parts = carried(network)
     before = [t for name, shape in parts.items() for t in tensors([name], "float32", shape)]
     after = [t for name, shape in parts.items() for t in tensors([f"next_{name}"], "float32", ["rows", *shape[1:]])]
@@ -94,7 +106,7 @@ def describe(network: Seq2Seq, eos_id: int) -> Description:
             *tensors(["source_ids"], "int64", ["sentences", "source_length"]),
             *tensors(["source_lengths"], "int64", ["sentences"]),
         ],
-        outputs=[*looked_at, *tensors(["hidden"], "float32", ["sentences", *parts["hidden"][1:]])],
+        outputs=[*source, *tensors(["hidden"], "float32", ["sentences", *parts["hidden"][1:]])],
     )
     step = Graph(
         role="step",
@@ -102,7 +114,7 @@ def describe(network: Seq2Seq, eos_id: int) -> Description:
         precision="float32",
         inputs=[
             *step_tensors("token_ids", "parents", "candidates"),
-            *looked_at,
+            *source,
             *before,
         ],
         outputs=[*score_tensors(), *after, *weights],

@@ -46,13 +46,24 @@ class Attention(nn.Module):
     def __init__(self, query_size: int, key_size: int, max_length: int):
         super().__init__()
 
+    projects = False
+    """Whether `project` does anything."""
+
+    def project(self, keys: Tensor) -> Tensor:
+        """Of the keys [B, S, Dk] what no query changes [B, S, .]: a decoder computes it once for a source."""
+        return keys
+
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        """query [B, Q, Dq], keys [B, S, Dk] -> scores [B, Q, S], before the softmax."""
+        """query [B, Q, Dq], projected keys [B, S, .] -> scores [B, Q, S], before the softmax."""
         raise NotImplementedError
 
-    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, with keys that are projected already."""
         weights = masked_softmax(self.scores(query, keys), mask)
         return weights.to(values.dtype) @ values, weights
+
+    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        return self.look(query, self.project(keys), values, mask)
 
 
 class DotAttention(Attention):
@@ -81,8 +92,14 @@ class GeneralAttention(Attention):
         super().__init__(query_size, key_size, max_length)
         self.key_layer = nn.Linear(key_size, query_size, bias=False)
 
+    projects = True
+
+    def project(self, keys: Tensor) -> Tensor:
+        projected: Tensor = self.key_layer(keys)
+        return projected
+
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
-        return query @ self.key_layer(keys).transpose(1, 2)
+        return query @ keys.transpose(1, 2)
 
 
 class AdditiveAttention(Attention):
@@ -94,9 +111,15 @@ class AdditiveAttention(Attention):
         self.key_layer = nn.Linear(key_size, key_size, bias=True)
         self.energy_layer = nn.Linear(key_size, 1, bias=False)
 
+    projects = True
+
+    def project(self, keys: Tensor) -> Tensor:
+        projected: Tensor = self.key_layer(keys)
+        return projected
+
     def scores(self, query: Tensor, keys: Tensor) -> Tensor:
         # [B, Q, 1, D] + [B, 1, S, D] -> [B, Q, S, D] -> [B, Q, S]
-        energies = torch.tanh(self.query_layer(query).unsqueeze(2) + self.key_layer(keys).unsqueeze(1))
+        energies = torch.tanh(self.query_layer(query).unsqueeze(2) + keys.unsqueeze(1))
         return self.energy_layer(energies)[..., 0]
 
 
@@ -144,7 +167,19 @@ class LocalAttention(nn.Module):
             hidden, out = nn.Linear(query_size, query_size, bias=False), nn.Linear(query_size, 1, bias=False)
             self.place_layers = nn.Sequential(hidden, nn.Tanh(), out)
 
+    @property
+    def projects(self) -> bool:
+        return self.inner.projects
+
+    def project(self, keys: Tensor) -> Tensor:
+        return self.inner.project(keys)
+
     def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        return self.look(query, self.project(keys), values, mask, positions)
+
+    def look(
         self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, positions: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """As every attention, with the queries' positions in the target [B, Q], counted from 0, if it is monotonic."""

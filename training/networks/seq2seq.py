@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.networks.attention import ATTENTIONS, LocalAttention, LocalName, ScoreName
+from training.networks.attention import ATTENTIONS, Attention, LocalAttention, LocalName, ScoreName
 from training.networks.recurrent import CELLS, RecurrentEncoder
 
 DecoderName = Literal["bahdanau", "luong"]
@@ -47,6 +47,8 @@ class Encoded:
 
     states: Tensor | None
     """[B, S, D]; None where nothing looks at them."""
+    keys: Tensor | None
+    """[B, S, .]: the states as the attention's score takes them."""
     mask: Tensor | None
     """bool [B, S], True at tokens."""
     first: "Memory"
@@ -95,11 +97,10 @@ class Seq2Seq(nn.Module):
             config.cell, embedding, size // 2, config.encoder_layers, bidirectional=True, dropout=config.dropout
         )
         self.bridge = nn.Linear(size, config.decoder_layers * size)
-        self.attention: nn.Module | None = None
+        self.attention: Attention | LocalAttention | None = None
         if config.attention is not None:
-            self.attention = ATTENTIONS[config.attention](size, size, config.max_length)
-            if config.local is not None:
-                self.attention = LocalAttention(self.attention, config.local, size, config.window)
+            inner = ATTENTIONS[config.attention](size, size, config.max_length)
+            self.attention = LocalAttention(inner, config.local, size, config.window) if config.local else inner
         looks_first = self.looks_first
         read = embedding + size * looks_first + embedding * self.feeds
         dropout = config.dropout if config.decoder_layers > 1 else 0.0
@@ -127,12 +128,15 @@ class Seq2Seq(nn.Module):
         hidden = torch.tanh(self.bridge(last)).unflatten(1, (self.config.decoder_layers, -1))
         batch, zeros = states.size(0), hidden.new_zeros
         first = Memory(hidden, torch.zeros_like(hidden), zeros(batch, self.config.embedding), zeros(batch))
-        return Encoded(self.dropout(states), mask, first)
+        states = self.dropout(states)
+        keys = states if self.attention is None else self.attention.project(states)
+        return Encoded(states, keys, mask, first)
 
     def look(self, queries: Tensor, encoded: Encoded, position: Tensor | None) -> tuple[Tensor, Tensor]:
         """queries [R, Q, D], the first of them at target position `position` [R], W = R / B rows for each source side
         by side -> contexts [R, Q, D], weights [R, Q, S]."""
         assert self.attention is not None and encoded.states is not None and encoded.mask is not None
+        assert encoded.keys is not None
         mask = encoded.mask[:, None, :]
         # The rows of one source ask together, so that it is there once.
         asked = queries.reshape(mask.size(0), -1, queries.size(2))
@@ -141,9 +145,9 @@ class Seq2Seq(nn.Module):
             if position is not None:
                 at = position[:, None] + torch.arange(queries.size(1), device=queries.device)
                 at = at.reshape(mask.size(0), -1)
-            contexts, weights = self.attention(asked, encoded.states, encoded.states, mask, at)
+            contexts, weights = self.attention.look(asked, encoded.keys, encoded.states, mask, at)
         else:
-            contexts, weights = self.attention(asked, encoded.states, encoded.states, mask)
+            contexts, weights = self.attention.look(asked, encoded.keys, encoded.states, mask)
         rows = queries.shape[:2]
         return contexts.reshape(*rows, -1), weights.reshape(*rows, -1)
 
