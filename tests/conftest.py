@@ -20,7 +20,7 @@ settings.register_profile("repeat", shared, derandomize=True, max_examples=60)
 settings.register_profile("search", shared, max_examples=1000)
 settings.load_profile("repeat")
 
-# Tests replace parts of networks for all services of this process: none of them may look at its golden inputs meanwhile.
+# Tests replace parts of networks for all services of this process: none may look at its golden inputs meanwhile.
 app.CHECK_S = 3600.0
 
 for name in [name for name in os.environ if name.startswith("LIMELIGHT_")]:
