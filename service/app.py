@@ -6,22 +6,29 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from service import __version__
+from service.access import Access
 from service.api import (
+    admin,
     classify,
     errors,
     health,
     huggingface,
     inference,
     libretranslate,
+    limits,
+    metrics,
     models,
     pictures,
     playground,
+    requests,
     translate,
 )
 from service.api.encoding import MSGPACK
+from service.memory import trim
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -34,7 +41,10 @@ TAGS = [
     {"name": "inference protocol", "description": "What KServe's and Triton's clients speak."},
     {"name": "huggingface", "description": "What Hugging Face's client speaks."},
     {"name": "health", "description": "For load balancers and containers."},
+    {"name": "operations", "description": "For whoever runs the service."},
 ]
+CHECK_S = 10.0
+"""Seconds between two looks at whether every model still answers its golden inputs."""
 
 COMPRESSED_FROM = 4_096
 """Bytes of an answer from which on it is compressed for callers who ask for it: less is two packets anyway."""
@@ -43,18 +53,21 @@ COMPRESSED_FROM = 4_096
 def create_app(settings: Settings) -> FastAPI:
     """The service over the bundles in `settings.models`, which are loaded in the background.
 
-    Raises BundleNotFound if there are none and DeviceUnavailable if the device asked for is not there.
+    Raises BundleNotFound if there are none, BundleCorrupt if none can be read, ModelNotFound if the default that is
+    asked for is not there, and DeviceUnavailable if the device is not.
     """
     runtime = Runtime(settings.device, settings.threads, settings.precision)
-    limits = Limits(settings.batch_tokens, settings.queue_tokens)
-    registry = Registry(settings.models, runtime, limits, settings.default_classifier)
+    limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens)
+    registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)
+    if settings.device == "cuda":
+        registry.load()  # only a loaded graph tells whether CUDA works, and without it nothing is to be served
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(asyncio.to_thread(registry.load))
+        keeping = asyncio.create_task(keep_ready(registry))
         yield
-        await loading
-        await asyncio.to_thread(registry.close)
+        keeping.cancel()
+        await asyncio.to_thread(registry.close, settings.drain_timeout_s)
 
     # FastAPI's own docs page fetches its scripts from a CDN; this one has them in the package.
     app = FastAPIOffline(
@@ -68,10 +81,42 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.registry = registry
+    app.state.turn = limits.Turnstile()
+    app.state.access = Access(settings.keys(), settings.rate_limit)
     errors.install(app)
-    for module in (classify, translate, libretranslate, inference, huggingface, models, pictures, health):
+    for module in (
+        classify,
+        translate,
+        libretranslate,
+        inference,
+        huggingface,
+        models,
+        pictures,
+        health,
+        metrics,
+        admin,
+    ):
         app.include_router(module.router)
     playground.install(app)
     add_compress_type(MSGPACK)
     app.add_middleware(CompressMiddleware, minimum_size=COMPRESSED_FROM, brotli=False, gzip_level=1, zstd_level=1)
+    app.add_middleware(limits.Limited, settings=settings, turn=app.state.turn, reading=registry.reading)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
+            expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
+        )
+    requests.install(app, registry, shared=bool(settings.cors_origins))
     return app
+
+
+async def keep_ready(registry: Registry) -> None:
+    """Load every model, then look again and again whether it still answers, and give back what is not needed."""
+    await asyncio.to_thread(registry.load)
+    while True:
+        await asyncio.sleep(CHECK_S)
+        await registry.check()
+        await asyncio.to_thread(trim)

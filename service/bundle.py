@@ -17,11 +17,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.errors import BundleCorrupt, BundleNotFound, BundleVersionUnsupported
+from service.external_data import locations
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
@@ -169,6 +170,9 @@ class Manifest(_Section):
     opset: int
     files: dict[str, str]
     """Name -> sha256 of every file the service reads."""
+    sha256: str | None = None
+    """Of the manifest's own content but this field: a language code that lost a bit is refused too. Checked where it
+    is there; older bundles lack it."""
 
     @model_validator(mode="after")
     def complete(self) -> "Manifest":
@@ -225,39 +229,77 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest(content: dict[str, Any]) -> str:
+    """The sha256 of a manifest's content, whatever its white space and the order of its keys."""
+    rest = {key: value for key, value in content.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    content = json.loads(manifest.model_dump_json())
+    text = json.dumps({**content, "sha256": digest(content)}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
 def read_manifest(folder: Path) -> Manifest:
     """Read and check `bundle.json`. Raises BundleNotFound, BundleVersionUnsupported or BundleCorrupt."""
     path = folder / MANIFEST
+    if not path.exists():
+        raise BundleNotFound(f"{folder} holds no {MANIFEST}")
+    if not path.is_file():  # a pipe or a device would be waited for
+        raise BundleCorrupt(f"{path} cannot be read: it is no file")
     try:
         content = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise BundleNotFound(f"{folder} holds no {MANIFEST}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}") from None
     version = content.get("format_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise BundleVersionUnsupported(f"{path} has format {version}; this service reads up to {FORMAT_VERSION}")
     try:
-        return Manifest.model_validate(content)
+        manifest = Manifest.model_validate(content)
     except ValidationError as error:
         details = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors())
         raise BundleCorrupt(f"{path}: {details}") from None
+    if manifest.sha256 not in (None, digest(content)):
+        raise BundleCorrupt(f"{path} is not what its own sha256 says")
+    return manifest
 
 
 def verify(folder: Path, manifest: Manifest) -> None:
-    """Compare every file with its checksum. Raises BundleCorrupt with all differences in one message."""
+    """Compare every file with its checksum, and see that no graph takes weights from any other file.
+
+    Raises BundleCorrupt with all problems in one message.
+    """
     problems = []
     for name, expected in manifest.files.items():
         path = folder / name
         try:
+            if path.exists() and not path.is_file():  # a pipe or a device would be waited for
+                problems.append(f"{name} is no file")
+                continue
             actual = sha256_of(path)
         except OSError as error:
             problems.append(f"{name} cannot be read ({error.strerror})")
             continue
         if actual != expected:
             problems.append(f"{name} has sha256 {actual[:12]}..., the manifest says {expected[:12]}...")
+    if not problems:
+        for graph in manifest.graphs:
+            problems += _unlisted(folder / graph.file, manifest)
     if problems:
         raise BundleCorrupt(f"{folder}: " + "; ".join(problems))
+
+
+def _unlisted(path: Path, manifest: Manifest) -> list[str]:
+    """What is wrong with where a graph takes its weights from."""
+    try:
+        named = locations(path.read_bytes())
+    except ValueError as error:
+        return [f"{path.name} is no ONNX graph: {error}"]
+    # Listed names are plain, so this refuses every path that leads out of the bundle, too.
+    return [
+        f"{path.name} takes weights from {n!r}, which the manifest does not list" for n in named - set(manifest.files)
+    ]
 
 
 def write_bundle(folder: Path, staged: Path, manifest: Manifest) -> None:
@@ -265,7 +307,7 @@ def write_bundle(folder: Path, staged: Path, manifest: Manifest) -> None:
 
     `staged` must lie on the same file system. A reader sees the old bundle or the new one, never a half.
     """
-    (staged / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_manifest(staged / MANIFEST, manifest)
     staged.chmod(0o755)
     folder.parent.mkdir(parents=True, exist_ok=True)
     retired = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".retired-"))
@@ -279,7 +321,7 @@ def update_manifest(folder: Path, **changes: object) -> Manifest:
     """Replace fields of a written manifest, such as `metrics`, in one step."""
     manifest = Manifest.model_validate({**read_manifest(folder).model_dump(), **changes})
     temporary = folder / f".{MANIFEST}"
-    temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_manifest(temporary, manifest)
     temporary.replace(folder / MANIFEST)
     return manifest
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from service import observability
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
 from service.bundle import Manifest
 from service.errors import EmptyText, TextTooLong
@@ -63,7 +64,8 @@ class Classifier:
         Raises EmptyText, TextTooLong, Overloaded, InferenceTimeout or InferenceFailed; nothing runs unless
         every text can.
         """
-        encodings = await beside(texts, lambda: self._encode(texts, truncate))
+        with observability.timed(self.manifest.name, "tokenise"):
+            encodings = await beside(texts, lambda: self._encode(texts, truncate))
         work = [ClassifierWork(encoded, attention) for encoded, _ in encodings]
         predictions = await self._scheduler.submit(work, timeout_s)
         return [

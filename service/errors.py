@@ -2,12 +2,16 @@
 
 ServiceError                 the base of what a caller may be answered
   InvalidInput               the request cannot be served as it is; the caller can mend it
-    EmptyText | TextTooLong | BatchTooLarge | UnsupportedOption (UnsupportedFormat)
+    EmptyText | TextTooLong | BatchTooLarge | TooManyTokens | UnsupportedOption (UnsupportedFormat)
     | UnsupportedLanguagePair | MissingParameter
   PayloadTooLarge            more bytes than the service reads
+  Unauthorized               an API key or the admin's token is missing
+    Forbidden                it is there, but not one that opens this
   ModelNotFound              no bundle of that name or version
   ModelNotReady              the bundle is there, but not (yet) able to answer
   Overloaded                 the queue is full; try again later
+    TooManyRequests          as many requests are worked on as the service takes at once
+    RateLimited              this caller has asked more often than it may
   InferenceTimeout           the answer was not ready in time
   InferenceFailed            the network failed; the service's fault
 BundleError                  at load, never in an answer
@@ -44,6 +48,10 @@ class BatchTooLarge(InvalidInput):
     """More texts in one request than the service takes."""
 
 
+class TooManyTokens(InvalidInput):
+    """More tokens in one request than the service takes."""
+
+
 class UnsupportedOption(InvalidInput):
     """An option's value that this model or service does not offer."""
 
@@ -60,6 +68,14 @@ class PayloadTooLarge(ServiceError):
     """More bytes than the service reads."""
 
 
+class Unauthorized(ServiceError):
+    """The caller did not say who it is, and has to."""
+
+
+class Forbidden(Unauthorized):
+    """The caller said who it is, and may not."""
+
+
 class ModelNotFound(ServiceError):
     """No bundle of that name, version or task."""
 
@@ -73,6 +89,18 @@ class Overloaded(ServiceError):
 
     retry_after_s = 1
     """When to try again: a full queue is worked off in about this time."""
+
+
+class TooManyRequests(Overloaded):
+    """As many requests are being worked on as the service takes at once."""
+
+
+class RateLimited(Overloaded):
+    """A caller has asked more often than it may."""
+
+    def __init__(self, message: str, retry_after_s: int = 1):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class InferenceTimeout(ServiceError):

@@ -13,7 +13,15 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from service.errors import InferenceFailed, InferenceTimeout, LimelightError, ModelNotReady, Overloaded
+from service import observability
+from service.errors import (
+    InferenceFailed,
+    InferenceTimeout,
+    LimelightError,
+    ModelNotReady,
+    Overloaded,
+    TooManyTokens,
+)
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +90,8 @@ class Limits:
     """Most padded tokens of a batch; one longer item still runs, alone."""
     queue_tokens: int = 200_000
     """Most tokens that may wait."""
+    request_tokens: int = 10**12
+    """Most tokens of one request."""
 
 
 LOOK_AHEAD = 512
@@ -96,6 +106,7 @@ class Request:
     done: "asyncio.Future[list[Any]]"
     results: list[Any]
     left: int
+    timing: observability.Timing
     heard: Callable[[int, Any], None] | None
     """Is told, by its place, what is new of its work."""
     failure: LimelightError | None = None
@@ -124,6 +135,7 @@ class Scheduler(Generic[W, R]):
     """
 
     def __init__(self, name: str, engine: Engine[W, R], limits: Limits):
+        self._name = name
         self._engine = engine
         self._limits = limits
         self._waiting: list[Item[W]] = []
@@ -166,8 +178,14 @@ class Scheduler(Generic[W, R]):
 
     def _enqueue(self, work: Sequence[W], heard: Callable[[int, Any], None] | None) -> Request:
         loop = asyncio.get_running_loop()
-        request = Request(loop, loop.create_future(), [None] * len(work), len(work), heard)
+        request = Request(
+            loop, loop.create_future(), [None] * len(work), len(work), observability.Timing(self._name), heard
+        )
         lengths = [item.length for item in work]
+        if sum(lengths) > (most := self._limits.request_tokens):
+            raise TooManyTokens(
+                f"{sum(lengths)} tokens in one request, at most {most} are taken; send fewer or shorter texts"
+            )
         with self._changed:
             if self.failure is not None:
                 raise ModelNotReady(self.failure)
@@ -181,7 +199,9 @@ class Scheduler(Generic[W, R]):
                 bisect.insort(self._waiting, Item(turn, next(self._keys), item, request, place, length))
                 turn += length
             self._waiting_tokens += sum(lengths)
+            observability.observe_queue(self._name, self._waiting_tokens)
             self._changed.notify()
+        observability.observe_tokens(self._name, read=sum(lengths))
         return request
 
     def close(self) -> None:
@@ -214,6 +234,10 @@ class Scheduler(Generic[W, R]):
             for item in taken:
                 self._live[item.key] = item
                 self._live_tokens += item.length
+                item.request.timing.begin()
+        if taken:
+            lengths = [item.length for item in taken]
+            observability.observe_batch(self._name, len(taken), sum(lengths), len(taken) * max(lengths))
         if not (self._live or gone):
             return not self._closed
         try:
@@ -268,6 +292,7 @@ class Scheduler(Generic[W, R]):
     def _wait_for(self, items: list[Item[W]]) -> None:
         self._waiting = items
         self._waiting_tokens = sum(item.length for item in items)
+        observability.observe_queue(self._name, self._waiting_tokens)
 
     def _answer(self, items: Iterable[tuple[Item[W], R]]) -> None:
         complete = []
@@ -275,6 +300,7 @@ class Scheduler(Generic[W, R]):
             item.request.results[item.place] = result
             item.request.left -= 1
             if item.request.left == 0:
+                item.request.timing.end()
                 complete.append(item.request)
         _resolve(complete)
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import markup
+from service.access import new_key
 from service.api import classify as classify_api
 from service.api import question as question_api
 from service.attention import AttentionMatrix, Floats
@@ -173,6 +174,19 @@ def origins(source: list[Token], row: Floats) -> str:
     """The source words behind one target word, the most looked at first: those above a tenth, three at most."""
     best = [place for place in np.argsort(-row)[:3] if row[place] >= 0.1]
     return "  ".join(f"{source[place].special or source[place].text} {row[place]:.0%}" for place in best)
+
+
+@app.command()
+def key(name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
+    """Make an API key: the caller gets the key, the service its line."""
+    try:
+        made, line = new_key(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    err.print("the key, which is kept nowhere:", style="dim")
+    out.print(made)
+    err.print("for LIMELIGHT_API_KEYS, or the file of LIMELIGHT_API_KEYS_FILE:", style="dim")
+    out.print(line)
 
 
 def main() -> None:

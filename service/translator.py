@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from service import observability
 from service.attention import AttentionMatrix
 from service.bundle import Manifest
 from service.decoder import DEFAULT, Decoded, Decoder, DecoderWork, Options, Said
@@ -85,21 +86,25 @@ class Translator:
         unless every text can.
         """
         self._check(options)
-        pieces = await beside(texts, lambda: [list(self._split(i, text)) for i, text in enumerate(texts)])
+        with observability.timed(self.manifest.name, "tokenise"):
+            pieces = await beside(texts, lambda: [list(self._split(i, text)) for i, text in enumerate(texts)])
         work = [
             DecoderWork(encoded.ids, self._source_tokenizer.unknown(encoded.ids), options, heard is not None)
             for text_pieces in pieces
             for _, _, encoded in text_pieces
         ]
         listener = None if heard is None else self._listener(pieces, heard)
-        decoded = iter(await self._scheduler.submit(work, timeout_s, listener))
-        return await beside(
-            texts,
-            lambda: [
-                self._assemble(text, [(*piece, next(decoded)) for piece in text_pieces], options)
-                for text, text_pieces in zip(texts, pieces, strict=True)
-            ],
-        )
+        results = await self._scheduler.submit(work, timeout_s, listener)
+        observability.observe_tokens(self.manifest.name, written=sum(len(r.hypotheses[0].token_ids) for r in results))
+        decoded = iter(results)
+        with observability.timed(self.manifest.name, "decode"):
+            return await beside(
+                texts,
+                lambda: [
+                    self._assemble(text, [(*piece, next(decoded)) for piece in text_pieces], options)
+                    for text, text_pieces in zip(texts, pieces, strict=True)
+                ],
+            )
 
     def _listener(
         self, pieces: list[list[tuple[int, int, Encoded]]], heard: Callable[[Spoken], None]

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from service.app import create_app
-from service.bundle import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, sha256_of, write_bundle
+from service.bundle import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, digest, sha256_of, write_bundle
 from service.registry import Registry
 from service.settings import Settings
 from tests.service import networks
@@ -162,8 +162,9 @@ def rewrite(folder: Path, name: str, text: str) -> None:
 
 
 def change_manifest(folder: Path, **changes: Any) -> None:
-    """Replace fields of a written manifest, unchecked."""
-    (folder / MANIFEST).write_text(json.dumps({**read_json(folder / MANIFEST), **changes}), encoding="utf-8")
+    """Replace fields of a written manifest, unchecked but for its own checksum."""
+    content = {**read_json(folder / MANIFEST), **changes}
+    (folder / MANIFEST).write_text(json.dumps({**content, "sha256": digest(content)}), encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

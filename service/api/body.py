@@ -1,15 +1,19 @@
 """Request bodies: read within the limit, parsed from JSON or a form, checked against a schema."""
 
+import logging
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs
 
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ValidationError
 
+from service.api.access import admit, admit_by_header
 from service.api.errors import describe
 from service.errors import InvalidInput, PayloadTooLarge
 from service.registry import Registry
 from service.settings import Settings
+
+log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -17,12 +21,13 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
-def get_settings(request: Request) -> Settings:
+# Coroutines, as FastAPI sends plain functions through a thread.
+async def get_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def get_registry(request: Request) -> Registry:
+async def get_registry(request: Request) -> Registry:
     registry: Registry = request.app.state.registry
     return registry
 
@@ -46,20 +51,28 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def parse_body(request: Request, schema: type[M], limit: int, form: bool = False) -> M:
-    """The body as the schema. A body without a media type is read as JSON.
+    """The body as the schema, of a caller who may ask. A body without a media type is read as JSON.
 
-    Raises PayloadTooLarge, InvalidInput, or HTTPException (415) for another media type.
+    Raises Unauthorized, Forbidden, RateLimited, PayloadTooLarge, InvalidInput, or HTTPException (415) for another
+    media type.
     """
+    admitted = admit_by_header(request)
     media_type = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
     if media_type not in ((JSON, FORM) if form else (JSON,)):
         raise HTTPException(415, f"send {JSON}" + (f" or {FORM}" if form else "") + f", not {media_type}")
     body = await read_body(request, limit)
     try:
         if media_type == FORM:
-            return schema.model_validate(parse_form(body))
-        return schema.model_validate_json(body, strict=True)
+            parsed = schema.model_validate(parse_form(body))
+        else:
+            parsed = schema.model_validate_json(body, strict=True)
     except ValidationError as error:
         raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
+    if not admitted:
+        admit(request, getattr(parsed, "api_key", None))
+    if request.app.state.settings.log_texts:
+        log.info("%s", parsed.model_dump_json(exclude={"api_key"}, exclude_unset=True))
+    return parsed
 
 
 def parse_form(body: bytes) -> dict[str, Any]:

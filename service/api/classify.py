@@ -12,6 +12,7 @@ from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
 from service.classifier import Classifier, Prediction
+from service.observability import timed
 from service.words import Words, by_words
 
 router = APIRouter(tags=["classify"])
@@ -37,9 +38,11 @@ async def classify(request: Request, registry: RegistryOf, settings: SettingsOf)
     texts = check_texts("text", body.text, settings)
     classifier = registry.classifier(body.model, body.version)
     predictions = await answered(classifier, body, texts, settings.timeout_s)
+    await request.app.state.turn()
     manifest = classifier.manifest
-    content = {"model": manifest.name, "version": str(manifest.version)}
-    return encoding.response({**content, "predictions": [encode(one, encoding) for one in predictions]})
+    with timed(manifest.name, "encode"):
+        content = {"model": manifest.name, "version": str(manifest.version)}
+        return encoding.response({**content, "predictions": [encode(one, encoding) for one in predictions]})
 
 
 async def answered(

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from service.errors import (
+    Forbidden,
     InferenceFailed,
     InferenceTimeout,
     InvalidInput,
@@ -26,6 +27,7 @@ from service.errors import (
     Overloaded,
     PayloadTooLarge,
     ServiceError,
+    Unauthorized,
     UnsupportedFormat,
     UnsupportedLanguagePair,
 )
@@ -38,6 +40,8 @@ STATUSES: dict[type[ServiceError], int] = {
     UnsupportedLanguagePair: 400,
     InvalidInput: 422,
     PayloadTooLarge: 413,
+    Unauthorized: 401,
+    Forbidden: 403,
     ModelNotFound: 404,
     ModelNotReady: 503,
     Overloaded: 429,
@@ -90,7 +94,11 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     status = status_of(error)
     if status == 500:
         log.error("%s: %s", type(error).__name__, error, exc_info=error.__cause__)
-    headers = {"Retry-After": str(error.retry_after_s)} if isinstance(error, Overloaded) else None
+    headers = None
+    if isinstance(error, Overloaded):
+        headers = {"Retry-After": str(error.retry_after_s)}
+    elif status == 401:
+        headers = {"WWW-Authenticate": "Bearer"}
     return problem(request, status, snake_case(type(error).__name__), str(error), headers)
 
 
@@ -139,6 +147,8 @@ def install(app: FastAPI) -> None:
 
 DESCRIPTIONS = {
     400: "A parameter is missing, or the language or format is not supported",
+    401: "The caller has to say who it is",
+    403: "The caller may not do this",
     404: "There is no such model",
     413: "The body is larger than the service reads",
     415: "The body is in a form that this route does not read",
@@ -154,6 +164,11 @@ EXAMPLES: dict[str, tuple[int, str]] = {
     "missing_parameter": (400, "Invalid request: missing q parameter"),
     "unsupported_language_pair": (400, "zz is not supported"),
     "unsupported_format": (400, "xml format is not supported"),
+    "unauthorized": (
+        401,
+        "an API key is needed: send it as `Authorization: Bearer`, or as `api_key` in the body",
+    ),
+    "forbidden": (403, "Invalid API key"),
     "model_not_found": (404, "there is no model 'nope'; GET /models lists them"),
     "payload_too_large": (413, "the body is larger than 2000000 bytes"),
     "unsupported_media_type": (415, "send application/json, not text/plain"),
@@ -161,8 +176,11 @@ EXAMPLES: dict[str, tuple[int, str]] = {
     "empty_text": (422, "text 0 has no visible character"),
     "text_too_long": (422, "text 0 has 100001 characters, at most 100000 are taken at once"),
     "batch_too_large": (422, "text: 257 texts in one request, at most 256 are taken"),
+    "too_many_tokens": (422, "100001 tokens in one request, at most 100000 are taken; send fewer or shorter texts"),
     "unsupported_option": (422, "Invalid request: beam_size parameter must be <= 16 for en-fr"),
     "overloaded": (429, "200000 tokens are waiting already; try again shortly"),
+    "too_many_requests": (429, "256 requests are being worked on already; try again shortly"),
+    "rate_limited": (429, "Slowdown: at most 60 per 1 minute requests"),
     "inference_failed": (500, "the network failed: not enough memory"),
     "model_not_ready": (503, "sms-spam/1 is not ready: still loading"),
     "inference_timeout": (504, "no answer within 30 s; send less text or try again later"),
@@ -170,8 +188,9 @@ EXAMPLES: dict[str, tuple[int, str]] = {
 """error_type -> status and what it says, as a caller gets it."""
 
 OF_A_MODEL = ("model_not_found", "overloaded", "inference_failed", "model_not_ready", "inference_timeout")
-OF_A_BODY = ("payload_too_large", "unsupported_media_type", "invalid_input")
-OF_TEXTS = ("empty_text", "text_too_long", "batch_too_large")
+OF_A_CALLER = ("unauthorized", "forbidden", "too_many_requests", "rate_limited")
+OF_A_BODY = (*OF_A_CALLER, "payload_too_large", "unsupported_media_type", "invalid_input")
+OF_TEXTS = ("empty_text", "text_too_long", "batch_too_large", "too_many_tokens")
 
 
 def responses(path: str, *kinds: str) -> dict[int | str, dict[str, Any]]:

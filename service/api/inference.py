@@ -19,6 +19,7 @@ from starlette.responses import Response
 from service import __version__
 from service.api import classify as classify_api
 from service.api import question as question_api
+from service.api.access import admit, bearer
 from service.api.body import JSON, RegistryOf, SettingsOf, read_body
 from service.api.errors import OF_A_MODEL, OF_TEXTS, describe, responses
 from service.api.limits import check_texts
@@ -234,6 +235,7 @@ async def infer_version(
 ) -> Response:
     """The same answers as /classify and /translate, as tensors; in binary where `Inference-Header-Content-Length` says
     where the JSON of the request ends, or where an output is asked for with `binary_data`."""
+    admit(request, bearer(request))
     raw = await read_body(request, settings.max_body_bytes)
     entry = registry.entry(name, version)
     counted, start = statistics(request, entry), time.perf_counter_ns()

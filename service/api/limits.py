@@ -1,6 +1,14 @@
-"""The limits on one request that do not depend on the model."""
+"""The limits on one request that do not depend on the model: its texts, its time, and how many others there are."""
 
-from service.errors import BatchTooLarge, InvalidInput, TextTooLong
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import on_service_error
+from service.errors import BatchTooLarge, InferenceTimeout, InvalidInput, ServiceError, TextTooLong, TooManyRequests
 from service.settings import Settings
 
 
@@ -17,3 +25,109 @@ def check_texts(field: str, value: str | list[str], settings: Settings) -> list[
                 f"text {index} has {len(text)} characters, at most {settings.max_characters} are taken at once"
             )
     return texts
+
+
+class Turnstile:
+    """Lets one request pass in each turn of the event loop.
+
+    A batch ends for a hundred requests at once, and a hundred answers encoded in one turn would be a tenth of a second
+    in which nobody else is heard. Health checks do not stand in line.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def __call__(self) -> None:
+        async with self._lock:
+            await asyncio.sleep(0)
+
+
+class Limited:
+    """Every request in its time, as many at once as there may be, and none for a client that has hung up.
+
+    The operator's routes are let through: a reload takes as long as it takes, and health is asked when all is full.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        turn: Turnstile,
+        reading: Callable[[], AbstractContextManager[None]],
+    ):
+        self.app = app
+        self.turn = turn
+        self.settings = settings
+        self.reading = reading
+        self.running: set[object] = set()
+        """A place for each request that is worked on."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(("/admin/", "/health", "/metrics")):
+            await self.app(scope, receive, send)
+            return
+        if len(self.running) >= self.settings.max_requests:
+            full = TooManyRequests(f"{len(self.running)} requests are being worked on already; try again shortly")
+            await _refuse(full, scope, receive, send)
+            return
+        place = object()
+        self.running.add(place)
+
+        async def send_and_leave(message: Message) -> None:
+            # With the answer's last byte: the client may ask again before this request has wound up.
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self.running.discard(place)
+            await send(message)
+
+        try:
+            await self.turn()
+            with self.reading():
+                await self._run(scope, receive, send_and_leave)
+        finally:
+            self.running.discard(place)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, unless the time runs out or the client goes before that."""
+        body_read = asyncio.Event()
+        started = False
+
+        async def receive_body() -> Message:
+            message = await receive()
+            if message["type"] == "http.disconnect" or not message.get("more_body"):
+                body_read.set()
+            return message
+
+        async def send_noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        async def disconnect() -> None:
+            await body_read.wait()  # until then the route itself reads, and sees it
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+        answering = asyncio.ensure_future(self.app(scope, receive_body, send_noting))
+        watching = asyncio.create_task(disconnect())
+        try:
+            await asyncio.wait(
+                {answering, watching}, timeout=self.settings.timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            in_time = answering.done() or watching.done()
+        finally:
+            # Frees its place in the queue, too: what waits is cancelled with the one who waits for it.
+            watching.cancel()
+            if not answering.done():
+                answering.cancel()
+                await asyncio.wait({answering})
+        if not answering.cancelled():
+            answering.result()
+        elif not in_time and not started:
+            timeout_s = self.settings.timeout_s
+            late = InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later")
+            await _refuse(late, scope, receive, send)
+
+
+async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = await on_service_error(Request(scope), error)
+    await answer(scope, receive, send)

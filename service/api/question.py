@@ -36,6 +36,11 @@ class Question:
     body: TranslateRequest
     format: markup.Format
 
+    @property
+    def model(self) -> str:
+        """Who translates, by the first text that needs it."""
+        return next((t.manifest.name for t in self.translators if t is not None), "none")
+
     def answer(self, translations: Sequence[Translation], encoding: Encoding) -> dict[str, Any]:
         body, guesses = self.body, [told(guess).model_dump() for guess in self.guesses]
         first = next((t.manifest for t in self.translators if t is not None), None)

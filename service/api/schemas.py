@@ -213,5 +213,14 @@ class ModelList(BaseModel):
     models: list[Model]
 
 
+class Reloaded(BaseModel):
+    """Versions, each as `<name>/<version>`."""
+
+    loaded: list[str] = Field(description="New or changed, and served from now on.")
+    unchanged: list[str]
+    removed: list[str] = Field(description="Their folder is gone.")
+    refused: dict[str, str] = Field(description="With the reason; what was served under that name goes on.")
+
+
 class Health(BaseModel):
     status: Literal["ok"]

@@ -10,6 +10,7 @@ from service.api.limits import check_texts
 from service.api.question import answered, asked, required
 from service.api.schemas import TranslateRequest, TranslateResponse
 from service.api.streaming import EVENTS, stream, wants_events
+from service.observability import timed
 
 router = APIRouter(tags=["translate"])
 
@@ -39,4 +40,6 @@ async def translate(request: Request, registry: RegistryOf, settings: SettingsOf
     if wants_events(request):
         return await stream(request, question, settings.timeout_s)
     translations = await answered(question, settings.timeout_s)
-    return encoding.response(question.answer(translations, encoding))
+    await request.app.state.turn()
+    with timed(question.model, "encode"):
+        return encoding.response(question.answer(translations, encoding))

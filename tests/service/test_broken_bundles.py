@@ -90,13 +90,11 @@ def write_golden(content: str) -> Callable[[Path], str]:
     return write
 
 
+UNREADABLE = [damage_manifest, change_name, change_version, come_from_the_future]
 DAMAGES = [
     damage_graph,
     lose_tokenizer,
-    damage_manifest,
-    change_name,
-    change_version,
-    come_from_the_future,
+    *UNREADABLE,
     forget_an_output,
     name_an_output_that_is_not_there,
     break_tokenizer,
@@ -117,7 +115,8 @@ def test_a_broken_bundle_beside_a_good_one(
     with caplog.at_level(logging.ERROR):
         loaded = registry(tmp_path)
     assert expected in problem(loaded)
-    assert loaded.problems() == {"toy/1": problem(loaded)}
+    # Of what no manifest tells of, nobody knows whether it is a default.
+    assert loaded.problems() == ({} if damage in UNREADABLE else {"toy/1": problem(loaded)})
     assert problem(loaded) in caplog.text
     assert loaded.translator("en", "xx").manifest.name == "en-xx"
     with pytest.raises(ModelNotReady, match="toy/1 is not ready"):

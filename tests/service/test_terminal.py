@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service import terminal
+from service.access import Access, parse_keys
 from service.bundle import GOLDEN
 from service.errors import InvalidInput
 from service.text import Token
@@ -103,3 +104,12 @@ def test_a_command_that_is_none_is_a_usage_error(
         terminal.main()
     assert exit_.value.code == 2
     assert "No such command" in capsys.readouterr().err
+
+
+def test_a_key_and_its_line_fit() -> None:
+    key, line = run("key", "alice").stdout.splitlines()
+    assert Access(parse_keys(line), None).name(key) == "alice"
+
+
+def test_a_key_of_a_name_that_does_not_fit() -> None:
+    assert CliRunner().invoke(terminal.app, ["key", "a b"]).exit_code == 2

@@ -23,13 +23,18 @@ EXPECTED = {
     "EmptyText": 422,
     "TextTooLong": 422,
     "BatchTooLarge": 422,
+    "TooManyTokens": 422,
     "UnsupportedOption": 422,
     "UnsupportedFormat": 400,
     "UnsupportedLanguagePair": 400,
     "PayloadTooLarge": 413,
+    "Unauthorized": 401,
+    "Forbidden": 403,
     "ModelNotFound": 404,
     "ModelNotReady": 503,
     "Overloaded": 429,
+    "TooManyRequests": 429,
+    "RateLimited": 429,
     "InferenceTimeout": 504,
     "InferenceFailed": 500,
 }
@@ -73,7 +78,8 @@ def test_every_error_has_one_form(
         answer = client.post(route, json=REQUESTS[route])
     problem = check_problem(answer, EXPECTED[error.__name__], snake_case(error.__name__))
     assert problem["detail"] == "what went wrong"
-    assert ("retry-after" in answer.headers) == (error is errors.Overloaded)
+    assert ("retry-after" in answer.headers) == issubclass(error, errors.Overloaded)
+    assert ("www-authenticate" in answer.headers) == (error is errors.Unauthorized)
     assert client.post(route, json=REQUESTS[route]).status_code == 200
 
 

@@ -117,3 +117,22 @@ def test_requests_in_flight_are_answered_before_the_end(
             finish.set()
             assert answer.result().status_code == 200
             closing.result()
+
+
+def test_golden_inputs_are_asked_again_and_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that answers no more is noticed without being asked for, and so is one that answers again."""
+    monkeypatch.setattr("service.app.CHECK_S", 0.02)
+    run = Session.run
+
+    def fail(*args: Any) -> Any:
+        raise RuntimeError("the device has gone")
+
+    with serving(models) as client:
+        assert client.get("/health/ready").status_code == 200
+        monkeypatch.setattr(Session, "run", fail)
+        until(lambda: client.get("/health/ready").status_code == 503)
+        assert "the device has gone" in client.get("/health/ready").json()["detail"]
+        assert client.get("/health/live").status_code == 200
+        monkeypatch.setattr(Session, "run", run)
+        until(lambda: client.get("/health/ready").status_code == 200)
+        assert client.post("/classify", json=REQUESTS["/classify"]).status_code == 200

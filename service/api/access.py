@@ -1,0 +1,67 @@
+"""Callers let in or turned away: API keys for what costs, the admin's token for what changes the service."""
+
+import ipaddress
+
+from fastapi import Request
+
+from service.access import Access, same_token
+from service.errors import Forbidden, Unauthorized
+from service.settings import Settings
+
+
+def bearer(request: Request) -> str | None:
+    """What `Authorization: Bearer` holds."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def admit_by_header(request: Request) -> bool:
+    """Let the caller in, before its body is read; False where the body may still hold its key (`admit`)."""
+    if bearer(request) is None and _access(request).keyed:
+        return False
+    admit(request, bearer(request))
+    return True
+
+
+def admit(request: Request, key: str | None) -> None:
+    """Raises Unauthorized, Forbidden or RateLimited."""
+    _access(request).admit(key, request.client.host if request.client else "")
+
+
+def check_operator(request: Request) -> None:
+    """Whoever may see what goes on: everyone where there are no API keys. Raises Unauthorized or Forbidden."""
+    if _access(request).keyed and not _is_admin(request):
+        _access(request).name(bearer(request))
+
+
+def check_admin(request: Request) -> None:
+    """Whoever may change what is served: the token's holder, or, without one, a program of this machine.
+
+    Raises Unauthorized or Forbidden.
+    """
+    settings: Settings = request.app.state.settings
+    if settings.admin_token is not None:
+        if bearer(request) is None:
+            raise Unauthorized("the admin's token is needed: send it as `Authorization: Bearer`")
+        if not _is_admin(request):
+            raise Forbidden("this is not the admin's token")
+    # A page in a browser of this machine is not its operator.
+    elif not _is_local(request) or "origin" in request.headers:
+        raise Forbidden("without LIMELIGHT_ADMIN_TOKEN this is for programs of the service's own machine only")
+
+
+def _access(request: Request) -> Access:
+    access: Access = request.app.state.access
+    return access
+
+
+def _is_admin(request: Request) -> bool:
+    token, sent = request.app.state.settings.admin_token, bearer(request)
+    return token is not None and sent is not None and same_token(token.get_secret_value(), sent)
+
+
+def _is_local(request: Request) -> bool:
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,31 @@
+"""POST /admin/reload: what lies in the folder of models, served without a restart."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+
+from service.api.access import check_admin
+from service.api.body import RegistryOf
+from service.api.errors import responses
+from service.api.schemas import Reloaded
+from service.errors import BundleNotFound, ModelNotFound
+
+router = APIRouter(tags=["operations"])
+
+
+@router.post(
+    "/admin/reload",
+    summary="Serve what lies in the folder of models now",
+    responses=responses("/admin/reload", "unauthorized", "forbidden", "model_not_found"),
+)
+async def reload(request: Request, registry: RegistryOf) -> Reloaded:
+    """New and changed versions are verified, loaded, and asked their golden inputs; then all are swapped at once.
+    Requests in flight end on the version they began with. What is refused is named with its reason, and what was
+    served under its name before goes on. `SIGHUP` does the same.
+    """
+    check_admin(request)
+    try:
+        report = await asyncio.to_thread(registry.reload)
+    except BundleNotFound as error:
+        raise ModelNotFound(str(error)) from None
+    return Reloaded(**vars(report))

@@ -1,0 +1,28 @@
+"""GET /metrics, for Prometheus."""
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from service import observability
+from service.api.access import check_operator
+from service.api.body import RegistryOf
+from service.api.errors import responses
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **responses("/metrics", "unauthorized", "forbidden")},
+)
+async def metrics(request: Request, registry: RegistryOf) -> Response:
+    """Requests, phases, batches, queues, tokens and models; no text, no address, no key. Where API keys are set, one
+    of them or the admin's token opens it.
+    """
+    check_operator(request)
+    states = [(entry.name, entry.version, entry.ready) for entry in registry.entries()]
+    observability.observe_models(states, [registry.provider])
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,172 @@
+"""What an operator sees of the inside: metrics, the phases of each request, and logs with its ids.
+
+Metrics are in base units and named after Prometheus's conventions (https://prometheus.io/docs/practices/naming/).
+Labels hold names of models, routes and phases only: nothing that a caller sends, no address and no key. The phases of
+a request are
+  queue     waiting for the network
+  tokenise  text -> token ids
+  infer     the network, a translation's search included
+  decode    what the network said -> text, spans and matrices
+  encode    the answer -> bytes
+"""
+
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+from prometheus_client import Counter, Gauge, Histogram
+
+Phase = Literal["queue", "tokenise", "infer", "decode", "encode"]
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+REQUESTS = Counter("limelight_requests", "Requests that have ended.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram("limelight_request_seconds", "From request to answer.", ["route"], buckets=SECONDS)
+IN_FLIGHT = Gauge("limelight_requests_in_flight", "Requests being worked on.")
+PHASE_SECONDS = Histogram("limelight_phase_seconds", "What answers are spent on.", ["model", "phase"], buckets=SECONDS)
+BATCH_ROWS = Histogram("limelight_batch_rows", "Texts or sentences run together.", ["model"], buckets=ROWS)
+BATCH_TOKENS = Counter("limelight_batch_tokens", "Tokens run, without padding.", ["model"])
+PADDING_TOKENS = Counter("limelight_batch_padding_tokens", "Padding run beside them: waste.", ["model"])
+QUEUE_TOKENS = Gauge("limelight_queue_tokens", "Tokens that wait.", ["model"])
+TOKENS_IN = Counter("limelight_tokens_in", "Tokens read from texts.", ["model"])
+TOKENS_OUT = Counter("limelight_tokens_out", "Tokens of translations.", ["model"])
+MODEL_READY = Gauge("limelight_model_ready", "1 where the version answers.", ["model", "version"])
+PROVIDER = Gauge("limelight_provider_info", "What networks run on.", ["provider"])
+
+
+@dataclass
+class Trace:
+    """A request as it is told of in logs and headers. Ids are those of W3C Trace Context."""
+
+    request_id: str
+    trace_id: str
+    span_id: str
+    phases: dict[str, float] = field(default_factory=dict)
+    """Seconds of each."""
+
+
+current: ContextVar[Trace | None] = ContextVar("trace", default=None)
+
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+def new_trace(request_id: str | None, traceparent: str | None) -> Trace:
+    """Of a request's headers `X-Request-ID` and `traceparent`; what is not there or not well-formed is made up."""
+    match = TRACEPARENT.fullmatch(traceparent or "")
+    trace_id = match["trace"] if match else secrets.token_hex(16)
+    known = request_id is not None and REQUEST_ID.fullmatch(request_id)
+    return Trace(request_id if request_id and known else trace_id, trace_id, secrets.token_hex(8))
+
+
+def observe_request(method: str, route: str, status: int, seconds: float) -> None:
+    REQUESTS.labels(method, route, str(status)).inc()
+    REQUEST_SECONDS.labels(route).observe(seconds)
+
+
+def observe_phase(model: str, phase: Phase, seconds: float) -> None:
+    """Count a phase's time, and add it to the request this is called in, if it is called in one."""
+    PHASE_SECONDS.labels(model, phase).observe(seconds)
+    if (trace := current.get()) is not None:
+        trace.phases[phase] = trace.phases.get(phase, 0.0) + seconds
+
+
+@contextmanager
+def timed(model: str, phase: Phase) -> Iterator[None]:
+    since = time.perf_counter()
+    yield
+    observe_phase(model, phase, time.perf_counter() - since)
+
+
+class Timing:
+    """How long a request waits for a network (`queue`), and is worked on from then to its end (`infer`).
+
+    Made where the request is, and told of by the network's thread.
+    """
+
+    def __init__(self, model: str):
+        self._model = model
+        self._trace = current.get()
+        self._since = time.perf_counter()
+        self._begun: float | None = None
+
+    def begin(self) -> None:
+        """Something of it is worked on."""
+        if self._begun is None:
+            self._begun = time.perf_counter()
+
+    def end(self) -> None:
+        """All of it is done."""
+        begun = self._begun if self._begun is not None else self._since
+        spent: dict[Phase, float] = {"queue": begun - self._since, "infer": time.perf_counter() - begun}
+        for phase, seconds in spent.items():
+            PHASE_SECONDS.labels(self._model, phase).observe(seconds)
+            if self._trace is not None:
+                self._trace.phases[phase] = self._trace.phases.get(phase, 0.0) + seconds
+
+
+def observe_batch(model: str, rows: int, tokens: int, padded_tokens: int) -> None:
+    """`padded_tokens` is rows times the longest: what the network works on."""
+    BATCH_ROWS.labels(model).observe(rows)
+    BATCH_TOKENS.labels(model).inc(tokens)
+    PADDING_TOKENS.labels(model).inc(padded_tokens - tokens)
+
+
+def observe_queue(model: str, tokens: int) -> None:
+    QUEUE_TOKENS.labels(model).set(tokens)
+
+
+def observe_tokens(model: str, read: int = 0, written: int = 0) -> None:
+    TOKENS_IN.labels(model).inc(read)
+    TOKENS_OUT.labels(model).inc(written)
+
+
+def observe_models(states: Iterable[tuple[str, int, bool]], providers: Iterable[str]) -> None:
+    """Every (model, version, ready) there is now, and what networks run on."""
+    MODEL_READY.clear()
+    for model, version, ready in states:
+        MODEL_READY.labels(model, str(version)).set(ready)
+    PROVIDER.clear()
+    for provider in providers:
+        PROVIDER.labels(provider).set(1)
+
+
+def server_timing(trace: Trace, seconds: float) -> str:
+    """The value of the header `Server-Timing`, in milliseconds (https://www.w3.org/TR/server-timing/)."""
+    return ", ".join(f"{n};dur={1000 * s:.2f}" for n, s in [*trace.phases.items(), ("total", seconds)])
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, the request's ids and what else `fields` holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if (trace := current.get()) is not None:
+            said |= {"request_id": trace.request_id, "trace_id": trace.trace_id, "span_id": trace.span_id}
+        said |= getattr(record, "fields", {})
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(said, default=str).decode()
+
+
+def configure_logging(level: str) -> None:
+    """To standard error: JSON, or plain lines where a person sits before it."""
+    handler = logging.StreamHandler()
+    person = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(person if sys.stderr.isatty() else JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,122 @@
+import io
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import REGISTRY
+
+from service import observability
+from service.observability import JsonFormatter, configure_logging, new_trace, server_timing, timed
+
+
+@pytest.fixture(autouse=True)
+def root() -> Iterator[None]:
+    """Logging as it was before."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers, logging.root.level = handlers, level
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_phases_belong_to_their_request() -> None:
+    trace = new_trace(None, None)
+    observability.current.set(trace)
+    before = value("limelight_phase_seconds_count", model="toy", phase="decode")
+    observability.observe_phase("toy", "decode", 0.25)
+    observability.observe_phase("toy", "decode", 0.5)
+    with timed("toy", "encode"):
+        pass
+    observability.current.set(None)
+    observability.observe_phase("toy", "decode", 7)
+    assert trace.phases["decode"] == 0.75
+    assert 0 < trace.phases["encode"] < 0.1
+    assert value("limelight_phase_seconds_count", model="toy", phase="decode") == before + 3
+    assert server_timing(trace, 1.0).startswith("decode;dur=750.00, encode;dur=0.")
+    assert server_timing(trace, 1.0).endswith(", total;dur=1000.00")
+
+
+def test_batches_and_their_padding() -> None:
+    names = ("limelight_batch_rows_sum", "limelight_batch_tokens_total", "limelight_batch_padding_tokens_total")
+    before = [value(name, model="m") for name in names]
+    observability.observe_batch("m", rows=3, tokens=11, padded_tokens=15)
+    assert [value(name, model="m") - b for name, b in zip(names, before, strict=True)] == [3, 11, 4]
+
+
+def test_tokens_and_queues() -> None:
+    observability.observe_tokens("n", read=5)
+    observability.observe_tokens("n", written=7)
+    observability.observe_queue("n", 13)
+    observability.observe_queue("n", 2)
+    assert value("limelight_tokens_in_total", model="n") == 5
+    assert value("limelight_tokens_out_total", model="n") == 7
+    assert value("limelight_queue_tokens", model="n") == 2
+
+
+def test_models_that_are_gone_are_not_told_of() -> None:
+    observability.observe_models([("a", 1, True), ("b", 2, False)], ["CPU"])
+    observability.observe_models([("b", 2, True)], ["CPU"])
+    assert REGISTRY.get_sample_value("limelight_model_ready", {"model": "a", "version": "1"}) is None
+    assert value("limelight_model_ready", model="b", version="2") == 1
+
+
+def record(message: str, **more: object) -> logging.LogRecord:
+    made = logging.LogRecord("some.where", logging.WARNING, "", 0, message, None, None)
+    vars(made).update(more)
+    return made
+
+
+def test_a_line_is_json() -> None:
+    observability.current.set(None)
+    line = json.loads(JsonFormatter().format(record('a "line"\nand more', fields={"seconds": 1.5, "odd": object})))
+    assert line.pop("time").endswith("+00:00")
+    assert line.pop("odd")
+    assert line == {"level": "warning", "logger": "some.where", "message": 'a "line"\nand more', "seconds": 1.5}
+
+
+def test_a_line_of_a_request_has_its_ids() -> None:
+    trace = new_trace("mine", None)
+    observability.current.set(trace)
+    line = json.loads(JsonFormatter().format(record("x")))
+    observability.current.set(None)
+    assert (line["request_id"], line["trace_id"], line["span_id"]) == ("mine", trace.trace_id, trace.span_id)
+    assert len(trace.trace_id) == 32 and len(trace.span_id) == 16
+
+
+def test_a_failure_has_its_traceback() -> None:
+    try:
+        raise ZeroDivisionError("why")
+    except ZeroDivisionError:
+        line = json.loads(JsonFormatter().format(record("failed", exc_info=sys.exc_info())))
+    assert "ZeroDivisionError: why" in line["exception"]
+
+
+@pytest.mark.parametrize(("person", "begins"), [(True, "INFO x: hello"), (False, "{")])
+def test_a_person_gets_plain_lines(monkeypatch: pytest.MonkeyPatch, person: bool, begins: str) -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: person  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", stream)
+    configure_logging("info")
+    logging.getLogger("x").info("hello")
+    assert stream.getvalue().startswith(begins)
+
+
+def test_waiting_and_working_are_told_apart() -> None:
+    trace = new_trace(None, None)
+    observability.current.set(trace)
+    timing = observability.Timing("waiting")
+    observability.current.set(None)
+    time.sleep(0.03)
+    timing.begin()
+    time.sleep(0.06)
+    timing.begin()  # a second text of it: the first one's turn counts
+    timing.end()
+    assert 0.03 <= trace.phases["queue"] < 0.06 <= trace.phases["infer"]
+    assert value("limelight_phase_seconds_count", model="waiting", phase="queue") == 1
+    observability.Timing("waiting").end()  # outside of a request
+    assert value("limelight_phase_seconds_count", model="waiting", phase="infer") == 2

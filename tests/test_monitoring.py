@@ -1,0 +1,68 @@
+"""The dashboard asks for figures that there are, and compose gives its services what is committed."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from tests.service.api.checks import REQUESTS
+
+ROOT = Path(__file__).parents[1]
+DASHBOARD = json.loads((ROOT / "monitoring" / "grafana" / "dashboards" / "limelight.json").read_text(encoding="utf-8"))
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def labels(client: TestClient) -> dict[str, set[str]]:
+    """Name -> labels of every figure."""
+    for route, body in REQUESTS.items():
+        client.post(route, json=body)
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    found: dict[str, set[str]] = {}
+    for family in families:
+        for sample in family.samples:
+            found.setdefault(sample.name, set()).update(sample.labels)
+    return found
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_every_figure_of_the_dashboard_is_there(labels: dict[str, set[str]], query: str) -> None:
+    names = re.findall(r"\b(?:limelight|process)_\w+", query)
+    assert names
+    for name in names:
+        assert name in labels, query
+    grouped = {label for group in re.findall(r"by \(([^)]+)\)", query) for label in group.split(", ")}
+    assert grouped <= set().union(*(labels[name] for name in names))
+
+
+def test_panels_have_a_place_of_their_own() -> None:
+    places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
+    assert len(set(places)) == len(places) == len({panel["id"] for panel in DASHBOARD["panels"]})
+
+
+def test_what_compose_mounts_is_committed() -> None:
+    for service in COMPOSE["services"].values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists(), source
+
+
+@pytest.mark.parametrize("name", ["limelight", "limelight-gpu"])
+def test_the_container_may_do_little(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_prometheus_asks_the_service() -> None:
+    [job] = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    [target] = job["static_configs"][0]["targets"]
+    name, port = target.split(":")
+    assert COMPOSE["services"][name]["ports"][0].endswith(f":{port}")
