@@ -120,7 +120,7 @@ def memory_given_back(models: Path) -> Result:
     with Service(models) as service:
         rss_mb = []
         for turn in range(30):
-            for bundle in (models / "sms-spam" / "1", models / "en-fr" / "1"):
+            for bundle in (models / "sms-spam" / "1", models / "en-fr" / "2"):
                 change(bundle, description=f"Turn {turn}.")
             status, report = service.ask("POST", "/admin/reload")
             assert (status, len(report["loaded"])) == (200, 2), report

@@ -132,6 +132,8 @@ class Runtime:
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # The arena keeps what the largest batch took, hundreds of MB, and saves no time that could be measured.
+        options.enable_cpu_mem_arena = False
         # A step of decoding is a hundred small operations: workers that slept between them would wake too late. Idle
         # workers that spin on take the cores from the web server and from other models.
         options.add_session_config_entry("session.intra_op.spin_duration_us", "100")

@@ -226,7 +226,7 @@ INFERENCE: dict[str, Any] = {
 @router.post("/models/{name}/infer", summary="Ask a model", **INFERENCE)
 async def infer(request: Request, registry: RegistryOf, settings: SettingsOf, name: str) -> Response:
     """As a version of it; the highest is asked."""
-    return await infer_version(request, registry, settings, name, registry.entry(name).version)
+    return await inferred(request, registry, settings, name)
 
 
 @router.post(VERSIONED + "/infer", summary="Ask a version", **INFERENCE)
@@ -235,6 +235,12 @@ async def infer_version(
 ) -> Response:
     """The same answers as /classify and /translate, as tensors; in binary where `Inference-Header-Content-Length` says
     where the JSON of the request ends, or where an output is asked for with `binary_data`."""
+    return await inferred(request, registry, settings, name, version)
+
+
+async def inferred(
+    request: Request, registry: Registry, settings: Settings, name: str, version: int | None = None
+) -> Response:
     admit(request, bearer(request))
     raw = await read_body(request, settings.max_body_bytes)
     entry = registry.entry(name, version)

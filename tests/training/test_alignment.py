@@ -58,7 +58,7 @@ def test_the_error_rate_is_that_of_och_and_ney(tmp_path: Path) -> None:
 
 
 def test_the_layer_that_is_shown_is_the_one_that_aligns_best() -> None:
-    folder = REAL_MODELS / "en-fr" / "1"
+    folder = REAL_MODELS / "en-fr" / "2"
     manifest = read_manifest(folder)
     pairs = read_alignments(ALIGNMENTS / "en-fr.tsv")
     rates = error_rates(folder, manifest, pairs)

@@ -9,7 +9,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-LEVELS = 127
+WEIGHT_LEVELS = 127
+"""Of weights, to either side of zero."""
+LEVELS = 63
+"""Of what comes in: a processor without VNNI adds two products in 16 bits, and 2 * 127 * 127 fits into them."""
 
 
 def constants(graph: onnx.GraphProto) -> set[str]:
@@ -21,12 +24,12 @@ def constants(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def scaled(x: str, axis: int, keepdims: int) -> list[onnx.NodeProto]:
+def scaled(x: str, level: str, axis: int, keepdims: int) -> list[onnx.NodeProto]:
     """`x.scale`: what one level of int8 stands for along an axis, never zero."""
     return [
         helper.make_node("Abs", [x], [f"{x}.size"]),
         helper.make_node("ReduceMax", [f"{x}.size", f"int8.axis_{axis}"], [f"{x}.largest"], keepdims=keepdims),
-        helper.make_node("Mul", [f"{x}.largest", "int8.level"], [f"{x}.step"]),
+        helper.make_node("Mul", [f"{x}.largest", level], [f"{x}.step"]),
         helper.make_node("Max", [f"{x}.step", "int8.smallest"], [f"{x}.scale"]),
     ]
 
@@ -37,13 +40,13 @@ def rounded_weights(weights: str) -> list[onnx.NodeProto]:
     rounding = helper.make_node(
         "QuantizeLinear", names, [f"{weights}.int8"], axis=1, output_dtype=TensorProto.INT8, name=f"round.{weights}"
     )
-    return [*scaled(weights, axis=0, keepdims=0), rounding]
+    return [*scaled(weights, "int8.weight_level", axis=0, keepdims=0), rounding]
 
 
 def rounded_rows(x: str) -> list[onnx.NodeProto]:
-    """`.int8` of x [..., K], with one scale a row. Unsigned around 128, which is what processors multiply by int8."""
+    """`.int8` of x [..., K], with one scale a row. Unsigned around 64, which is what processors multiply by int8."""
     return [
-        *scaled(x, axis=-1, keepdims=1),
+        *scaled(x, "int8.level", axis=-1, keepdims=1),
         helper.make_node("Div", [x, f"{x}.scale"], [f"{x}.levels"]),
         helper.make_node("QuantizeLinear", [f"{x}.levels", "int8.one", "int8.zero"], [f"{x}.int8"], name=f"round.{x}"),
     ]
@@ -81,9 +84,10 @@ def in_int8(model: onnx.ModelProto) -> onnx.ModelProto:
         "axis_0": np.array([0]),
         "axis_-1": np.array([-1]),
         "level": np.float32(1 / LEVELS),
+        "weight_level": np.float32(1 / WEIGHT_LEVELS),
         "smallest": np.float32(1e-30),
         "one": np.float32(1),
-        "zero": np.uint8(128),
+        "zero": np.uint8(LEVELS + 1),
     }
     graph.initializer.extend(numpy_helper.from_array(np.asarray(v), f"int8.{name}") for name, v in values.items())
     made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
