@@ -2,8 +2,8 @@
 
 Captions of Multi30k's validation split, tokenised and decoded in process, one after the other and 32 at a time, greedy
 and beam 4, with one thread and with as many as there are cores; the Transformers also by CTranslate2 on the same
-weights, in float32 and in int8, with its attention returned. Its best is compared with our best, and its translations
-with ours. Needs the corpus (LIMELIGHT_DATA).
+weights with its attention returned. Each in float32 and in int8, where our best is compared with its best and its
+translations with ours. Needs the corpus (LIMELIGHT_DATA).
 """
 
 import asyncio
@@ -12,15 +12,19 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ctranslate2
 from tokenizers import Tokenizer
 
 from bench.peers import convert
+from service.bundle import find_bundles, read_manifest
 from service.decoder import Options
-from service.registry import Entry, Registry
+from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
 from service.translator import Translator
@@ -69,65 +73,81 @@ def measure(translate: Translate, texts: list[str], beam_size: int, at_a_time: i
     return sum(tokens for _, tokens in found) / (time.perf_counter() - since), [text for text, _ in found]
 
 
-def engines(entry: Entry, folder: Path, threads: int, registry: Registry) -> dict[str, Translate]:
-    """Every engine that can be asked, by name, with so many threads."""
-    registry.load(entry.name)
-    translator = registry.translator(None, None, entry.name, entry.version)
-    ours = f"limelight {translator.precision}"
-    found = {f"{ours}, no attention": of_limelight(translator, "none"), ours: of_limelight(translator, "summary")}
-    if (folder / "model").is_dir():
-        for precision in ("float32", "int8"):
-            found[f"ctranslate2 {precision}"] = of_ctranslate2(entry.folder, folder / "model", threads, precision)
-    return {f"{name}, {threads} thread{'s' * (threads > 1)}": engine for name, engine in found.items()}
+@dataclass(frozen=True)
+class Engine:
+    """One way to translate with a bundle."""
+
+    name: str
+    precision: Literal["float32", "int8"]
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
+
+
+def measure_all(engine: Engine, bundle: Path, model: Path, texts: list[str]) -> tuple[list[float], list[str]]:
+    """Tokens per second of every case, and the translations of the last. For a process of its own: what one engine
+    leaves spinning would slow the next one down."""
+    if engine.name == "ctranslate2":
+        translate = of_ctranslate2(bundle, model, engine.threads, engine.precision)
+    else:
+        runtime = Runtime("cpu", engine.threads, engine.precision)
+        registry = Registry(bundle.parent.parent, runtime, Limits(queue_tokens=10**9))
+        registry.load(bundle.parent.name)
+        translator = registry.translator(None, None, bundle.parent.name, int(bundle.name))
+        translate = of_limelight(translator, "summary" if engine.name == "limelight" else "none")
+    translate(texts[:32], 4)
+    found = [measure(translate, texts, beam_size, batch) for beam_size, batch in CASES]
+    return [rate for rate, _ in found], found[-1][1]
 
 
 def main() -> None:
     cores = len(os.sched_getaffinity(0))
-    registries = {
-        n: Registry(Path("models"), Runtime("cpu", n), Limits(queue_tokens=10**9)) for n in sorted({1, cores})
-    }
     results: dict[str, Any] = {"cores": cores}
     header = "".join(f"{f'beam {beam}, {batch}':>14}" for beam, batch in CASES)
     print(f"{'target tokens/s':<52}{header}")
-    for entry in registries[1].entries():
-        if entry.manifest is None or entry.manifest.task != "translation":
+    for name, versions in find_bundles(Path("models")).items():
+        bundle = versions[max(versions)]
+        manifest = read_manifest(bundle)
+        if manifest.task != "translation":
             continue
-        assert entry.manifest.source and entry.manifest.target
-        data = TranslationData(corpora=["multi30k"], source=entry.manifest.source, target=entry.manifest.target)
+        assert manifest.source and manifest.target
+        data = TranslationData(corpora=["multi30k"], source=manifest.source, target=manifest.target)
         texts = [pair.source for pair in sentence_pairs("multi30k", "valid", data)][:SENTENCES]
+        peers = ["ctranslate2"] if manifest.architecture.network == "transformer" else []
+        precisions: list[Literal["float32", "int8"]] = ["float32", "int8"]
+        found = [
+            Engine(engine, precision, threads)
+            for threads in sorted({1, cores})
+            for engine in ("limelight", "limelight, no attention", *peers)
+            for precision in precisions
+        ]
         with tempfile.TemporaryDirectory() as folder:
-            if entry.manifest.architecture.network == "transformer":
-                convert(entry.folder, Path(folder) / "model")
-            found: dict[str, Translate] = {}
-            for threads, registry in registries.items():
-                found |= engines(entry, Path(folder), threads, registry)
+            model = Path(folder) / "model"
+            if peers:
+                convert(bundle, model)
+            best = {engine: [0.0] * len(CASES) for engine in found}
+            said: dict[Engine, list[str]] = {}
             # Round by round, so that what else the machine does falls on all alike.
-            best: dict[str, list[float]] = {name: [0.0] * len(CASES) for name in found}
-            said: dict[str, list[str]] = {}
             for _ in range(ROUNDS):
-                for place, (beam_size, batch) in enumerate(CASES):
-                    for name, engine in found.items():
-                        rate, said[name] = measure(engine, texts, beam_size, batch)
-                        best[name][place] = max(best[name][place], rate)
-        for name, rates in best.items():
-            print(
-                f"{entry.name + '/' + str(entry.version):<12}{name:<40}" + "".join(f"{rate:>14,.0f}" for rate in rates)
-            )
+                for engine in found:
+                    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                        rates, said[engine] = process.submit(measure_all, engine, bundle, model, texts).result()
+                    best[engine] = [max(pair) for pair in zip(best[engine], rates, strict=True)]
+        for engine, rates in best.items():
+            print(f"{f'{name}/{bundle.name}':<12}{engine!s:<40}" + "".join(f"{rate:>14,.0f}" for rate in rates))
             cases = (f"beam {beam_size}, {batch}" for beam_size, batch in CASES)
-            results[f"{entry.name}, {name}"] = dict(zip(cases, map(round, rates), strict=True))
-        theirs = [rates for name, rates in best.items() if name.startswith("ctranslate2")]
-        ours = [rates for name, rates in best.items() if name.startswith("limelight") and "no attention" not in name]
-        if theirs:
+            results[f"{name}, {engine}"] = dict(zip(cases, map(round, rates), strict=True))
+        for precision in precisions if peers else []:
+            theirs = [rates for e, rates in best.items() if e.name == "ctranslate2" and e.precision == precision]
+            ours = [rates for e, rates in best.items() if e.name == "limelight" and e.precision == precision]
             ratios = [max(a) / max(b) for a, b in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)]
-            print(f"{'':<12}{'best of ours / best of theirs':<40}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
-            reference = next(said[name] for name in said if name.startswith("ctranslate2 float32"))
-            for name in (name for name in said if name.startswith("limelight")):
-                same = sum(a == b for a, b in zip(reference, said[name], strict=True))
-                results[f"{entry.name}, {name}, same as ctranslate2 float32"] = [same, len(texts)]
-            print(f"{'':<12}{same} of {len(texts)} translations are those of ctranslate2 float32")
-            results[f"{entry.name}, times ctranslate2"] = [round(ratio, 2) for ratio in ratios]
-    for registry in registries.values():
-        registry.close()
+            print(f"{'':<12}{f'{precision}: our best / theirs':<40}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
+            results[f"{name}, {precision}, times ctranslate2"] = [round(ratio, 2) for ratio in ratios]
+            [a, b] = (said[Engine(engine, precision, 1)] for engine in ("limelight", "ctranslate2"))
+            same = sum(one == other for one, other in zip(a, b, strict=True))
+            print(f"{'':<12}{f'{same} of {len(texts)} translations are the same'}")
+            results[f"{name}, {precision}, same translations"] = [same, len(texts)]
     print(json.dumps(results))
 
 

@@ -234,6 +234,8 @@ class Decoder:
         return [(key, self._decoded(self._running.pop(key), hypotheses)) for key, hypotheses in finished]
 
     def news(self) -> list[tuple[int, Said]]:
+        if not any(running.work.heard for running in self._running.values()):
+            return []
         search = self._searches.get(1)
         latest = search.latest() if search is not None else []
         return [

@@ -65,7 +65,8 @@ def test_every_route_that_takes_something_asks_for_a_key(models: Path) -> None:
     assert paths >= {*ROUTES, "/admin/reload"}
     for path in paths:
         body = {**REQUESTS, "/huggingface/{name}": {"inputs": "wind"}}.get(path, {})
-        assert client.post(path, json=body).status_code in (401, 403), path
+        asked = path.format(name="toy", version=1) if "{" in path else path
+        assert client.post(asked, json=body).status_code in (401, 403), path
 
 
 @pytest.mark.parametrize("route", ROUTES)
