@@ -127,7 +127,8 @@ class Runtime:
         )
         """What is taken where a bundle has it; what is fastest on the device, by default."""
 
-    def _options(self) -> ort.SessionOptions:
+    def _options(self, spins: bool) -> ort.SessionOptions:
+        """`spins`: whether workers wait for a tenth of a millisecond without sleeping."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
@@ -136,6 +137,7 @@ class Runtime:
         options.enable_cpu_mem_arena = False
         # A step of decoding is a hundred small operations: workers that slept between them would wake too late. Idle
         # workers that spin on take the cores from the web server and from other models.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
         options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
         return options
 
@@ -143,7 +145,8 @@ class Runtime:
         """Load a bundle's graph of this role. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
         graph = manifest.graph(role, self.precision)
         try:
-            session = ort.InferenceSession(str(folder / graph.file), self._options(), providers=self.providers)
+            options = self._options(spins=role == "step")
+            session = ort.InferenceSession(str(folder / graph.file), options, providers=self.providers)
         except Exception as error:  # onnxruntime's own exceptions share no base class but this one
             raise BundleCorrupt(f"{folder / graph.file} cannot be loaded: {error}") from error
         if self.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
