@@ -19,14 +19,13 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Self, overload
 
 import httpx
 import numpy as np
 import ormsgpack
 from numpy.typing import NDArray
 
-Detail = Literal["none", "summary", "full"]
 Answer = Any
 
 ACCEPT = "application/msgpack; dtype=float32"

@@ -77,7 +77,8 @@ class Classifier:
         """Each text's tokens, and whether they were cut to the limit."""
         limit = self.manifest.limits.max_tokens
         encodings = []
-        for index, (text, encoded) in enumerate(zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True)):
+        for index, text in enumerate(texts):
+            encoded = self._tokenizer.encode(text)
             if is_blank(text) or not encoded.ids:
                 raise EmptyText(f"text {index} has no visible character")
             too_long = len(encoded.ids) > limit

@@ -135,7 +135,7 @@ class HtmlReader(HTMLParser):
             self._kept.append((name, start, kind == "keep"))
         elif kind in ("data", "preformatted"):
             text = part if kind == "preformatted" else re.sub(r"[\n\r\t\f]", " ", part)
-            self.cells += [Cell(character, start + i, start + i + 1) for i, character in enumerate(text)]
+            self.cells += cells_of(text, start)
         elif kind == "reference":
             for i, character in enumerate(html.unescape(part)):
                 self.cells.append(Cell(character, start if i == 0 else end, end))

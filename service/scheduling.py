@@ -262,7 +262,7 @@ class Scheduler(Generic[W, R]):
     def _take(self) -> list[Item[W]]:
         """What there is room for of what waits: whose turn it is, and others of similar length."""
         if any(item.request.gone for item in self._waiting):
-            self._wait_for([item for item in self._waiting if not item.request.gone])
+            self._keep_waiting([item for item in self._waiting if not item.request.gone])
         if not self._waiting:
             return []
         first, room = self._waiting[0], self._limits.batch_tokens - self._live_tokens
@@ -286,10 +286,10 @@ class Scheduler(Generic[W, R]):
         taken = by_length[low:high]
         keys = {item.key for item in taken}
         self._turn = first.turn
-        self._wait_for([item for item in self._waiting if item.key not in keys])
+        self._keep_waiting([item for item in self._waiting if item.key not in keys])
         return taken
 
-    def _wait_for(self, items: list[Item[W]]) -> None:
+    def _keep_waiting(self, items: list[Item[W]]) -> None:
         self._waiting = items
         self._waiting_tokens = sum(item.length for item in items)
         observability.observe_queue(self._name, self._waiting_tokens)

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.access import parse_keys, parse_rate
+from service.bundle import Precision
 from service.runtime import Device
 
 
@@ -22,7 +23,7 @@ class Settings(BaseSettings):
     device: Device = Field(
         default="auto", description="cpu, cuda (refuses to start without it), or auto: cuda where it is there."
     )
-    precision: Literal["auto", "float32", "int8", "float16"] = Field(
+    precision: Literal["auto", Precision] = Field(
         default="auto", description="int8, float32 or float16; auto takes int8 on a CPU where a bundle has it."
     )
     threads: int | None = Field(

@@ -57,13 +57,12 @@ class TextTokenizer:
         self._unknown_id = self._tokenizer.token_to_id("<unk>")
 
     def encode(self, text: str, start: int = 0, end: int | None = None) -> Encoded:
-        """The tokens of text[start:end], with offsets into the whole text."""
+        """The tokens of text[start:end], with offsets into the whole text.
+
+        One text at a time: the library's threads for many fight with those of the networks, and are no sooner done.
+        """
         piece = text[start:end]
         return _encoded(self._tokenizer.encode(piece), piece, start)
-
-    def encode_batch(self, texts: list[str]) -> list[Encoded]:
-        # Not the library's: its threads fight with those of the networks, and 128 texts are no sooner done.
-        return [self.encode(text) for text in texts]
 
     def unknown(self, ids: list[int]) -> list[int]:
         """The places of the ids that stand for symbols this tokenizer does not know."""

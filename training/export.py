@@ -119,9 +119,8 @@ def name_attention(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if node.domain == "limelight":
             node.domain = ""
-    version = ATTENTION_OPSET
     model.ClearField("opset_import")
-    model.opset_import.append(helper.make_opsetid("", version))
+    model.opset_import.append(helper.make_opsetid("", ATTENTION_OPSET))
     model.ir_version = 11
 
 

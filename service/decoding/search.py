@@ -79,8 +79,6 @@ class Search(Generic[State]):
         self._finished: list[list[Finished]] = []
         self._scores: Scores = np.zeros((0, self._width))  # [B, W]
         self._lengths: Ids = np.zeros(0, np.int64)  # [B]
-        self._max_lengths: Ids = np.zeros(0, np.int64)  # [B]
-        self._may_copy: Flags = np.zeros(0, np.bool_)  # [B]
         self._tokens: Ids = np.zeros(0, np.int64)  # [R]
         self._parents: Rows = np.zeros(0, np.int64)  # [R]
 
@@ -96,8 +94,6 @@ class Search(Generic[State]):
         first[:, 0] = 0.0
         self._scores = np.concatenate([self._scores, first])
         self._lengths = np.concatenate([self._lengths, np.zeros(count, np.int64)])
-        self._max_lengths = np.concatenate([self._max_lengths, np.array([goal.max_length for goal in goals])])
-        self._may_copy = np.concatenate([self._may_copy, np.array([goal.may_copy for goal in goals])])
         self._tokens = np.concatenate([self._tokens, np.full(count * width, self._rules.bos)])
         self._parents = np.concatenate([self._parents, self._entries + np.repeat(np.arange(count), width)])
         self._entries += count
@@ -118,8 +114,9 @@ class Search(Generic[State]):
         candidates, self._state, attention = self._step(
             self._tokens, self._parents, np.repeat(self._lengths, width), self._state, 2 * width + rules.spare, wanted
         )
-        must_end = np.repeat(self._lengths >= self._max_lengths, width)
-        allowed, choices = constrain(candidates, rules, must_end, np.repeat(self._may_copy, width))
+        must_end = np.repeat(self._lengths >= [goal.max_length for goal in self._goals], width)
+        may_copy = np.repeat([goal.may_copy for goal in self._goals], width)
+        allowed, choices = constrain(candidates, rules, must_end, may_copy)
         totals = (self._scores.reshape(-1, 1) + allowed).reshape(count, -1)
         values, places = best_candidates(totals, 2 * width)  # [B, 2W]
         sentences = np.arange(count)[:, None]
@@ -186,7 +183,6 @@ class Search(Generic[State]):
         self._goals = [self._goals[b] for b in kept]
         self._finished = [self._finished[b] for b in kept]
         self._scores, self._lengths = self._scores[kept], self._lengths[kept]
-        self._max_lengths, self._may_copy = self._max_lengths[kept], self._may_copy[kept]
         rows = np.repeat(live, self._width)
         self._tokens, self._parents = self._tokens[rows], self._parents[rows]
         longest = int(self._lengths.max())

@@ -68,11 +68,6 @@ def test_a_part_of_a_text_keeps_the_offsets_of_the_whole(
     assert encoded.ids == tokenizer.encode(text[start:end]).ids
 
 
-@given(batch=st.lists(texts, max_size=4))
-def test_a_batch_is_encoded_as_its_texts_are_alone(tokenizer: TextTokenizer, batch: list[str]) -> None:
-    assert tokenizer.encode_batch(batch) == [tokenizer.encode(text) for text in batch]
-
-
 @pytest.mark.parametrize(
     ("text", "spans"),
     [

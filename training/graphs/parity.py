@@ -1,6 +1,7 @@
 """The tools every comparison with PyTorch needs: batches to try, the written graphs as functions, one tolerance."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,11 @@ def decode_in_steps(
     target_ids: Tensor | np.ndarray,
     candidates: int = 3,
 ) -> Iterator[Arrays]:
-    """What the written step graph answers for target_ids [B, T], one position after the other, from its state pairs."""
+    """What the written step graph answers for target_ids [R, T], one position after the other, from its state pairs;
+    each of the B sentences of `encoded` has R / B rows."""
     states = {pair.input for pair in step.state}
-    batch = len(target_ids)
-    inputs: Arrays = {"parents": np.arange(batch), "candidates": np.array([candidates])}
+    batch, rows = len(next(iter(encoded.values()))), len(target_ids)
+    inputs: Arrays = {"parents": np.arange(rows) * batch // rows, "candidates": np.array([candidates])}
     for tensor in step.inputs:
         if tensor.name in encoded:
             inputs[tensor.name] = encoded[tensor.name]
@@ -68,9 +70,10 @@ def decode_in_steps(
             inputs[tensor.name] = np.zeros(shape, tensor.dtype)
     wanted = {tensor.name for tensor in step.inputs}
     for position, token_ids in enumerate(target_ids.T):
-        inputs |= {"token_ids": np.asarray(token_ids), "lengths": np.full(batch, position)}
+        inputs |= {"token_ids": np.asarray(token_ids), "lengths": np.full(rows, position)}
         outputs = run["step"]({name: array for name, array in inputs.items() if name in wanted})
         inputs |= {pair.input: outputs[pair.output] for pair in step.state}
+        inputs["parents"] = np.arange(rows)
         yield outputs
 
 
@@ -116,3 +119,39 @@ def padded_batch(lengths: list[int], vocabulary: int, generator: torch.Generator
     ids = torch.randint(4, vocabulary, (len(lengths), max(lengths)), generator=generator)
     lengths_tensor = torch.tensor(lengths)
     return ids.masked_fill(torch.arange(max(lengths))[None, :] >= lengths_tensor[:, None], 0), lengths_tensor
+
+
+ROWS = 2
+"""For each sentence of a trial."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A batch as PyTorch and the written graphs read it."""
+
+    lengths: list[int]
+    source_ids: Tensor
+    """[B, S]"""
+    target_ids: Tensor
+    """[B * ROWS, T]"""
+    encoded: Arrays
+    """What the encode graph answers."""
+    steps: list[Arrays]
+    """What the step graph answers at each position."""
+
+    @property
+    def row_source_ids(self) -> Tensor:
+        """[B * ROWS, S]: the source of every row."""
+        return self.source_ids.repeat_interleave(ROWS, 0)
+
+
+def trials(folder: Path, graphs: list[Graph], vocabulary: int, pad_id: int, longest: int = 64) -> Iterator[Trial]:
+    """Random batches through the written graphs of a translator that reads up to `longest` tokens at least."""
+    run = open_graphs(folder, graphs)
+    generator = torch.Generator().manual_seed(0)
+    for lengths in [[min(n, longest) for n in batch] for batch in LENGTHS]:
+        source_ids, lengths_tensor = padded_batch(lengths, vocabulary, generator)
+        target_ids = torch.randint(4, vocabulary, (ROWS * len(lengths), 5), generator=generator)
+        encoded = run["encode"]({"source_ids": source_ids.numpy(), "source_lengths": lengths_tensor.numpy()})
+        steps = list(decode_in_steps(run, graphs[1], encoded, target_ids))
+        yield Trial(lengths, source_ids.masked_fill(source_ids == 0, pad_id), target_ids, encoded, steps)

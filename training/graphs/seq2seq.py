@@ -11,16 +11,13 @@ from torch import Tensor, nn
 from service.bundle import Architecture, AttentionOutput, Graph, StatePair, TensorInfo
 from training.graphs import Description, parameters
 from training.graphs.parity import (
-    LENGTHS,
     check_scores,
-    decode_in_steps,
-    open_graphs,
-    padded_batch,
     require_equal,
     score_tensors,
     scores,
     step_tensors,
     tensors,
+    trials,
 )
 from training.networks.seq2seq import Encoded, Memory, Seq2Seq
 
@@ -144,17 +141,12 @@ def describe(network: Seq2Seq, eos_id: int) -> Description:
 @torch.no_grad()
 def check(network: Seq2Seq, eos_id: int, folder: Path, graphs: list[Graph]) -> None:
     """Compare every output of the step graph, step by step, with the whole target at once. Raises ParityError."""
-    run = open_graphs(folder, graphs)
-    generator = torch.Generator().manual_seed(0)
     config = network.config
-    for lengths in [[min(n, config.max_length) for n in batch] for batch in LENGTHS]:
-        source_ids, lengths_tensor = padded_batch(lengths, config.vocabulary, generator)
-        target_ids = torch.randint(4, config.vocabulary, (len(lengths), 5), generator=generator)
-        outputs = run["encode"]({"source_ids": source_ids.numpy(), "source_lengths": lengths_tensor.numpy()})
-        decoded = network(source_ids.masked_fill(source_ids == 0, network.pad_id), target_ids)
+    for trial in trials(folder, graphs, config.vocabulary, network.pad_id, config.max_length):
+        decoded = network(trial.row_source_ids, trial.target_ids)
         logits = network.logits(decoded.states)
-        for t, answer in enumerate(decode_in_steps(run, graphs[1], outputs, target_ids)):
-            where = f"at step {t} of lengths {lengths}"
+        for t, answer in enumerate(trial.steps):
+            where = f"at step {t} of lengths {trial.lengths}"
             check_scores(where, logits[:, t], eos_id, answer)
             if decoded.weights is not None:
                 require_equal(f"cross {where}", decoded.weights[:, t : t + 1], answer["cross"])

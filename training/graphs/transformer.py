@@ -12,16 +12,13 @@ from torch import Tensor, nn
 from service.bundle import Architecture, AttentionOutput, Graph, GraphRole, StatePair, TensorInfo
 from training.graphs import Description, parameters
 from training.graphs.parity import (
-    LENGTHS,
     check_scores,
-    decode_in_steps,
-    open_graphs,
-    padded_batch,
     require_equal,
     score_tensors,
     scores,
     step_tensors,
     tensors,
+    trials,
 )
 from training.networks.transformer import Transformer
 
@@ -156,23 +153,17 @@ def describe(network: Transformer, eos_id: int, summary_layer: int) -> Descripti
 @torch.no_grad()
 def check(network: Transformer, eos_id: int, folder: Path, graphs: list[Graph]) -> None:
     """Compare every output of both graphs, step by step, with the whole target at once. Raises ParityError."""
-    run = open_graphs(folder, graphs)
-    generator = torch.Generator().manual_seed(0)
     config = network.config
-    for lengths in LENGTHS:
-        source_ids, lengths_tensor = padded_batch(lengths, config.vocabulary, generator)
-        target_ids = torch.randint(4, config.vocabulary, (len(lengths), 5), generator=generator)
-        outputs = run["encode"]({"source_ids": source_ids.numpy(), "source_lengths": lengths_tensor.numpy()})
-        padded_ids = source_ids.masked_fill(source_ids == 0, network.pad_id)
-        encoded, decoded = network.encode(padded_ids), network(padded_ids, target_ids)
+    for trial in trials(folder, graphs, config.vocabulary, network.pad_id):
+        encoded, decoded = network.encode(trial.source_ids), network(trial.row_source_ids, trial.target_ids)
         for layer, weights in enumerate(encoded.self_weights):
             # A padded query's row is never read.
             mask = encoded.source_mask[:, None, :, None]
-            actual = outputs[f"encoder_self_{layer}"] * mask.numpy()
-            require_equal(f"encoder_self_{layer} of lengths {lengths}", weights * mask, actual)
+            actual = trial.encoded[f"encoder_self_{layer}"] * mask.numpy()
+            require_equal(f"encoder_self_{layer} of lengths {trial.lengths}", weights * mask, actual)
         logits = network.logits(decoded.states)
-        for t, answer in enumerate(decode_in_steps(run, graphs[1], outputs, target_ids)):
-            where = f"at step {t} of lengths {lengths}"
+        for t, answer in enumerate(trial.steps):
+            where = f"at step {t} of lengths {trial.lengths}"
             check_scores(where, logits[:, t], eos_id, answer)
             for layer in range(config.decoder_layers):
                 cross = decoded.cross_weights[layer][:, :, t : t + 1]

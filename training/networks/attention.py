@@ -207,7 +207,8 @@ class MultiHeadAttention(nn.Module):
 
     >>> attention = MultiHeadAttention(size=8, heads=2)
     >>> keys, values = attention.project(torch.randn(1, 5, 8))
-    >>> context, weights = attention(torch.randn(1, 3, 8), keys, values, torch.ones(1, 1, 5, dtype=torch.bool))
+    >>> mask = torch.ones(1, 1, 3, 5, dtype=torch.bool)
+    >>> context, weights = attention.look_together(torch.randn(1, 3, 8), keys, values, mask)
     >>> tuple(context.shape), tuple(weights.shape)
     ((1, 3, 8), (1, 2, 3, 5))
     """
@@ -268,11 +269,6 @@ class MultiHeadAttention(nn.Module):
         context = self.output_layer(context.transpose(1, 2).reshape(-1, length, self.size))
         # [B, N, W*Q, S] -> [B, W*Q, N, S] -> [B*W, Q, N, S] -> [B*W, N, Q, S]
         weights = weights.transpose(1, 2).reshape(-1, length, self.heads, mask.size(3)).transpose(1, 2)
-        return context, weights
-
-    def forward(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """As `look`, for a query [B, Q, D] that is not projected yet -> context [B, Q, D], weights [B, N, Q, S]."""
-        context, weights, _ = self.look(self.split(self.query_layer(query)), keys, values, mask)
         return context, weights
 
 
