@@ -70,7 +70,7 @@ def answer_lines(
 
 def open_registry() -> Registry:
     settings = Settings()
-    runtime = Runtime(settings.device, settings.threads)
+    runtime = Runtime(settings.device, settings.threads, settings.precision)
     return Registry(settings.models, runtime, Limits(settings.batch_tokens, 10**12), settings.default_classifier)
 
 

@@ -21,7 +21,7 @@ from service.api import classify as classify_api
 from service.api import question as question_api
 from service.api.access import admit, bearer
 from service.api.body import JSON, RegistryOf, SettingsOf, read_body
-from service.api.errors import OF_A_MODEL, OF_TEXTS, describe, responses
+from service.api.errors import OF_A_CALLER, OF_A_MODEL, OF_TEXTS, describe, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, TranslateRequest
 from service.api.tensors import (
@@ -95,8 +95,8 @@ class Statistics:
 
 @router.get("", summary="The server and what it can do")
 async def server() -> dict[str, Any]:
-    extensions = ["binary_tensor_data", "statistics", "model_repository"]
-    return {"name": "limelight", "version": __version__, "extensions": extensions}
+    # The index of models is there too, but not the rest of the extension that it belongs to.
+    return {"name": "limelight", "version": __version__, "extensions": ["binary_tensor_data", "statistics"]}
 
 
 @router.get("/health/live", summary="Is the process alive?", name="v2_live")
@@ -216,8 +216,12 @@ INFERENCE: dict[str, Any] = {
     "response_class": Response,
     "responses": {
         200: {"content": {JSON: {"schema": {"type": "object"}}, "application/octet-stream": {}}},
-        **responses("/v2/models/nope/infer", "payload_too_large", "invalid_input", *OF_TEXTS, *OF_A_MODEL),
-        **responses("/v2/models/nope/infer", "unsupported_format", "unsupported_language_pair"),
+        **responses(
+            "/v2/models/nope/infer",
+            *OF_A_CALLER,
+            *("payload_too_large", "invalid_input", *OF_TEXTS),
+            *("unsupported_format", "unsupported_language_pair", *OF_A_MODEL),
+        ),
     },
     "openapi_extra": {"requestBody": {"required": True, "content": {JSON: {"schema": inlined(InferRequest)}}}},
 }
