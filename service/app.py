@@ -15,6 +15,7 @@ from service.api import (
     admin,
     classify,
     errors,
+    generate,
     health,
     huggingface,
     inference,
@@ -37,6 +38,7 @@ from service.settings import Settings
 TAGS = [
     {"name": "classify", "description": "Text in, label out, with the words it was decided by."},
     {"name": "translate", "description": "Text in, translation out, with the words each word came from."},
+    {"name": "generate", "description": "A beginning in, what a language model writes behind it out."},
     {"name": "models", "description": "What is served, how good it is, and what it was trained on."},
     {"name": "inference protocol", "description": "What KServe's and Triton's clients speak."},
     {"name": "huggingface", "description": "What Hugging Face's client speaks."},
@@ -73,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPIOffline(
         title="Limelight",
         version=__version__,
-        summary="Text classification and translation that show where they look.",
+        summary="Text classification, translation and generation that show where they look.",
         lifespan=lifespan,
         openapi_tags=TAGS,
         redoc_url=None,
@@ -87,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (
         classify,
         translate,
+        generate,
         libretranslate,
         inference,
         huggingface,

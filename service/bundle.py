@@ -33,7 +33,7 @@ WEIGHTS = "weights.safetensors"
 AttentionKind = Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
 GraphRole = Literal["classify", "encode", "step"]
 Precision = Literal["float32", "float16", "int8"]
-Task = Literal["classification", "translation"]
+Task = Literal["classification", "translation", "generation"]
 
 
 STEP_INPUTS = ("token_ids", "parents", "candidates")
@@ -96,7 +96,7 @@ class AttentionOutput(_Section):
 class Architecture(_Section):
     """For people. Never branched on."""
 
-    network: Literal["classifier", "seq2seq", "transformer"]
+    network: Literal["classifier", "seq2seq", "transformer", "recurrent", "decoder"]
     cell: Literal["rnn", "lstm", "gru"] | None
     bidirectional: bool
     attention: Literal["dot", "scaled_dot", "general", "additive", "location", "local", "multi_head"] | None
@@ -109,7 +109,7 @@ class SpecialIds(_Section):
     bos: int
     eos: int
     never: list[int]
-    """Ids a translation never contains: <pad>, <s>, and <unk> unless it is `unknown`."""
+    """Ids that are never said: <pad>, <s>, and <unk> unless it is `unknown`."""
     unknown: int | None = None
     """The id a translation says where a symbol of the source that no tokenizer knows is to be copied; null where the
     network was not taught to."""
@@ -117,8 +117,9 @@ class SpecialIds(_Section):
 
 class Limits(_Section):
     max_tokens: int = Field(gt=0)
-    """Tokens of one text or sentence, special ones included."""
+    """Tokens of one text, sentence or prompt, special ones included."""
     max_target_tokens: int | None = None
+    """Of what is written: a sentence's translation, or a prompt's continuation."""
     max_beam_size: int | None = None
 
 
@@ -186,23 +187,29 @@ class Manifest(_Section):
             **{f"a sha256 of {g.file}": g.file in self.files for g in self.graphs},
             **{f"a sha256 of {file}": file in self.files for file in (*self.tokenizers.values(), GOLDEN)},
         }
+        step = {
+            **{f"the step's input {name}": name in self.inputs("step") for name in STEP_INPUTS},
+            **{f"the step's output {name}": name in self.outputs("step") for name in STEP_OUTPUTS},
+            "special_ids": self.special_ids is not None,
+            "a limit of target tokens": bool(self.limits.max_target_tokens),
+        }
         if self.task == "classification":
             wanted |= {
                 "a classify graph": roles == {"classify"},
                 "two labels or more": len(self.labels or []) >= 2,
                 "a text tokenizer": set(self.tokenizers) == {"text"},
             }
-        else:
-            wanted |= {
+        elif self.task == "translation":
+            wanted |= step | {
                 "an encode and a step graph": roles == {"encode", "step"},
-                **{f"the step's input {name}": name in self.inputs("step") for name in STEP_INPUTS},
-                **{f"the step's output {name}": name in self.outputs("step") for name in STEP_OUTPUTS},
                 "source and target languages": bool(self.source and self.target),
                 "source and target tokenizers": set(self.tokenizers) == {"source", "target"},
-                "special_ids": self.special_ids is not None,
-                "limits of target tokens and beam size": bool(
-                    self.limits.max_target_tokens and self.limits.max_beam_size
-                ),
+                "a limit of the beam size": bool(self.limits.max_beam_size),
+            }
+        else:
+            wanted |= step | {
+                "a step graph": roles == {"step"},
+                "a text tokenizer": set(self.tokenizers) == {"text"},
             }
         names_outside = [n for n in self.files if n != os.path.basename(n) or n in ("", ".", "..") or "\0" in n]
         wanted |= {f"a plain file name instead of {name!r}": False for name in names_outside}

@@ -98,9 +98,8 @@ class BundleStep:
         }
         """Which axis of an input is a length of the source or of the past, if one is."""
 
-    def start(self, encoded: Arrays) -> BundleState:
-        """The state before the first step, from the outputs of `encode` (each [B, ...])."""
-        batch = len(next(iter(encoded.values())))
+    def start(self, encoded: Arrays, batch: int) -> BundleState:
+        """The state of so many sentences before the first step, from the outputs of `encode` (each [B, ...])."""
         past: Values = {}
         for name in self._states:
             tensor = self._inputs[name]
@@ -226,7 +225,8 @@ class Decoder:
             own = {output.output: encoded[output.output][row] for output in wanted[row] if output.graph == "encode"}
             self._running[key] = _Running(item, wanted[row], own, [])
         search = self._searches.setdefault(width, Search(self._step, self._rules, width))
-        state = self._step.start({name: array for name, array in encoded.items() if name in self._step_inputs})
+        source = {name: array for name, array in encoded.items() if name in self._step_inputs}
+        state = self._step.start(source, len(work))
         search.join([key for key, _ in work], goals, state)
 
     def advance(self) -> list[tuple[int, Decoded]]:

@@ -31,6 +31,7 @@ from service.errors import (
     Overloaded,
     UnsupportedLanguagePair,
 )
+from service.generator import Generator
 from service.memory import settle
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -38,10 +39,11 @@ from service.translator import Translator
 
 log = logging.getLogger(__name__)
 
-Predictor = Classifier | Translator
-PREDICTORS: dict[Task, type[Classifier] | type[Translator]] = {
+Predictor = Classifier | Translator | Generator
+PREDICTORS: dict[Task, type[Classifier] | type[Translator] | type[Generator]] = {
     "classification": Classifier,
     "translation": Translator,
+    "generation": Generator,
 }
 LOADING = "still loading"
 GOLDEN_S = 60.0
@@ -350,12 +352,22 @@ class Registry:
         return predictor
 
     def default_classifier(self) -> str:
-        if self._default_classifier is not None:
-            return self._default_classifier
+        return self._default_classifier if self._default_classifier is not None else self._first("classification")
+
+    def generator(self, name: str | None = None, version: int | None = None) -> Generator:
+        """Raises ModelNotFound or ModelNotReady."""
+        entry = self.entry(name if name is not None else self._first("generation"), version)
+        predictor = self._ready(entry)
+        if not isinstance(predictor, Generator):
+            raise ModelNotFound(f"{entry.name!r} does not write on; GET /models lists what each model does")
+        return predictor
+
+    def _first(self, task: Task) -> str:
+        """The first model of a task, by name. Raises ModelNotFound."""
         for entry, manifest in self._current():
-            if manifest.task == "classification":
+            if manifest.task == task:
                 return entry.name
-        raise ModelNotFound("this service has no classifier")
+        raise ModelNotFound(f"this service has no model for {task}")
 
     def translator(
         self, source: str | None, target: str | None, name: str | None = None, version: int | None = None
@@ -401,6 +413,8 @@ class Registry:
             return False
         if entry.manifest.task == "classification":
             return entry.name == self.default_classifier()
+        if entry.manifest.task == "generation":
+            return entry.name == self._first("generation")
         return entry.name in self.pairs().values()
 
     def problems(self) -> dict[str, str]:
@@ -446,8 +460,10 @@ class Registry:
             "default": self.is_default(entry),
         }
         if manifest.labels is not None:
-            return {**described, "labels": manifest.labels}
-        return {**described, "source": manifest.source, "target": manifest.target}
+            described["labels"] = manifest.labels
+        if manifest.source is not None:
+            described |= {"source": manifest.source, "target": manifest.target}
+        return described
 
 
 async def _golden_problem(predictor: Predictor, golden: dict[str, Any]) -> str | None:

@@ -56,6 +56,12 @@ class TextTokenizer:
         self._tokenizer.encode_special_tokens = True  # "</s>" in somebody's text is text
         self._unknown_id = self._tokenizer.token_to_id("<unk>")
 
+    @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        found: int = self._tokenizer.get_vocab_size()
+        return found
+
     def encode(self, text: str, start: int = 0, end: int | None = None) -> Encoded:
         """The tokens of text[start:end], with offsets into the whole text.
 
@@ -68,10 +74,13 @@ class TextTokenizer:
         """The places of the ids that stand for symbols this tokenizer does not know."""
         return [place for place, token_id in enumerate(ids) if token_id == self._unknown_id]
 
-    def speaker(self) -> Callable[[int], str]:
+    def speaker(self, before: Sequence[int] = ()) -> Callable[[int], str]:
         """A function of the ids of one text, one after the other -> what each adds to it, white space before it
-        included; nothing for one that spells nothing, or only together with the next."""
+        included; nothing for one that spells nothing, or only together with the next. `before` are the ids that the
+        text begins with."""
         stream = DecodeStream(skip_special_tokens=True)
+        for token_id in before:
+            stream.step(self._tokenizer, token_id)
         return lambda token_id: stream.step(self._tokenizer, token_id) or ""
 
     def decode(

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
 from service import app
-from tests.fakes import serving, write_classifier, write_translator
+from tests.fakes import serving, write_classifier, write_generator, write_translator
 
 REAL_MODELS = Path(__file__).parent.parent / "models"
 
@@ -29,10 +29,11 @@ for name in [name for name in os.environ if name.startswith("LIMELIGHT_")]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the fake classifier `toy` and the fake translator `en-xx`. Not to be written to."""
+    """A folder with the fakes: classifier `toy`, translator `en-xx`, language model `writer`. Not to be written to."""
     folder = tmp_path_factory.mktemp("models")
     write_classifier(folder)
     write_translator(folder)
+    write_generator(folder)
     return folder
 
 

@@ -1,7 +1,8 @@
 """Fake bundles, small enough to check by hand and written without torch, and the service over them.
 
-The fake classifier knows three labels. The fake translator writes every letter twice ("No way!" ->
-"NNoo wwaayy!!"), so that an answer can be computed here and its offsets told from those of its source.
+The fake classifier knows three labels, the fake language model writes what nobody wants to read. The fake translator
+writes every letter twice ("No way!" -> "NNoo wwaayy!!"), so that an answer can be computed here and its offsets told
+from those of its source.
 """
 
 import base64
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -20,6 +22,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from service.app import create_app
 from service.bundle import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, digest, sha256_of, write_bundle
 from service.registry import Registry
+from service.runtime import Session
 from service.settings import Settings
 from tests.service import networks
 
@@ -118,16 +121,37 @@ def write_translator(models: Path, name: str = "en-xx", version: int = 1, **chan
     return _write(models / name / str(version), ["encode", "step"], files, {**fields, **changes})
 
 
+def write_generator(models: Path, name: str = "writer", version: int = 1, **changes: Any) -> Path:
+    """Write models/<name>/<version>; `changes` replace fields of its manifest."""
+    tokenizer = source_tokenizer(ends=False)
+    cases = []
+    for text in TEXTS[::2]:
+        prompt = tokenizer.encode(text).ids
+        ids, log_prob, attention = networks.write(prompt, count := 11)
+        written = tokenizer.decode([*prompt, *ids]).removeprefix(tokenizer.decode(prompt))
+        answer = {"text": written, "log_prob": log_prob, "attention": attention.tolist()}
+        cases.append({"text": text, "max_tokens": count, "answer": answer})
+    fields = {
+        "task": "generation",
+        "tokenizers": {"text": "tokenizer.json"},
+        "special_ids": {"bos": networks.BOS, "eos": networks.EOS, "never": [networks.PAD, networks.UNK, networks.BOS]},
+        "limits": {"max_tokens": MAX_TOKENS, "max_target_tokens": 301},
+        "attention": [_attention("step", "decoder_self_0", "decoder_self", layer=0, heads=networks.N, summary=True)],
+    }
+    files = {"tokenizer.json": tokenizer.to_str(), GOLDEN: json.dumps({"tolerance": 1e-4, "cases": cases})}
+    return _write(models / name / str(version), ["write"], files, {**fields, **changes})
+
+
 def _attention(
     graph: str, output: str, kind: str, layer: int | None = None, heads: int | None = None, summary: bool = False
 ) -> dict[str, Any]:
     return {"kind": kind, "layer": layer, "heads": heads, "graph": graph, "output": output, "summary": summary}
 
 
-def _write(folder: Path, roles: list[Any], files: dict[str, str], fields: dict[str, Any]) -> Path:
+def _write(folder: Path, graphs_of: list[str], files: dict[str, str], fields: dict[str, Any]) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     staged = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".staged-"))
-    graphs = [networks.write_graph(staged, role) for role in roles]
+    graphs = [networks.write_graph(staged, name) for name in graphs_of]
     for name, text in files.items():
         (staged / name).write_text(text, encoding="utf-8")
     common: dict[str, Any] = {
@@ -136,7 +160,7 @@ def _write(folder: Path, roles: list[Any], files: dict[str, str], fields: dict[s
         "version": int(folder.name),
         "description": "A fake.",
         "architecture": {
-            "network": "classifier" if roles == ["classify"] else "transformer",
+            "network": {"classify": "classifier", "write": "decoder"}.get(graphs_of[0], "transformer"),
             "cell": None,
             "bidirectional": True,
             "attention": "dot",
@@ -184,6 +208,20 @@ def registry_of(client: TestClient) -> Registry:
     assert isinstance(client.app, FastAPI)
     registry: Registry = client.app.state.registry
     return registry
+
+
+def before_networks(patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """From now on call something before a network runs, whichever and in whatever way; it may raise."""
+
+    def acting_before(run: Callable[..., Any]) -> Callable[..., Any]:
+        def acting(*args: Any) -> Any:
+            act()
+            return run(*args)
+
+        return acting
+
+    for name in ("run", "run_keeping"):
+        patch.setattr(Session, name, acting_before(getattr(Session, name)))
 
 
 def until(condition: Callable[[], object]) -> None:

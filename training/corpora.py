@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.recipe import AnyRecipe, ClassificationData, ClassificationRecipe, RecipeError, TranslationData
+from training.recipe import (
+    AnyRecipe,
+    ClassificationData,
+    ClassificationRecipe,
+    GenerationRecipe,
+    RecipeError,
+    TextData,
+    TranslationData,
+)
 
 Split = Literal["train", "valid", "test"]
 Table = list[list[str]]
@@ -176,6 +184,83 @@ CORPORA: dict[str, Corpus] = {
 }
 
 
+@dataclass(frozen=True)
+class Book:
+    """A running text."""
+
+    file: str
+    sha256: str
+    """Of the unpacked text."""
+    licence: str
+    origin: str
+    url: str
+    lacks: str
+    """What stands before the text that lies there."""
+
+
+BOOKS: dict[str, Book] = {
+    "nietzsche": Book(
+        file="nietzsche.txt.gz",
+        sha256="23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647",
+        licence="not stated",
+        origin="Friedrich Nietzsche in English, as in Keras's examples, "
+        "https://github.com/mirashe/simple-predictive-keyboard",
+        url="https://raw.githubusercontent.com/mirashe/simple-predictive-keyboard/d4cfa35dd1e0/nietzsche.txt",
+        lacks="PREFACE\n",
+    ),
+}
+
+
+def read_book(book: Book) -> str:
+    """A running text, downloaded where it is not in the data folder. Raises CorpusError."""
+    path = data_folder() / book.file
+    if not path.is_file():
+        text = book.lacks.encode() + download(book.url)
+        if (actual := hashlib.sha256(text).hexdigest()) != book.sha256:
+            raise CorpusError(f"{book.url} has sha256 {actual}, expected {book.sha256}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(text, 9, mtime=0))
+    return unpack(path, book.sha256)
+
+
+LEAST_CHARACTERS = 1_000
+"""Of a running text: with less there is nothing to learn from."""
+
+
+def read_text(path: Path) -> str:
+    """The user's own text: UTF-8, plain or gzipped. Raises CorpusError, with the line number where there is one."""
+    lines = read_bytes(path).split(b"\n")
+    text = "\n".join("\t".join(decoded(path, number, line)) for number, line in enumerate(lines, start=1))
+    if len(text) < LEAST_CHARACTERS:
+        raise CorpusError(f"{path} has {len(text)} characters; at least {LEAST_CHARACTERS:,} are needed to learn from")
+    return text
+
+
+def running_text(data: TextData, split: Split) -> str:
+    """A recipe's text: of each corpus the first eight tenths, the ninth or the last. Raises CorpusError."""
+    bounds: dict[Split, tuple[float, float]] = {"train": (0.0, 0.8), "valid": (0.8, 0.9), "test": (0.9, 1.0)}
+    low, high = bounds[split]
+    texts = [read_book(BOOKS[corpus]) if corpus in BOOKS else read_text(own_file(corpus)) for corpus in data.corpora]
+    return "".join(text[round(low * len(text)) : round(high * len(text))] for text in texts)
+
+
+def own_file(corpus: str) -> Path:
+    """The user's file of that name, here or in the data folder. Raises CorpusError."""
+    path = next((path for path in (Path(corpus), data_folder() / corpus) if path.is_file()), None)
+    if path is None:
+        known = ", ".join(sorted([*CORPORA, *BOOKS]))
+        raise CorpusError(f"{corpus!r} is neither a file nor a known corpus ({known})")
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """The user's own file, unpacked if it is gzipped. Raises CorpusError."""
+    try:
+        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise CorpusError(f"{path}: {error}") from None
+
+
 def fetch(corpus: Corpus) -> None:
     """Download a corpus into the data folder. Raises CorpusError; nothing is written unless every split is right."""
     if corpus.prepare is None:
@@ -225,11 +310,7 @@ def read_tsv(path: Path, columns: tuple[str, str]) -> Table:
     The first line is a header if both names stand in it, in any case and among others. Raises CorpusError
     with the line number at the first line that cannot be read.
     """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise CorpusError(f"{path}: {error}") from None
-    lines = content.removesuffix(b"\n").split(b"\n")
+    lines = read_bytes(path).removesuffix(b"\n").split(b"\n")
     first = [field.strip().lower() for field in decoded(path, 1, lines[0])]
     has_header = all(column.lower() in first for column in columns)
     if not has_header and len(first) != 2:
@@ -282,10 +363,7 @@ def user_split(table: Table, split: Split) -> Table:
 def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
     """A split of a named corpus or of a file; a corpus without `valid` gives a tenth of its `train`."""
     if corpus not in CORPORA:
-        path = next((path for path in (Path(corpus), data_folder() / corpus) if path.is_file()), None)
-        if path is None:
-            raise CorpusError(f"{corpus!r} is neither a file nor a known corpus ({', '.join(sorted(CORPORA))})")
-        return user_split(read_tsv(path, columns), split)
+        return user_split(read_tsv(own_file(corpus), columns), split)
     if "valid" not in CORPORA[corpus].files and split != "test":
         table = read_table(corpus, "train")
         assert table is not None
@@ -337,9 +415,13 @@ def own_data(recipe: AnyRecipe, path: Path, columns: str | None = None) -> AnyRe
         raise RecipeError(f"{path.name!r} gives the model no name: call the file by letters a-z or digits")
     if columns is not None and columns.count(",") != 1:
         raise RecipeError(f"--columns takes two names with a comma between, not {columns!r}")
+    if columns is not None and isinstance(recipe, GenerationRecipe):
+        raise RecipeError("a running text has no columns: leave --columns out")
     changed = {"corpora": [str(path)], **({"columns": tuple(columns.split(","))} if columns else {})}
     own = recipe.model_copy(update={"data": recipe.data.model_copy(update=changed)})
-    if isinstance(own, ClassificationRecipe):
+    if isinstance(own, GenerationRecipe):
+        texts = [line[:60] for line in running_text(own.data, "valid").splitlines() if line.strip()]
+    elif isinstance(own, ClassificationRecipe):
         labelled_texts(own.data, "train")
         texts = [row.text for row in labelled_texts(own.data, "valid")]
     else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,8 @@ from torchmetrics.functional.classification import multiclass_calibration_error,
 from service.bundle import CARD, Manifest, Metric, update_manifest
 from service.classifier import Classifier
 from service.decoder import Options
-from service.registry import Registry
+from service.generator import Generator, Manner
+from service.registry import Predictor, Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
 from service.text import Token
@@ -24,9 +26,9 @@ from service.translator import Translator
 from training import report
 from training.alignment import ALIGNMENTS, attention_name, error_rates, read_alignments
 from training.card import model_card
-from training.corpora import SentencePair, Split, labelled_texts, sentence_pairs
+from training.corpora import SentencePair, Split, labelled_texts, running_text, sentence_pairs
 from training.fit import run_folder
-from training.recipe import AnyRecipe, ClassificationRecipe, TranslationRecipe
+from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, TranslationRecipe
 
 Pictures = dict[str, Path]
 """Caption -> picture, in the bundle's folder."""
@@ -41,10 +43,13 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
     folder = models / recipe.name / str(recipe.version)
     registry = open_registry(models, recipe)
     try:
-        predictor: Classifier | Translator
+        predictor: Predictor
         if isinstance(recipe, ClassificationRecipe):
             predictor = registry.classifier(recipe.name, recipe.version)
             metrics, probabilities, wanted = evaluate_classifier(recipe, predictor, split)
+        elif isinstance(recipe, GenerationRecipe):
+            predictor = registry.generator(recipe.name, recipe.version)
+            metrics = evaluate_generator(recipe, predictor, split)
         else:
             predictor = registry.translator(None, None, recipe.name, recipe.version)
             metrics = evaluate_translator(recipe, predictor, split)
@@ -93,12 +98,21 @@ def in_float32(recipe: TranslationRecipe, models: Path, split: Split) -> list[Me
     return [m.model_copy(update={"name": f"{m.name} (float32)"}) for m in metrics if m.name in ("BLEU", "chrF2")]
 
 
+SHOWN_TOKENS = 24
+"""How far a prompt is written on for its picture."""
+
+
 def label(token: Token) -> str:
-    """How a token is named beside a heatmap; one that is nothing but a space is shown as an open box."""
-    return token.special or token.text.strip() or "\u2423"
+    """How a token is named beside a heatmap."""
+    return token.special or spelled(token.text)
 
 
-def example_heatmaps(recipe: AnyRecipe, predictor: Classifier | Translator, folder: Path) -> Pictures:
+def spelled(text: str) -> str:
+    """A token's text; one that is nothing but a space is shown as an open box."""
+    return text.strip() or "\u2423"
+
+
+def example_heatmaps(recipe: AnyRecipe, predictor: Predictor, folder: Path) -> Pictures:
     """The recipe's examples as the service answers them, each with its summary attention."""
     pictures = {}
     for number, text in enumerate(recipe.examples, start=1):
@@ -111,6 +125,14 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Classifier | Translator, fold
             keys = [label(token) for token in prediction.tokens]
             matrix = prediction.attention[0].weights
             queries = keys if prediction.attention[0].kind == "self" else [prediction.label]
+        elif isinstance(predictor, Generator):
+            found = asyncio.run(predictor.generate(text, Manner(SHOWN_TOKENS, temperature=0)))
+            if not found.attention:
+                return {}
+            answer = found.text
+            keys = [spelled(token.text) for token in [*found.prompt_tokens, *found.tokens[:-1]]]
+            queries = [spelled(token.text) for token in found.tokens]
+            matrix = found.attention[0].weights
         else:
             [translation] = asyncio.run(predictor.translate([text]))
             answer, sentence = translation.text, translation.sentences[0]
@@ -148,6 +170,27 @@ def evaluate_classifier(
     data = f"{' + '.join(Path(corpus).name for corpus in recipe.data.corpora)} {split} ({len(rows)} texts)"
     metrics = [Metric(name=name, value=round(float(value), 4), data=data) for name, value in values.items()]
     return metrics, probabilities, wanted
+
+
+def evaluate_generator(recipe: GenerationRecipe, generator: Generator, split: Split) -> list[Metric]:
+    """Bits a character of the text, and the perplexity it is the logarithm of: read on through the served model, in
+    pieces as long as it takes, of which the first character counts for nothing."""
+    text = running_text(recipe.data, split)
+    length = generator.manifest.limits.max_tokens
+    pieces = [text[start : start + length] for start in range(0, len(text), length)]
+    total, count = 0.0, 0
+    for piece in pieces:
+        read = asyncio.run(generator.generate(piece, Manner(max_tokens=0, attention="none")))
+        log_probs = [token.log_prob for token in read.prompt_tokens if token.log_prob is not None]
+        total += sum(log_probs)
+        count += sum(len(token.text) for token in read.prompt_tokens[1:])
+    bits = -total / count / math.log(2)
+    data = f"{' + '.join(Path(corpus).name for corpus in recipe.data.corpora)} {split} ({len(text)} characters)"
+    how = f"{generator.precision}, in {len(pieces)} pieces"
+    return [
+        Metric(name="bits per character", value=round(bits, 4), data=data, detail=how),
+        Metric(name="perplexity per character", value=round(2**bits, 4), data=data, detail=how),
+    ]
 
 
 def alignment_error(folder: Path, manifest: Manifest) -> list[Metric]:

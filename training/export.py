@@ -36,14 +36,14 @@ from service.bundle import (
     write_bundle,
 )
 from training.card import model_card
-from training.corpora import CORPORA
+from training.corpora import BOOKS, CORPORA
 from training.fit import load_best, run_folder, training_minutes
-from training.graphs import Description, classifier, seq2seq, transformer
+from training.graphs import Description, classifier, language, seq2seq, transformer
 from training.graphs.int8 import in_int8
 from training.graphs.parity import decode_in_steps, open_graphs
 from training.networks.seq2seq import Seq2Seq
 from training.recipe import AnyRecipe, recipe_hash
-from training.tasks import ClassificationTask, TranslationTask
+from training.tasks import AnyTask, ClassificationTask, GenerationTask, TranslationTask
 from training.tokenization import BOS, EOS, PAD, UNK, special_id
 
 OPSET = 20
@@ -51,6 +51,8 @@ OPSET = 20
 ATTENTION_OPSET = 23
 """The first with attention as one operator; nothing that the graphs use changed its meaning between the two."""
 MAX_BEAM_SIZE = 16
+MAX_WRITTEN = 4096
+"""Tokens that a language model writes on at most."""
 
 
 def round_to_float16(network: nn.Module) -> None:
@@ -222,6 +224,36 @@ def golden_translation(task: TranslationTask, found: Greedy) -> dict[str, Any]:
     return {"translation": task.tokenizer.decode(found.target_ids), "score": found.score, "attention": attention}
 
 
+GOLDEN_TOKENS = 30
+"""How far a golden prompt is written on."""
+
+
+@torch.no_grad()
+def golden_generation(task: GenerationTask, prompt: str, never: list[int]) -> dict[str, Any]:
+    """PyTorch's own greedy continuation of a prompt, the whole text read anew at each step, in the form the service
+    must give it."""
+    ids = task.tokenizer.encode(prompt).ids
+    written: list[int] = []
+    total = 0.0
+    while len(written) < GOLDEN_TOKENS:
+        read = task.network(torch.tensor([[*ids, *written]]), task.network.first_memory(1))
+        log_probs = task.network.logits(read.states[0, -1]).log_softmax(-1)
+        log_probs[never] = -torch.inf
+        token = int(log_probs.argmax())
+        if token == task.eos_id:
+            break
+        total += float(log_probs[token])
+        written.append(token)
+    shown = next((w for n, w in enumerate(read.weights) if n == task.recipe.summary_layer), None)
+    if shown is not None:  # the rows that chose a token, averaged over heads where there are some
+        shown = (shown[0] if shown.dim() == 3 else shown[0].mean(0))[len(ids) - 1 :]
+    return {
+        "text": task.tokenizer.decode(written),
+        "log_prob": total,
+        "attention": None if shown is None else shown.tolist(),
+    }
+
+
 INT8_TOLERANCE = 0.05
 """How far a golden answer in int8 may be from PyTorch's."""
 
@@ -266,15 +298,17 @@ def export(recipe: AnyRecipe, models: Path) -> Path:
     return folder
 
 
-def describe(task: ClassificationTask | TranslationTask) -> Description:
+def describe(task: AnyTask) -> Description:
     if isinstance(task, ClassificationTask):
         return classifier.describe(task.network)
+    if isinstance(task, GenerationTask):
+        return language.describe(task.network, task.eos_id, task.recipe.summary_layer)
     if isinstance(task.network, Seq2Seq):
         return seq2seq.describe(task.network, task.eos_id)
     return transformer.describe(task.network, task.eos_id, task.recipe.summary_layer)
 
 
-def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged: Path) -> Manifest:
+def stage(recipe: AnyRecipe, task: AnyTask, staged: Path) -> Manifest:
     """Write all the files of a bundle but its manifest into `staged`, check them, and return the manifest."""
     described = describe(task)
     offsets = write_weights(task.network, staged / WEIGHTS)
@@ -283,6 +317,7 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
         write_graph(wrapper, graph, staged, offsets)
     described.check(staged)
     fields: dict[str, Any]
+    ids: dict[str, int]
     if isinstance(task, ClassificationTask):
         task.tokenizer.save(str(staged / "tokenizer.json"), pretty=False)
         answers = [golden_classification(task, text) for text in recipe.examples]
@@ -291,9 +326,19 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
             "tokenizers": {"text": "tokenizer.json"},
             "limits": Limits(max_tokens=recipe.limits.max_tokens),
         }
+    elif isinstance(task, GenerationTask):
+        task.tokenizer.save(str(staged / "tokenizer.json"), pretty=False)
+        ids = {name: special_id(task.tokenizer, name) for name in (PAD, UNK, BOS, EOS)}
+        never = [ids[PAD], ids[UNK], ids[BOS]]
+        answers = [golden_generation(task, prompt, never) for prompt in recipe.examples]
+        fields = {
+            "tokenizers": {"text": "tokenizer.json"},
+            "special_ids": SpecialIds(bos=ids[BOS], eos=ids[EOS], never=never),
+            "limits": Limits(max_tokens=recipe.limits.max_tokens, max_target_tokens=MAX_WRITTEN),
+        }
     else:
         save_source_tokenizer(task.tokenizer, staged / "tokenizer.json")
-        ids: dict[str, int] = {name: special_id(task.tokenizer, name) for name in (PAD, UNK, BOS, EOS)}
+        ids = {name: special_id(task.tokenizer, name) for name in (PAD, UNK, BOS, EOS)}
         copies = task.recipe.data.hidden > 0 and any(output.summary for output in described.attention)
         never = [ids[PAD], ids[BOS], *([] if copies else [ids[UNK]])]
         # PyTorch's own answers copy nothing.
@@ -317,7 +362,8 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
                 max_beam_size=MAX_BEAM_SIZE,
             ),
         }
-    cases = [{"text": text, "answer": answer} for text, answer in zip(recipe.examples, answers, strict=True)]
+    asked = {"max_tokens": GOLDEN_TOKENS} if isinstance(task, GenerationTask) else {}
+    cases = [{"text": text, **asked, "answer": one} for text, one in zip(recipe.examples, answers, strict=True)]
     golden = {"tolerance": 1e-3, "tolerances": {"int8": INT8_TOLERANCE}, "cases": cases}
     (staged / GOLDEN).write_text(json.dumps(golden, ensure_ascii=False) + "\n", encoding="utf-8")
     saved = json.loads((run_folder(recipe) / "task.json").read_text())
@@ -349,8 +395,8 @@ def stage(recipe: AnyRecipe, task: ClassificationTask | TranslationTask, staged:
 
 
 def data_source(corpus: str) -> DataSource:
-    if corpus in CORPORA:
-        return DataSource(name=corpus, origin=CORPORA[corpus].origin, licence=CORPORA[corpus].licence)
+    if (known := CORPORA.get(corpus) or BOOKS.get(corpus)) is not None:
+        return DataSource(name=corpus, origin=known.origin, licence=known.licence)
     return DataSource(name=Path(corpus).name, origin="the user's own file", licence="not stated")
 
 

@@ -15,10 +15,8 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, Model
 from tokenizers import Tokenizer
 
 from training.pretraining import PretrainingTask
-from training.recipe import AnyRecipe, ClassificationRecipe, recipe_hash
-from training.tasks import ClassificationTask, TranslationTask, new_task
-
-AnyTask = ClassificationTask | TranslationTask
+from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, recipe_hash
+from training.tasks import AnyTask, ClassificationTask, GenerationTask, TranslationTask, new_task
 
 
 class RunError(RuntimeError):
@@ -40,6 +38,8 @@ def open_task(recipe: AnyRecipe) -> AnyTask:
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     if isinstance(recipe, ClassificationRecipe):
         return ClassificationTask(recipe, saved["labels"], tokenizer)
+    if isinstance(recipe, GenerationRecipe):
+        return GenerationTask(recipe, tokenizer)
     return TranslationTask(recipe, tokenizer)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from training.networks.attention import LocalName, ScoreName
 from training.networks.classifier import QueryName
+from training.networks.language import PastScoreName
 from training.networks.recurrent import CellName
 from training.networks.seq2seq import DecoderName
 from training.networks.transformer import NormName
@@ -49,9 +50,15 @@ class TranslationData(Section):
     copy what it does not know: a word that stands on both sides, or else one put before or behind them."""
 
 
+class TextData(Section):
+    corpora: list[str]
+    """Names from `training/corpora.py`, or paths of plain text files. Of each the first eight tenths are trained on,
+    the ninth validates, the last tests."""
+
+
 class TokenizerRecipe(Section):
-    model: Literal["bpe", "unigram", "word"] = "bpe"
-    """Sub-words by merging pairs (bpe) or by likelihood (unigram), or whole words."""
+    model: Literal["bpe", "unigram", "word", "character"] = "bpe"
+    """Sub-words by merging pairs (bpe) or by likelihood (unigram), whole words, or single characters."""
     vocabulary: int = Field(gt=100)
     lowercase: bool = False
     alphabet: int = Field(default=200, gt=0)
@@ -133,12 +140,39 @@ class Seq2SeqRecipe(Section):
     dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
+class RecurrentLanguageRecipe(Section):
+    network: Literal["recurrent"]
+    cell: CellName = "lstm"
+    embedding: int = Field(default=128, gt=0)
+    size: int = Field(default=512, gt=0)
+    layers: int = Field(default=1, gt=0)
+    attention: PastScoreName | Literal["none"] = "none"
+    """How a state scores those before it, which it then looks at."""
+    window: int = Field(default=128, gt=1)
+    """How many tokens attention can see, the last one included."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+
+
+class TransformerLanguageRecipe(Section):
+    network: Literal["decoder"]
+    size: int = Field(default=256, gt=0)
+    heads: int = Field(default=4, gt=0)
+    layers: int = Field(default=4, gt=0)
+    feed_forward: int = Field(default=1024, gt=0)
+    window: int = Field(default=128, gt=1)
+    """How many tokens each layer can see, the last one included."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    norm: NormName = "pre"
+
+
 class Optimisation(Section):
     epochs: int = Field(gt=0)
     patience: int = Field(default=3, gt=0)
     """Stop after so many epochs without a better validation loss (balanced accuracy, of a classifier)."""
     batch_tokens: int = Field(gt=0)
     """Padded tokens in a batch: longest text x texts."""
+    stretch: int = Field(default=128, gt=0)
+    """Of a running text so many tokens are read in one step, through which gradients flow back; the state goes on."""
     learning_rate: float = Field(gt=0)
     """The peak: reached after `warmup_steps`, then falling linearly to zero at the end of the last epoch."""
     warmup_steps: int = Field(ge=0)
@@ -203,7 +237,26 @@ class TranslationRecipe(Section):
     limits: Limits
 
 
-AnyRecipe = ClassificationRecipe | TranslationRecipe
+class GenerationRecipe(Section):
+    task: Literal["generation"]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    version: int = Field(default=1, gt=0)
+    description: str
+    intended_use: str
+    known_limits: str
+    examples: list[str] = Field(min_length=1)
+    """Beginnings of our own: the golden inputs, and what the card shows. Never pieces of a corpus."""
+    summary_layer: int = Field(default=0, ge=0)
+    """The layer whose attention, averaged over its heads, is shown."""
+    seed: int = 1
+    data: TextData
+    tokenizer: TokenizerRecipe
+    network: Annotated[RecurrentLanguageRecipe | TransformerLanguageRecipe, Field(discriminator="network")]
+    optimisation: Optimisation
+    limits: Limits
+
+
+AnyRecipe = ClassificationRecipe | TranslationRecipe | GenerationRecipe
 
 
 class _RecipeFile(BaseModel):

@@ -1,4 +1,4 @@
-"""The two tasks: what a recipe's rows, batches, loss and scores are. `fit` trains either the same way.
+"""The three tasks: what a recipe's rows, batches, loss and scores are. `fit` trains all the same way.
 
 Legend: B batch, S source or text length, T target length, C classes.
 """
@@ -19,11 +19,34 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from training.batching import TokenBatches, pad
-from training.corpora import LabelledText, SentencePair, Split, labelled_texts, sentence_pairs, unlabelled_texts
+from training.corpora import (
+    LabelledText,
+    SentencePair,
+    Split,
+    labelled_texts,
+    running_text,
+    sentence_pairs,
+    unlabelled_texts,
+)
 from training.networks.classifier import AttentionClassifier, ClassifierConfig
+from training.networks.language import (
+    LanguageModel,
+    Memory,
+    RecurrentLanguageConfig,
+    RecurrentLanguageModel,
+    TransformerLanguageConfig,
+    TransformerLanguageModel,
+)
 from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
 from training.networks.transformer import Transformer, TransformerConfig
-from training.recipe import AnyRecipe, ClassificationRecipe, TransformerRecipe, TranslationRecipe
+from training.recipe import (
+    AnyRecipe,
+    ClassificationRecipe,
+    GenerationRecipe,
+    TransformerLanguageRecipe,
+    TransformerRecipe,
+    TranslationRecipe,
+)
 from training.start import (
     borrow_from,
     initial_vectors,
@@ -55,8 +78,17 @@ def build_translator(recipe: TranslationRecipe, vocabulary: int, pad_id: int) ->
     return Seq2Seq(Seq2SeqConfig(vocabulary=vocabulary, max_length=recipe.limits.max_tokens, **options), pad_id)
 
 
+def build_language_model(recipe: GenerationRecipe, vocabulary: int) -> LanguageModel:
+    options = recipe.network.model_dump(exclude={"network"})
+    if isinstance(recipe.network, TransformerLanguageRecipe):
+        return TransformerLanguageModel(TransformerLanguageConfig(vocabulary=vocabulary, **options))
+    if recipe.network.attention == "none":
+        options["attention"] = None
+    return RecurrentLanguageModel(RecurrentLanguageConfig(vocabulary=vocabulary, **options))
+
+
 class Task(L.LightningModule):
-    """What both tasks share: the optimiser, its schedule, and how examples become batches."""
+    """What all tasks share: the optimiser, its schedule, and how examples become batches."""
 
     recipe: AnyRecipe
     network: nn.Module
@@ -280,6 +312,62 @@ class TranslationTask(Task):
         self.log("valid_loss", self.loss(batch, 0.0), prog_bar=True, on_epoch=True, batch_size=tokens)
 
 
+class GenerationTask(Task):
+    """A running text, cut into streams that are read side by side, stretch by stretch; the memory goes on from one
+    stretch to the next, the gradient does not (truncated back-propagation through time)."""
+
+    recipe: GenerationRecipe
+    network: LanguageModel
+
+    def __init__(self, recipe: GenerationRecipe, tokenizer: Tokenizer):
+        super().__init__(recipe, tokenizer)
+        self.eos_id = special_id(tokenizer, EOS)
+        self.network = build_language_model(recipe, tokenizer.get_vocab_size())
+        self.memory: Memory | None = None
+
+    def load(self, split: Split) -> None:
+        """The text -> its ids, behind which it ends."""
+        text = running_text(self.recipe.data, split)
+        self.examples[split] = [*self.tokenizer.encode(text).ids, self.eos_id]
+
+    def loader(self, split: Split, seed: int | None = None) -> "DataLoader[Any]":
+        """Stretches of all streams, in order: what is read [B, T], and what comes next [B, T]."""
+        ids, options = torch.tensor(self.examples[split]), self.optimisation
+        # In another place in each epoch, so that the cuts between streams and stretches are not always the same.
+        start = 0 if seed is None else random.Random(seed).randrange(options.stretch)
+        streams = max(1, min(options.batch_tokens // options.stretch, len(ids) // (2 * options.stretch)))
+        length = (len(ids) - 1 - start) // streams
+        rows = torch.stack([ids[start + n * length : start + (n + 1) * length + 1] for n in range(streams)])
+        read, following = rows[:, :-1], rows[:, 1:]
+        stretches = list(zip(read.split(options.stretch, 1), following.split(options.stretch, 1), strict=True))
+        return DataLoader(stretches, batch_size=None)  # type: ignore[arg-type]
+
+    def on_train_epoch_start(self) -> None:
+        self.memory = None
+
+    def on_validation_epoch_start(self) -> None:
+        self.memory = None
+
+    def on_validation_epoch_end(self) -> None:
+        self.memory = None
+
+    def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
+        read, following = batch
+        memory = self.memory if self.memory is not None else self.network.first_memory(len(read))
+        found = self.network(read, memory)
+        self.memory = found.memory.detach()
+        logits = self.network.logits(found.states)
+        return F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), label_smoothing=label_smoothing)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        loss = self.loss(batch, self.optimisation.label_smoothing)
+        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=batch[0].numel())
+        return loss
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        self.log("valid_loss", self.loss(batch, 0.0), prog_bar=True, on_epoch=True, batch_size=batch[0].numel())
+
+
 UNKNOWN = "\ue000"
 """A character for private use, which no corpus has and so no tokenizer knows."""
 
@@ -300,8 +388,13 @@ def hide(source: str, target: str, generator: random.Random) -> tuple[str, str]:
     return f"{source} {UNKNOWN}", f"{target} {UNKNOWN}"
 
 
-def new_task(recipe: AnyRecipe) -> ClassificationTask | TranslationTask:
+AnyTask = ClassificationTask | TranslationTask | GenerationTask
+
+
+def new_task(recipe: AnyRecipe) -> AnyTask:
     """A task with its tokenizer trained on the training split and its network at its first weights."""
+    if isinstance(recipe, GenerationRecipe):
+        return GenerationTask(recipe, train_tokenizer([running_text(recipe.data, "train")], recipe.tokenizer))
     if isinstance(recipe, ClassificationRecipe):
         rows = labelled_texts(recipe.data, "train")
         if recipe.warm_start is not None:

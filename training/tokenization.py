@@ -23,8 +23,15 @@ def _word(recipe: TokenizerRecipe) -> tuple[Any, Any]:
     return models.WordLevel(unk_token=UNK), trainers.WordLevelTrainer(vocab_size=recipe.vocabulary, **TRAINING)
 
 
+def _character(recipe: TokenizerRecipe) -> tuple[Any, Any]:
+    most = min(recipe.vocabulary, recipe.alphabet + len(SPECIAL_TOKENS))
+    # A character that is there once only is as good as unknown, and the unknown has to be learned from something.
+    options = trainers.WordLevelTrainer(vocab_size=most, min_frequency=2, **TRAINING)
+    return models.WordLevel(unk_token=UNK), options
+
+
 TRAINING: dict[str, Any] = {"special_tokens": list(SPECIAL_TOKENS), "show_progress": False}
-MODELS = {"bpe": _bpe, "unigram": _unigram, "word": _word}
+MODELS = {"bpe": _bpe, "unigram": _unigram, "word": _word, "character": _character}
 
 
 def special_id(tokenizer: Tokenizer, name: str) -> int:
@@ -43,14 +50,20 @@ def set_sampling(tokenizer: Tokenizer, recipe: TokenizerRecipe, sampling: float)
 
 
 def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
-    """A tokenizer of `recipe.vocabulary` tokens: sub-words (BPE, Sennrich et al. 2016; unigram, Kudo 2018) or words.
+    """A tokenizer of `recipe.vocabulary` tokens: sub-words (BPE, Sennrich et al. 2016; unigram, Kudo 2018), words or
+    characters.
 
     Text is NFKC-normalised and its white space made single; a word carries its leading space as U+2581;
     digits and punctuation stand alone, so that no token joins a word and its comma. The tokenizer keeps
-    the character offsets of every token through all of that.
+    the character offsets of every token through all of that. Characters are taken as they are.
     """
     model, trainer = MODELS[recipe.model](recipe)
     tokenizer = Tokenizer(model)
+    if recipe.model == "character":
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+        tokenizer.decoder = decoders.Fuse()
+        tokenizer.train_from_iterator(texts, trainer)
+        return tokenizer
     steps = [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     tokenizer.normalizer = normalizers.Sequence(steps + ([normalizers.Lowercase()] if recipe.lowercase else []))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

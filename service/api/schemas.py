@@ -15,6 +15,8 @@ EXAMPLES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("examp
 # Of an empty list the caller is told by `check_texts`, in fewer words than pydantic's.
 Texts = str | Annotated[list[str], Field(json_schema_extra={"minItems": 1})]
 
+Stop = Annotated[str, Field(min_length=1, max_length=1_000)]
+
 UNIT = "`word`: sub-words are laid together into words, their attention summed over keys and averaged over queries."
 
 
@@ -49,6 +51,32 @@ class TranslateRequest(BaseModel):
     api_key: str | None = Field(None, description="Where keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="How much attention to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
+
+
+class GenerateRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLES["/generate"]["request"]]})
+
+    prompt: str = Field(description="What the text begins with.")
+    model: str | None = Field(None, description="Which language model; GET /models lists them.")
+    version: int | None = Field(None, ge=1, description="Which version of it; the highest by default.")
+    max_tokens: int = Field(200, ge=0, description="Most tokens to write; with 0 the prompt is only read.")
+    temperature: float = Field(
+        1.0, ge=0, le=100, description="Below 1 likelier tokens are drawn more often, above 1 less; 0 draws nothing."
+    )
+    top_k: int | None = Field(None, ge=1, description="Draw from so many likeliest tokens only.")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Draw from the fewest likeliest tokens that have so much of the probability."
+    )
+    repetition_penalty: float = Field(
+        1.0, ge=1, le=10, description="The log-probability of a token that is there already is multiplied by it."
+    )
+    seed: int | None = Field(
+        None, ge=0, le=2**53 - 1, description="The same seed writes the same text; by default another each time."
+    )
+    stop: Stop | Annotated[list[Stop], Field(max_length=16)] = Field(
+        [], description="A string, or several, that end the text; they are not part of it."
+    )
+    attention: AttentionDetail = Field("summary", description="How much attention to return.")
 
 
 class Token(BaseModel):
@@ -90,6 +118,35 @@ class ClassifyResponse(BaseModel):
     model: str
     version: str
     predictions: list[Prediction] = Field(description="One for each text, in order.")
+
+
+class LikelyToken(BaseModel):
+    """A token and the text it stands for, from `start` to `end` (code points, end exclusive)."""
+
+    text: str
+    start: int
+    end: int
+    logprob: float | None = Field(
+        description="Of the token after those before it, as the network gave it; null where nothing stands before it."
+    )
+
+
+class GenerateResponse(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLES["/generate"]["answer"]})
+
+    model: str
+    version: str
+    text: str = Field(description="What was written, without the prompt.")
+    prompt_tokens: list[LikelyToken] = Field(description="With offsets into `prompt`.")
+    tokens: list[LikelyToken] = Field(description="With offsets into `text`.")
+    finish_reason: Literal["length", "stop"] = Field(
+        description="`stop` where the text came to a stop string or to its own end, `length` at `max_tokens`."
+    )
+    seed: int = Field(description="With which the same is written again.")
+    attention: list[Attention] = Field(
+        description="Row i is the step that chose token i, column j the j-th of the prompt's tokens, and then of those "
+        "written. Empty where the model looks at nothing."
+    )
 
 
 class Span(BaseModel):
@@ -178,7 +235,7 @@ class Model(BaseModel):
     version: str
     ready: bool
     problem: str | None = Field(description="Why it is not ready.")
-    task: Literal["classification", "translation"] | None = None
+    task: Literal["classification", "translation", "generation"] | None = None
     description: str | None = None
     architecture: dict[str, Any] | None = None
     default: bool | None = Field(None, description="Whether requests that name no model come to this one.")

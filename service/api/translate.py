@@ -3,18 +3,21 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.api import events
 from service.api.body import FORM, JSON, RegistryOf, SettingsOf, parse_body, request_body
 from service.api.encoding import FastJSON, documented, encoding_of
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
+from service.api.events import wants_events
 from service.api.limits import check_texts
 from service.api.question import answered, asked, required
 from service.api.schemas import TranslateRequest, TranslateResponse
-from service.api.streaming import EVENTS, stream, wants_events
+from service.api.streaming import stream
 from service.observability import timed
 
 router = APIRouter(tags=["translate"])
 
 LIBRETRANSLATES = ("missing_parameter", "unsupported_language_pair", "unsupported_format")
+EVENTS = events.documented("`token` and `sentence` events, then `done`.")
 ERRORS = responses("/translate", *LIBRETRANSLATES, *OF_A_BODY, *OF_TEXTS, "unsupported_option", *OF_A_MODEL)
 
 

@@ -18,7 +18,7 @@ from service.attention import AttentionMatrix
 from service.bundle import CARD, GOLDEN, MANIFEST, find_bundles, read_manifest, verify
 from service.classifier import Classifier, Prediction
 from service.decoder import Options
-from service.registry import PREDICTORS, Registry, differences
+from service.registry import PREDICTORS, Predictor, Registry, differences
 from service.runtime import Runtime
 from service.scheduling import Limits
 from service.text import Token
@@ -53,8 +53,8 @@ def registry() -> Iterator[Registry]:
 
 
 @pytest.fixture(scope="module")
-def predictor(registry: Registry) -> Callable[[str], Classifier | Translator]:
-    def find(name: str) -> Classifier | Translator:
+def predictor(registry: Registry) -> Callable[[str], Predictor]:
+    def find(name: str) -> Predictor:
         model, version = name.split("/")
         found = registry.entry(model, int(version)).predictor
         assert found is not None
@@ -78,7 +78,7 @@ def test_it_is_whole(folder: Path, registry: Registry) -> None:
 
 
 @every_bundle
-def test_it_answers_its_golden_inputs(folder: Path, predictor: Callable[[str], Classifier | Translator]) -> None:
+def test_it_answers_its_golden_inputs(folder: Path, predictor: Callable[[str], Predictor]) -> None:
     golden = json.loads((folder / GOLDEN).read_bytes())
     asked = predictor(f"{folder.parent.name}/{folder.name}")
     tolerance = golden.get("tolerances", {}).get(asked.precision, golden["tolerance"])

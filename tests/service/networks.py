@@ -14,11 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from service.bundle import Graph, GraphRole, StatePair, TensorInfo
+from service.bundle import Graph, StatePair, TensorInfo
 
 Floats = NDArray[np.floating]
 
 V, D, N, C = 151, 5, 2, 3
+WINDOW = 7
+"""Tokens that the writer sees at once."""
 PAD, UNK, BOS, EOS = range(4)
 SHARPNESS = np.array([4.0, 1.5], dtype=np.float32)  # [N]
 
@@ -53,6 +55,8 @@ CONSTANTS: dict[str, NDArray[Any]] = {
     "any": np.array([-1]),
     "heads": np.array([N]),
     "words": np.array([-1, V]),
+    "short": np.array([1 - WINDOW]),
+    "most": np.array([10**6]),
 }
 
 _SELF_ATTENTION = """
@@ -72,7 +76,28 @@ _SELF_ATTENTION = """
   masked_products = Where (padding_B11S, minus_infinity, products)
   self_BNSS = Softmax <axis = -1> (masked_products)
 """
-GRAPHS: dict[GraphRole, str] = {
+_LOOKS_BACK = """
+  said = Gather (embedding, token_ids)
+  own_past = Gather (past, parents)
+  said_R1D = Unsqueeze (said, axis_1)
+  history = Concat <axis = 1> (own_past, said_R1D)
+  said_RD1 = Unsqueeze (said, axis_2)
+  likeness = MatMul (history, said_RD1)
+  likeness_R1T = Transpose <perm = [0, 2, 1]> (likeness)
+  likenesses = Mul (likeness_R1T, sharpness)
+  past_length_ = Shape <start = 1, end = 2> (past)
+  past_length__ = Squeeze (past_length_)
+  all_length = Add (past_length__, one)
+  places = Range (zero, all_length, one)
+  first = Sub (past_length_, lengths)
+  first_R1 = Unsqueeze (first, axis_1)
+  own_RT = GreaterOrEqual (places, first_R1)
+  own_R1T = Unsqueeze (own_RT, axis_1)
+  own_likenesses = Where (own_R1T, likenesses, minus_infinity)
+  decoder_RNT = Softmax <axis = -1> (own_likenesses)
+  decoder_self_0 = Unsqueeze (decoder_RNT, axis_2)
+"""
+GRAPHS: dict[str, str] = {
     "classify": f"""
 classify (int64[batch, length] ids, int64[batch] lengths) =>
   (float[batch, {C}] probabilities, float[batch, 1, length] pooling, float[batch, {N}, length, length] self_0) {{
@@ -111,8 +136,7 @@ step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] 
    float[rows, 1, source_length] cross_1, float[rows, {N}, 1, target_length] decoder_self_0) {{
   own_mood = Gather (mood, parents)
   own_clock = Gather (clock, parents)
-  own_past = Gather (past, parents)
-  said = Gather (embedding, token_ids)
+{_LOOKS_BACK}
   moods = Add (own_mood, said)
   next_mood = Mul (moods, half)
   one_float = Cast <to = 1> (one)
@@ -144,31 +168,35 @@ step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] 
   log_probs = LogSoftmax <axis = -1> (logits)
   end_log_probs = Gather <axis = 1> (log_probs, end)
   top_log_probs, top_ids = TopK (log_probs, candidates)
-  said_R1D = Unsqueeze (said, axis_1)
-  history = Concat <axis = 1> (own_past, said_R1D)
-  said_RD1 = Unsqueeze (said, axis_2)
-  likeness = MatMul (history, said_RD1)
-  likeness_R1T = Transpose <perm = [0, 2, 1]> (likeness)
-  likenesses = Mul (likeness_R1T, sharpness)
-  past_length_ = Shape <start = 1, end = 2> (past)
-  past_length__ = Squeeze (past_length_)
-  all_length = Add (past_length__, one)
-  places = Range (zero, all_length, one)
-  first = Sub (past_length_, lengths)
-  first_R1 = Unsqueeze (first, axis_1)
-  own_RT = GreaterOrEqual (places, first_R1)
-  own_R1T = Unsqueeze (own_RT, axis_1)
-  own_likenesses = Where (own_R1T, likenesses, minus_infinity)
-  decoder_RNT = Softmax <axis = -1> (own_likenesses)
-  decoder_self_0 = Unsqueeze (decoder_RNT, axis_2)
+}}""",
+    # The writer's: what it says next depends on all it said, and a little on what it looks at. `history` is short.
+    "write": f"""
+step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] candidates,
+      float[before, {D}] mood, float[before, past_length, {D}] past) =>
+  (float[rows, candidates] top_log_probs, int64[rows, candidates] top_ids, float[rows, 1] end_log_probs,
+   float[rows, {D}] next_mood, float[rows, kept_length, {D}] kept,
+   float[rows, {N}, 1, seen_length] decoder_self_0) {{
+{_LOOKS_BACK}
+  kept = Slice (history, short, most, axis_1)
+  own_mood = Gather (mood, parents)
+  moods = Add (own_mood, said)
+  next_mood = Mul (moods, half)
+  looked_RNTD = MatMul (decoder_RNT, history)
+  looked = ReduceMean <axes = [1], keepdims = 0> (looked_RNTD)
+  feeling = Add (next_mood, looked)
+  logits = MatMul (feeling, style)
+  log_probs = LogSoftmax <axis = -1> (logits)
+  end_log_probs = Gather <axis = 1> (log_probs, end)
+  top_log_probs, top_ids = TopK (log_probs, candidates)
 }}""",
 }
-STATE = {"next_mood": "mood", "next_clock": "clock", "history": "past"}
+STATE = {"next_mood": "mood", "next_clock": "clock", "history": "past", "kept": "past"}
 
 
-def write_graph(folder: Path, role: GraphRole) -> Graph:
+def write_graph(folder: Path, name: str) -> Graph:
     """Write `<role>.onnx` and describe it as a manifest does."""
-    graph = onnx.parser.parse_graph(GRAPHS[role])
+    graph = onnx.parser.parse_graph(GRAPHS[name])
+    role: Any = graph.name
     used = {name for node in graph.node for name in node.input}
     graph.initializer.extend(numpy_helper.from_array(CONSTANTS[name], name) for name in sorted(used & set(CONSTANTS)))
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
@@ -180,7 +208,7 @@ def write_graph(folder: Path, role: GraphRole) -> Graph:
         precision="float32",
         inputs=[_described(value) for value in graph.input],
         outputs=[_described(value) for value in graph.output],
-        state=[StatePair(output=o, input=i) for o, i in STATE.items()] if role == "step" else [],
+        state=[StatePair(output=v.name, input=STATE[v.name]) for v in graph.output if v.name in STATE],
     )
 
 
@@ -201,6 +229,29 @@ def classify(ids: list[int]) -> tuple[Floats, Floats, Floats]:
     pooling = softmax(IMPORTANCE[ids])[None]
     products = QUERIES[ids].T[:, :, None] * KEYS[ids].T[:, None, :]
     return softmax((pooling @ EVIDENCE[ids])[0]), pooling, softmax(products)
+
+
+def write(ids: list[int], count: int) -> tuple[list[int], float, Floats]:
+    """Ids -> the likeliest continuation, its log-probability, the attention averaged over the heads [T, P + T - 1]."""
+    read: list[Floats] = []
+    mood, total = np.zeros(D), 0.0
+    found: list[int] = []
+    attention = np.zeros((count, len(ids) + count - 1))
+    while len(found) < count:
+        for token in ids[len(read) :] or found[-1:]:
+            mood = (mood + EMBEDDING[token]) / 2
+            read.append(EMBEDDING[token])
+        seen = np.array(read[-WINDOW:])
+        heads = softmax(SHARPNESS[:, None] * (seen @ read[-1]))
+        attention[len(found), len(read) - len(seen) : len(read)] = heads.mean(axis=0)
+        log_probs = np.log(softmax((mood + (heads @ seen).mean(axis=0)) @ STYLE))
+        log_probs[[PAD, UNK, BOS]] = -np.inf
+        token = int(log_probs.argmax())
+        if token == EOS:
+            return found, total, attention[: len(found), : len(ids) + len(found) - 1]
+        total += float(log_probs[token])
+        found.append(token)
+    return found, total, attention
 
 
 def translate(ids: list[int]) -> tuple[list[int], float, Floats]:

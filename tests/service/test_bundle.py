@@ -57,7 +57,7 @@ LACKS: list[tuple[str, dict[str, Any], list[str]]] = [
     ("en-xx", {"target": ""}, ["source and target languages"]),
     ("en-xx", {"tokenizers": {"text": "golden.json"}}, ["source and target tokenizers"]),
     ("en-xx", {"special_ids": None}, ["special_ids"]),
-    ("en-xx", {"limits": {"max_tokens": 7}}, ["limits of target tokens and beam size"]),
+    ("en-xx", {"limits": {"max_tokens": 7}}, ["a limit of target tokens", "a limit of the beam size"]),
     ("en-xx", {"files": {}}, [f"a sha256 of {name}" for name in TRANSLATOR_FILES]),
     ("toy", {"task": "translation"}, ["an encode and a step graph", "source and target languages", "special_ids"]),
     (

@@ -12,6 +12,7 @@ from service.errors import (
     ModelNotReady,
     UnsupportedLanguagePair,
 )
+from service.generator import Generator
 from service.registry import Registry
 from service.translator import Translator
 from tests.fakes import write_classifier, write_translator
@@ -24,19 +25,26 @@ def problem(registry: Registry, name: str, version: int = 1) -> str:
 
 def test_everything_is_loaded(models: Path, registry: Open) -> None:
     loaded = registry(models)
-    assert [(e.name, e.version, e.ready) for e in loaded.entries()] == [("en-xx", 1, True), ("toy", 1, True)]
+    assert [(e.name, e.version, e.ready) for e in loaded.entries()] == [
+        ("en-xx", 1, True),
+        ("toy", 1, True),
+        ("writer", 1, True),
+    ]
     assert loaded.problems() == {}
     assert isinstance(loaded.classifier(), Classifier)
     assert isinstance(loaded.translator("en", "xx"), Translator)
+    assert isinstance(loaded.generator(), Generator)
+    with pytest.raises(ModelNotFound, match="'toy' does not write on"):
+        loaded.generator("toy")
 
 
 def test_nothing_is_ready_before_it_is_loaded(models: Path, registry: Open) -> None:
     waiting = registry(models, load=False)
-    assert waiting.problems() == {"en-xx/1": "still loading", "toy/1": "still loading"}
+    assert waiting.problems() == dict.fromkeys(["en-xx/1", "toy/1", "writer/1"], "still loading")
     with pytest.raises(ModelNotReady, match="toy/1 is not ready: still loading"):
         waiting.classifier()
     waiting.load("toy")
-    assert waiting.problems() == {"en-xx/1": "still loading"}
+    assert waiting.problems() == dict.fromkeys(["en-xx/1", "writer/1"], "still loading")
     ready = waiting.classifier()
     waiting.load()
     assert waiting.problems() == {}
@@ -92,7 +100,7 @@ def test_no_classifier(tmp_path: Path, registry: Open) -> None:
     write_translator(tmp_path)
     loaded = registry(tmp_path)
     assert loaded.problems() == {}
-    with pytest.raises(ModelNotFound, match="no classifier"):
+    with pytest.raises(ModelNotFound, match="no model for classification"):
         loaded.classifier()
 
 

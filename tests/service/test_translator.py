@@ -146,7 +146,7 @@ def test_the_state_before_the_first_step(models: Path, translator: Translator) -
     step = BundleStep(Runtime("cpu", threads=1).open(folder, manifest, "step"))
     mood = np.ones((3, networks.D), dtype=np.float32)
     wishes = np.ones((3, 7, networks.V), dtype=np.float32)
-    state = step.start({"mood": mood, "wishes": wishes, "source_mask": np.ones((3, 7), dtype=bool)})
+    state = step.start({"mood": mood, "wishes": wishes, "source_mask": np.ones((3, 7), dtype=bool)}, 3)
     assert state.source.keys() == {"wishes", "source_mask"}
     assert state.past.keys() == {"mood", "clock", "past"}
     assert np.array_equal(state.past["mood"].numpy(), mood)
@@ -175,7 +175,8 @@ def test_states_join_and_leave(models: Path, translator: Translator) -> None:
     def start(count: int, length: int) -> BundleState:
         mood = np.full((count, networks.D), count, dtype=np.float32)
         wishes = np.ones((count, length, networks.V), dtype=np.float32)
-        return step.start({"mood": mood, "wishes": wishes, "source_mask": np.ones((count, length), dtype=bool)})
+        source = {"mood": mood, "wishes": wishes, "source_mask": np.ones((count, length), dtype=bool)}
+        return step.start(source, count)
 
     nothing: frozenset[str] = frozenset()
     ids, parents, lengths = np.array([2, 5]), np.array([0, 1]), np.zeros(2, np.int64)

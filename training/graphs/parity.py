@@ -58,9 +58,10 @@ def decode_in_steps(
     candidates: int = 3,
 ) -> Iterator[Arrays]:
     """What the written step graph answers for target_ids [R, T], one position after the other, from its state pairs;
-    each of the B sentences of `encoded` has R / B rows."""
+    each of the B sentences of `encoded` has R / B rows; without a source each row is a text of its own."""
     states = {pair.input for pair in step.state}
-    batch, rows = len(next(iter(encoded.values()))), len(target_ids)
+    rows = len(target_ids)
+    batch = len(next(iter(encoded.values()))) if encoded else rows
     inputs: Arrays = {"parents": np.arange(rows) * batch // rows, "candidates": np.array([candidates])}
     for tensor in step.inputs:
         if tensor.name in encoded:

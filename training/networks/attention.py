@@ -26,15 +26,17 @@ KeysValues = tuple[Tensor, Tensor]
 def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
     """Softmax over the last dimension in which masked places get exactly zero.
 
-    scores [..., S], mask bool broadcastable to it, None where nothing is masked. At least one key of each row must
-    be open: a row with none has no meaning and comes out as NaN. exp(-inf) is exactly 0, which a large negative
-    constant is not in float16.
+    scores [..., S], mask broadcastable to it: bool, or float and added, minus infinity where nothing may be looked at;
+    None where nothing is masked. At least one key of each row must be open: a row with none has no meaning and comes
+    out as NaN. exp(-inf) is exactly 0, which a large negative constant is not in float16.
 
     >>> masked_softmax(torch.tensor([1.0, 1.0, 9.0]), torch.tensor([True, True, False])).tolist()
     [0.5, 0.5, 0.0]
     """
     scores = scores.float()
-    return (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(dim=-1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    return scores.softmax(dim=-1)
 
 
 class Attention(nn.Module):

@@ -83,12 +83,14 @@ class EncoderLayer(nn.Module):
         self.self_residual = Residual(config)
         self.feed_forward_residual = Residual(config)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, S, D], mask [B, 1, S, S] -> x [B, S, D], weights [B, N, S, S]."""
+    def forward(self, x: Tensor, mask: Tensor, past: KeysValues | None = None) -> tuple[Tensor, Tensor, KeysValues]:
+        """x [B, S, D], mask broadcastable to [B, N, S, P+S], past keys and values [B, N, P, K] of a language model ->
+        x [B, S, D], weights [B, N, S, P+S], all keys and values."""
         query, keys, values = self.self_attention.project_all(self.self_residual.enter(x))
-        context, weights, _ = self.self_attention.look(query, keys, values, mask)
+        context, weights, keys_values = self.self_attention.look(query, keys, values, mask, past)
         x = self.self_residual.leave(x, context)
-        return self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x))), weights
+        x = self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x)))
+        return x, weights, keys_values
 
 
 class DecoderLayer(nn.Module):
@@ -183,7 +185,7 @@ class Transformer(nn.Module):
         x, weights = self.embed(source_ids, torch.arange(source_ids.size(1), device=source_ids.device)), []
         mask = source_mask[:, None, None, :].expand(-1, -1, source_ids.size(1), -1)
         for layer in self.encoder_layers:
-            x, layer_weights = layer(x, mask)
+            x, layer_weights, _ = layer(x, mask)
             weights.append(layer_weights)
         x = self.encoder_norm(x)
         keys_values = [layer.project_source(x) for layer in self.decoder_layers]  # type: ignore[operator]

@@ -8,8 +8,12 @@ import numpy as np
 REQUESTS: dict[str, dict[str, Any]] = {
     "/classify": {"text": "wind"},
     "/translate": {"q": "wind", "source": "en", "target": "xx"},
+    "/generate": {"prompt": "wind", "max_tokens": 3, "seed": 5},
 }
 """A good one for each route."""
+
+MODELS = {"/classify": "toy", "/translate": "en-xx", "/generate": "writer"}
+"""The fake that answers it."""
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "error", "error_type"}
 

@@ -13,7 +13,11 @@ from tests.service.api.checks import REQUESTS, check_problem
 
 ROUTES = sorted(REQUESTS)
 MSGPACK = "application/msgpack"
-LONG = {"/classify": {"text": ["wind and rain"] * 40}, "/translate": {"q": ["wind and rain"] * 40}}
+LONG: dict[str, dict[str, Any]] = {
+    "/classify": {"text": ["wind and rain"] * 40},
+    "/translate": {"q": ["wind and rain"] * 40},
+    "/generate": {"max_tokens": 290, "temperature": 0},
+}
 
 
 def weights(matrix: dict[str, Any]) -> np.ndarray:

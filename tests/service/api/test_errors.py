@@ -12,9 +12,8 @@ from starlette.testclient import TestClient
 from service import errors
 from service.api.errors import STATUSES, snake_case, status_of
 from service.errors import InvalidInput, LimelightError, ServiceError
-from service.runtime import Session
-from tests.fakes import registry_of, serving, until
-from tests.service.api.checks import REQUESTS, check_problem
+from tests.fakes import before_networks, registry_of, serving, until
+from tests.service.api.checks import MODELS, REQUESTS, check_problem
 
 ROUTES = sorted(REQUESTS)
 EXPECTED = {
@@ -70,11 +69,11 @@ def test_snake_case(name: str, expected: str) -> None:
 def test_every_error_has_one_form(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str, error: type[ServiceError]
 ) -> None:
-    def fail(*args: Any) -> None:
+    def fail() -> None:
         raise error("what went wrong")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "run", fail)
+        before_networks(patch, fail)
         answer = client.post(route, json=REQUESTS[route])
     problem = check_problem(answer, EXPECTED[error.__name__], snake_case(error.__name__))
     assert problem["detail"] == "what went wrong"
@@ -85,11 +84,11 @@ def test_every_error_has_one_form(
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_network_that_fails(client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
-    def fail(*args: Any) -> None:
+    def fail() -> None:
         raise RuntimeError("out of luck")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Session, "run", fail)
+        before_networks(patch, fail)
         check_problem(client.post(route, json=REQUESTS[route]), 500, "inference_failed")
     assert client.post(route, json=REQUESTS[route]).status_code == 200
 
@@ -124,15 +123,13 @@ def test_what_nobody_thought_of(
 def busy(client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str) -> Iterator[ThreadPoolExecutor]:
     """While a first request is running."""
     running, finish = threading.Event(), threading.Event()
-    run = Session.run
 
-    def slow(*args: Any) -> Any:
+    def slow() -> None:
         running.set()
         finish.wait()
-        return run(*args)
 
     with ThreadPoolExecutor() as pool, monkeypatch.context() as patch:
-        patch.setattr(Session, "run", slow)
+        before_networks(patch, slow)
         first = pool.submit(client.post, route, json=REQUESTS[route])
         assert running.wait(30)
         try:
@@ -147,7 +144,7 @@ def test_overload(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> 
     with serving(models, queue_tokens=1) as client:
         with busy(client, monkeypatch, route) as pool:
             second = pool.submit(client.post, route, json=REQUESTS[route])
-            predictor = registry_of(client).entry("toy" if route == "/classify" else "en-xx").predictor
+            predictor = registry_of(client).entry(MODELS[route]).predictor
             assert predictor is not None
             until(lambda: predictor._scheduler._waiting_tokens)
             answer = client.post(route, json=REQUESTS[route])

@@ -2,6 +2,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.bundle import verify
-from service.runtime import Session
-from tests.fakes import registry_of, serving, until, write_classifier
+from tests.fakes import before_networks, registry_of, serving, until, write_classifier
 from tests.service.api.checks import REQUESTS, check_problem
 
 
@@ -36,15 +36,15 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def test_loading(models: Path, gate: threading.Event) -> None:
     """The process lives and tells what it will serve, but it is not ready and answers nothing."""
-    with serving(models, wait=False) as client:
+    with serving(models, wait=False) as client, ExitStack() as stack:
+        stack.callback(gate.set)
         assert client.get("/health/live").status_code == 200
         assert client.get("/health").status_code == 200
         problem = check_problem(client.get("/health/ready"), 503, "model_not_ready")
-        assert problem["detail"] == "en-xx/1: still loading; toy/1: still loading"
-        assert [m["ready"] for m in client.get("/models").json()["models"]] == [False, False]
+        assert problem["detail"] == "en-xx/1: still loading; toy/1: still loading; writer/1: still loading"
+        assert [m["ready"] for m in client.get("/models").json()["models"]] == [False, False, False]
         for route, body in REQUESTS.items():
             check_problem(client.post(route, json=body), 503, "model_not_ready")
-        gate.set()
     with serving(models) as client:
         assert client.get("/health/ready").status_code == 200
 
@@ -74,14 +74,12 @@ def test_the_service_answers_while_a_network_runs(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
     running, finish = threading.Event(), threading.Event()
-    run = Session.run
 
-    def slow(*args: Any) -> Any:
+    def slow() -> None:
         running.set()
         finish.wait()
-        return run(*args)
 
-    monkeypatch.setattr(Session, "run", slow)
+    before_networks(monkeypatch, slow)
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(client.post, route, json=REQUESTS[route])
         try:
@@ -99,16 +97,14 @@ def test_requests_in_flight_are_answered_before_the_end(
     models: Path, monkeypatch: pytest.MonkeyPatch, route: str
 ) -> None:
     running, finish = threading.Event(), threading.Event()
-    run = Session.run
     with ThreadPoolExecutor() as pool:
         with serving(models) as client:
 
-            def slow(*args: Any) -> Any:
+            def slow() -> None:
                 running.set()
                 finish.wait()
-                return run(*args)
 
-            monkeypatch.setattr(Session, "run", slow)
+            before_networks(monkeypatch, slow)
             answer = pool.submit(client.post, route, json=REQUESTS[route])
             assert running.wait(30)
             closing = pool.submit(registry_of(client).close)
@@ -122,17 +118,16 @@ def test_requests_in_flight_are_answered_before_the_end(
 def test_golden_inputs_are_asked_again_and_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that answers no more is noticed without being asked for, and so is one that answers again."""
     monkeypatch.setattr("service.app.CHECK_S", 0.02)
-    run = Session.run
 
-    def fail(*args: Any) -> Any:
+    def fail() -> None:
         raise RuntimeError("the device has gone")
 
     with serving(models) as client:
         assert client.get("/health/ready").status_code == 200
-        monkeypatch.setattr(Session, "run", fail)
-        until(lambda: client.get("/health/ready").status_code == 503)
-        assert "the device has gone" in client.get("/health/ready").json()["detail"]
-        assert client.get("/health/live").status_code == 200
-        monkeypatch.setattr(Session, "run", run)
+        with monkeypatch.context() as patch:
+            before_networks(patch, fail)
+            until(lambda: client.get("/health/ready").status_code == 503)
+            assert "the device has gone" in client.get("/health/ready").json()["detail"]
+            assert client.get("/health/live").status_code == 200
         until(lambda: client.get("/health/ready").status_code == 200)
         assert client.post("/classify", json=REQUESTS["/classify"]).status_code == 200

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.runtime import Session
 from service.text import TextTokenizer
-from tests.fakes import serving, until
+from tests.fakes import before_networks, serving, until
 from tests.service.api.checks import REQUESTS, check_problem
 
 ROUTES = sorted(REQUESTS)
@@ -23,15 +22,13 @@ asked: list[int] = []
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Networks wait until it is opened; `asked` counts how often they were."""
     gate = threading.Event()
-    run = Session.run
     asked.clear()
 
-    def waiting(*args: Any) -> Any:
+    def waiting() -> None:
         asked.append(1)
         gate.wait()
-        return run(*args)
 
-    monkeypatch.setattr(Session, "run", waiting)
+    before_networks(monkeypatch, waiting)
     yield gate
     gate.set()
 
@@ -129,12 +126,18 @@ def test_a_client_that_hangs_up_frees_its_place(models: Path, gate: threading.Ev
     assert len(asked) == 3 * once  # of the three that stayed
 
 
-@pytest.mark.parametrize("route", ROUTES)
-def test_tokens_of_one_request(models: Path, route: str) -> None:
-    """Of all its texts together, and of every hypothesis of a search."""
+@pytest.mark.parametrize(
+    ("route", "small", "large"),
+    [
+        ("/classify", {"text": ["a b", "b a"]}, {"text": ["a b c d e f"] * 7}),
+        ("/translate", {"q": ["a b", "b a"]}, {"q": ["a b c d e f"] * 7}),
+        ("/generate", {"max_tokens": 50}, {"max_tokens": 70}),
+    ],
+)
+def test_tokens_of_one_request(models: Path, route: str, small: dict[str, Any], large: dict[str, Any]) -> None:
+    """Of all its texts together, of every hypothesis of a search, and of what is to be written."""
     with serving(models, max_request_tokens=61) as client:
-        field = "text" if route == "/classify" else "q"
-        assert client.post(route, json={**REQUESTS[route], field: ["a b", "b a"]}).status_code == 200
-        refused = client.post(route, json={**REQUESTS[route], field: ["a b c d e f"] * 7})
+        assert client.post(route, json={**REQUESTS[route], **small}).status_code == 200
+        refused = client.post(route, json={**REQUESTS[route], **large})
         problem = check_problem(refused, 422, "too_many_tokens")
         assert problem["detail"].endswith("in one request, at most 61 are taken; send fewer or shorter texts")

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from tests.fakes import serving, write_classifier
-from tests.service.api.checks import REQUESTS
+from tests.service.api.checks import MODELS, REQUESTS
 
 
 def samples(client: TestClient) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -54,10 +54,10 @@ def test_no_label_holds_what_a_caller_sent(client: TestClient) -> None:
 
 @pytest.mark.parametrize("route", sorted(REQUESTS))
 def test_phases_batches_and_tokens(client: TestClient, route: str) -> None:
-    model = "toy" if route == "/classify" else "en-xx"
+    model = MODELS[route]
     phases = ["queue", "tokenise", "infer", "encode", *(["decode"] if model == "en-xx" else [])]
     names = ["limelight_batch_rows_count", "limelight_batch_tokens_total", "limelight_tokens_in_total"]
-    if model == "en-xx":
+    if model != "toy":
         names.append("limelight_tokens_out_total")
     counted = [value(client, "limelight_phase_seconds_count", model=model, phase=phase) for phase in phases]
     before = [value(client, name, model=model) for name in names]

@@ -9,7 +9,7 @@ from tests.fakes import LABELS, MAX_TOKENS, serving, write_translator
 
 
 def test_every_model_is_listed(client: TestClient) -> None:
-    translator, classifier = client.get("/models").json()["models"]
+    translator, classifier, generator = client.get("/models").json()["models"]
     common = {"version": "1", "ready": True, "problem": None, "description": "A fake.", "default": True}
     architecture = {"cell": None, "bidirectional": True, "attention": "dot", "parameters": 0}
     assert translator == {
@@ -27,10 +27,16 @@ def test_every_model_is_listed(client: TestClient) -> None:
         "architecture": {"network": "classifier", **architecture},
         "labels": LABELS,
     }
+    assert generator == {
+        **common,
+        "name": "writer",
+        "task": "generation",
+        "architecture": {"network": "decoder", **architecture},
+    }
 
 
 def test_one_model_in_full(client: TestClient) -> None:
-    [_, listed] = client.get("/models").json()["models"]
+    [_, listed, _] = client.get("/models").json()["models"]
     classifier = client.get("/models/toy").json()
     assert classifier.items() >= listed.items()
     assert classifier["limits"]["max_tokens"] == MAX_TOKENS
@@ -74,7 +80,7 @@ def test_a_broken_bundle_is_listed_with_its_problem(models: Path, tmp_path: Path
     (tmp_path / "toy" / "1" / MANIFEST).write_text("{")
     (tmp_path / "en-xx" / "1" / "step.onnx").write_bytes(b"")
     with serving(tmp_path) as client:
-        translator, classifier = client.get("/models").json()["models"]
+        translator, classifier, _ = client.get("/models").json()["models"]
         assert classifier.keys() == {"name", "version", "ready", "problem"}
         assert client.get("/models/toy").json() == classifier
         assert translator["ready"] is False and "step.onnx" in translator["problem"]

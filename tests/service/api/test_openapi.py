@@ -29,6 +29,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "/classify": {},
     "/translate": {"source": "en", "target": "xx"},
     "/detect": {},
+    "/generate": {"prompt": "wind", "max_tokens": 9, "attention": "summary"},
 }
 """What a right request has to know of what is served, besides what the documentation says."""
 
