@@ -1,4 +1,4 @@
-"""`python -m training fit|export|evaluate|compare RECIPE`, and `lengths BUNDLE ...`."""
+"""`python -m training fit|export|evaluate|compare RECIPE`, `lengths BUNDLE ...` and `ngrams RECIPE BUNDLE ...`."""
 
 from operator import itemgetter
 from pathlib import Path
@@ -18,7 +18,8 @@ from training.corpora import CorpusError, label_counts, own_data
 from training.fit import RunError
 from training.fit import fit as fit_recipe
 from training.graphs.parity import TOLERANCE, ParityError
-from training.recipe import AnyRecipe, ClassificationRecipe, RecipeError, load_recipe
+from training.ngrams import compare_ngrams
+from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, RecipeError, load_recipe
 from training.start import StartError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Recipes in, ONNX bundles out.")
@@ -102,6 +103,24 @@ def lengths(
     """Compare translators on short and on long sentences: one table and one plot."""
     header, *rows = compare_lengths(bundles, into)
     table = Table(*header, title="BLEU by the length of the source")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+@app.command()
+def ngrams(
+    recipe: RecipeName,
+    bundles: Annotated[list[Path], typer.Argument(help="Folders of evaluated language models: models/nietzsche/1.")],
+    data: Data = None,
+    into: Annotated[Path, typer.Option(help="Where the table and the plot are written.")] = Path("docs/compare"),
+) -> None:
+    """Compare language models with n-grams of the same text: one table and one plot."""
+    loaded = load(recipe, data, None)
+    if not isinstance(loaded, GenerationRecipe):
+        raise RecipeError(f"{recipe} is no language model: only of running text are there n-grams")
+    header, *rows = compare_ngrams(loaded, bundles, into)
+    table = Table(*header, title="bits per character of n-grams")
     for row in rows:
         table.add_row(*row)
     console.print(table)

@@ -15,17 +15,19 @@ def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -
     """The bundle's README.md: what its manifest says, and pictures (caption -> file beside the card)."""
     recipe, training, architecture = manifest.training.recipe, manifest.training, manifest.architecture
     metrics = [[m.name, f"{m.value:.4g}", m.data, m.detail] for m in manifest.metrics]
-    what = f"labels {', '.join(manifest.labels)}" if manifest.labels else f"{manifest.source} -> {manifest.target}"
+    what = f", labels {', '.join(manifest.labels)}" if manifest.labels else ""
+    what += f", {manifest.source} -> {manifest.target}" if manifest.source else ""
+    unit = {"classification": "text", "translation": "sentence", "generation": "prompt"}[manifest.task]
     cell = f", {'bidirectional ' if architecture.bidirectional else ''}{architecture.cell}" if architecture.cell else ""
     shown = "\n\n".join(f"![{caption}]({path.name})\n\n{caption}" for caption, path in (pictures or {}).items())
     return f"""# {manifest.name}, version {manifest.version}
 
 {manifest.description}
 
-- Task: {manifest.task}, {what}
+- Task: {manifest.task}{what}
 - Network: {architecture.network}{cell}, {(architecture.attention or "no").replace("_", "-")} attention, \
 {architecture.parameters:,} parameters, stored as {manifest.weights}
-- Limit: {manifest.limits.max_tokens} tokens a {"text" if manifest.labels else "sentence"}
+- Limit: {manifest.limits.max_tokens} tokens a {unit}
 
 ## Intended use
 

@@ -103,6 +103,31 @@ def bleu_by_length(curves: Mapping[str, Mapping[str, float]], path: Path) -> Pat
     return save(figure, path)
 
 
+def ngrams(
+    orders: Sequence[int],
+    unseen: Sequence[float],
+    smoothings: Mapping[str, Sequence[float]],
+    networks: Mapping[str, float],
+    path: Path,
+) -> Path:
+    """Above, bits per character by the order of the n-grams, networks as level lines; below, the share of n-grams that
+    were never seen."""
+    figure, (axes, below) = plt.subplots(2, figsize=(6, 5), height_ratios=[3, 2], sharex=True)
+    for name, bits in smoothings.items():
+        axes.plot(orders, bits, marker="o", markersize=4, label=name)
+    shades = plt.get_cmap("viridis")(np.linspace(0.1, 0.85, max(len(networks), 1)))
+    for shade, (name, level) in zip(shades, sorted(networks.items(), key=lambda item: -item[1]), strict=False):
+        axes.axhline(level, linestyle="--", linewidth=1.2, color=shade, label=f"{name} ({level:.2f})")
+    axes.set_ylabel("bits per character")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    below.bar(orders, [100 * share for share in unseen], color="#4a7fb5")
+    below.set_ylabel("never seen, %")
+    below.set_xlabel("order of the n-gram")
+    below.set_xticks(orders)
+    return save(figure, path)
+
+
 def reliability(sure: Floats, right: NDArray[np.bool_], path: Path, bins: int = 10) -> Path:
     """How often the prediction is right [N] among those that are about as sure [N], beside the diagonal of an honest
     model; below, how many there are (Niculescu-Mizil and Caruana 2005)."""

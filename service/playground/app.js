@@ -3,13 +3,19 @@
 import { Catalogue } from "./catalogue.js";
 import { Classify } from "./classify.js";
 import { byId, copyButton } from "./dom.js";
+import { Generate } from "./generate.js";
 import { expected, problem } from "./messages.js";
 import { Models } from "./models.js";
 import { parse } from "./state.js";
 import { Translate } from "./translate.js";
 
 const catalogue = new Catalogue();
-const views = { classify: new Classify(catalogue), translate: new Translate(catalogue), models: new Models(catalogue) };
+const views = {
+  classify: new Classify(catalogue),
+  translate: new Translate(catalogue),
+  generate: new Generate(catalogue),
+  models: new Models(catalogue),
+};
 
 /** Show what the address says. */
 function route() {

@@ -61,6 +61,11 @@ export class Catalogue extends EventTarget {
     return this.#keys((model) => model.task === "classification");
   }
 
+  /** @returns {string[]} the keys of language models, the default one first */
+  generators() {
+    return this.#keys((model) => model.task === "generation");
+  }
+
   /** @param {string} source @param {string} target @returns {string[]} */
   translators(source, target) {
     return this.#keys((model) => model.source === source && model.target === target);

@@ -11,7 +11,7 @@ const KINDS = {
   self: "words to words",
   cross: "translation to source",
   encoder_self: "source to source",
-  decoder_self: "translation to itself",
+  decoder_self: "what was written to itself",
 };
 
 /** A choice is "summary", or kind.layer.head with nothing where there is one only and "mean" for the average of heads.

@@ -5,7 +5,7 @@ import { byId, el } from "./dom.js";
 
 /** @typedef {import("./api.js").ModelDetail} ModelDetail */
 
-const TASKS = { classification: "Classifiers", translation: "Translators" };
+const TASKS = { classification: "Classifiers", translation: "Translators", generation: "Language models" };
 
 export class Models {
   /** @param {import("./catalogue.js").Catalogue} catalogue */
@@ -50,7 +50,7 @@ export class Models {
 /** @param {string} key @param {ModelDetail} model @returns {HTMLElement[]} */
 function page(key, model) {
   const recipe = model.training?.recipe ?? {};
-  const view = model.task === "translation" ? "translate" : "classify";
+  const view = { translation: "translate", generation: "generate" }[model.task ?? ""] ?? "classify";
   const pair = model.source ? `&source=${model.source}&target=${model.target}` : "";
   const found = [
     el("h2", {}, key, " ", el("small", {}, `version ${model.version}`)),

@@ -1,6 +1,6 @@
 // The same question to several models at once; a newer one replaces an older.
 
-import { post } from "./api.js";
+import { post, stream } from "./api.js";
 import { expected } from "./messages.js";
 
 /** @typedef {{key: string, body: any, answer?: any, error?: import("./api.js").ApiError, took: number}} Outcome */
@@ -32,23 +32,26 @@ export class Questions {
 
   /**
    * @param {[string, object][]} bodies model's key -> request
+   * @param {(key: string, token: any) => void} [heard] is told each token as soon as it is written
    * @returns {Promise<Outcome[] | undefined>} answers and errors in the order of the models; undefined: overtaken
    */
-  async ask(bodies) {
+  async ask(bodies, heard) {
     this.drop();
     const { signal } = (this.controller = new AbortController());
     this.results.setAttribute("aria-busy", "true");
-    const outcomes = await Promise.all(bodies.map(([key, body]) => this.#one(key, body, signal)));
+    const outcomes = await Promise.all(bodies.map(([key, body]) => this.#one(key, body, signal, heard)));
     if (signal.aborted) return undefined;
     this.results.removeAttribute("aria-busy");
     return outcomes;
   }
 
-  /** @param {string} key @param {object} body @param {AbortSignal} signal @returns {Promise<Outcome>} */
-  async #one(key, body, signal) {
+  /** @param {string} key @param {object} body @param {AbortSignal} signal
+   * @param {(key: string, token: any) => void} [heard] @returns {Promise<Outcome>} */
+  async #one(key, body, signal, heard) {
     const start = performance.now();
     try {
-      const answer = await post(this.path, body, signal);
+      const told = (/** @type {any} */ token) => signal.aborted || heard?.(key, token);
+      const answer = await (heard ? stream(this.path, body, signal, told) : post(this.path, body, signal));
       return { key, body, answer, took: performance.now() - start };
     } catch (error) {
       if (signal.aborted) return { key, body, took: 0 };

@@ -13,6 +13,7 @@ export const DEFAULTS = {
     beam: 4,
     alternatives: 0,
   },
+  generate: { prompt: "", model: /** @type {string[]} */ ([]), matrix: "summary", length: 200, temperature: 0.7, seed: 1 },
   models: { name: "" },
 };
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route
 
-from tests.fakes import write_classifier, write_translator
+from tests.fakes import write_classifier, write_generator, write_translator
 from tests.listening import listening
 from tests.playground.browsing import NAMES, browsing, chromium
 
@@ -26,12 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The service over two fake classifiers and two fake translators of one pair."""
+    """The service over two fake classifiers, two fake translators of one pair and two fake language models."""
     folder = tmp_path_factory.mktemp("models")
     write_classifier(folder, training=TRAINING, metrics=METRICS)
     write_classifier(folder, "toy-other")
     write_translator(folder, training=TRAINING)
     write_translator(folder, "en-xx-other")
+    write_generator(folder, training=TRAINING)
+    write_generator(folder, "writer-other")
     with listening(folder) as address:
         yield address
 

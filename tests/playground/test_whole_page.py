@@ -3,13 +3,15 @@
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-VIEWS = ["classify", "translate", "models"]
+VIEWS = ["classify", "translate", "generate", "models"]
 
 
 def test_a_models_page(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=models")
     listed = page.get_by_role("navigation", name="Models", exact=True)
-    expect(listed.get_by_role("link")).to_have_text(["toy", "toy-other", "en-xx", "en-xx-other"])
+    expect(listed.get_by_role("link")).to_have_text(
+        ["toy", "toy-other", "en-xx", "en-xx-other", "writer", "writer-other"]
+    )
     listed.get_by_role("link", name="toy", exact=True).click()
     article = page.get_by_role("article")
     expect(article.get_by_role("row", name="accuracy 0.75 toy test (4 texts)")).to_be_visible()

@@ -1,0 +1,120 @@
+import math
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.playground.conftest import EXAMPLES, answer, ask, percent
+
+PROMPT = "The wind"
+BODY = {"prompt": PROMPT, "max_tokens": 20, "temperature": 0.7, "seed": 7, "model": "writer"}
+
+
+def shown(page: Page, address: str, **values: Any) -> None:
+    """Open the page at a text."""
+    given = {"view": "generate", "prompt": PROMPT, "length": 20, "seed": 7, **values}
+    page.goto(f"{address}/#{urlencode(given, doseq=True)}")
+    page.locator("#generate-results .panel:not(.growing)").first.wait_for()
+    expect(page.locator("#generate-examples button")).to_have_count(len(EXAMPLES))
+
+
+def tokens(page: Page) -> Locator:
+    return page.locator("#generate-results .panel:not(.growing) [data-index]")
+
+
+def test_a_first_look(page: Page, address: str) -> None:
+    page.goto(f"{address}/#view=generate")
+    expect(page.get_by_label("Beginning of the text")).to_have_value(EXAMPLES[0])
+    expect(page.locator("#generate-results .panel:not(.growing) .tokens")).to_contain_text(EXAMPLES[0])
+
+
+def test_the_text_is_the_services(page: Page, address: str) -> None:
+    shown(page, address)
+    expected = ask(page, address, "generate", BODY)
+    expect(page.locator("#generate-results .tokens")).to_have_text(PROMPT + expected["text"], use_inner_text=False)
+    expect(page.locator(".tokens .given")).to_have_count(len(expected["prompt_tokens"]))
+
+
+def test_tokens_are_shaded_by_how_unlikely_they_were(page: Page, address: str) -> None:
+    shown(page, address)
+    expected = ask(page, address, "generate", BODY)
+    unlikely = [1 - math.exp(token["logprob"]) for token in expected["tokens"]]
+    shares = page.locator(".tokens span:not(.given)").evaluate_all(
+        "spans => spans.map((span) => Number(span.style.getPropertyValue('--share')))"
+    )
+    most = max(*unlikely, *(1 - math.exp(token["logprob"] or 0) for token in expected["prompt_tokens"]))
+    visible = [share for share, token in zip(unlikely, expected["tokens"], strict=True) if token["text"]]
+    assert shares == pytest.approx([share / most for share in visible], abs=2e-3)
+
+
+def test_a_token_tells_its_probability_and_what_it_looked_at(page: Page, address: str) -> None:
+    shown(page, address)
+    expected = ask(page, address, "generate", BODY)
+    read = len(expected["prompt_tokens"])
+    place = next(n for n, token in enumerate(expected["tokens"]) if token["text"].strip())
+    page.locator(f"[data-index='{read + place}']").hover()
+    row = expected["attention"][0]["weights"][place]
+    readout = page.locator("#generate-results .readout")
+    expect(readout).to_contain_text(percent(math.exp(expected["tokens"][place]["logprob"])))
+    expect(readout).to_contain_text(f"({percent(max(row))})")
+    best = row.index(max(row))
+    expect(page.locator(f"[data-index='{best}']")).to_have_class(re.compile("strong"))
+
+
+def test_writing_again_is_another_text_that_a_link_keeps(page: Page, address: str) -> None:
+    shown(page, address, temperature=1.5)
+    before = page.locator("#generate-results .tokens").inner_text()
+    page.get_by_role("button", name="Write again").click()
+    expect(page.locator("#generate-results .panel:not(.growing) .tokens")).not_to_have_text(before)
+    after = page.locator("#generate-results .panel:not(.growing) .tokens").inner_text()
+    page.reload()
+    expect(page.locator("#generate-results .panel:not(.growing) .tokens")).to_have_text(after)
+
+
+def test_the_text_grows(page: Page, address: str) -> None:
+    """Tokens are on the page before the answer is whole."""
+
+    def slow(route: Route) -> None:
+        parts = [
+            f'event: token\ndata: {{"text":"{c}","start":{n},"end":{n + 1},"logprob":-1}}\n\n'
+            for n, c in enumerate("abc")
+        ]
+        route.fulfill(status=200, body="".join(parts), headers={"Content-Type": "text/event-stream"})
+
+    page.route("**/generate", slow)
+    page.add_init_script(
+        "window.seen = []; new MutationObserver(() => document.querySelector('.growing') && "
+        "seen.push(document.querySelector('.growing').textContent)).observe(document, "
+        "{childList: true, subtree: true})"
+    )
+    page.goto(f"{address}/#view=generate&prompt=xyz")
+    # A stream that breaks off is told of.
+    expect(page.locator("#generate-results .problem")).to_contain_text("cannot be reached")
+
+
+def test_models_side_by_side(page: Page, address: str) -> None:
+    shown(page, address, model=["writer", "writer-other"])
+    panels = page.locator("#generate-results .panel:not(.growing)")
+    expect(panels).to_have_count(2)
+    expect(panels.nth(0).locator(".tokens")).to_have_text(panels.nth(1).locator(".tokens").inner_text())
+
+
+@pytest.mark.parametrize(("status", "error_type", "told"), [(429, "overloaded", "The service is busy")])
+def test_a_refusal(page: Page, address: str, status: int, error_type: str, told: str) -> None:
+    page.route("**/generate", lambda route: answer(route, status, error_type, {"Retry-After": "3"}))
+    page.goto(f"{address}/#view=generate&prompt=wind")
+    problem = page.locator("#generate-results .problem")
+    expect(problem).to_contain_text(told)
+    expect(problem).to_contain_text("Wait 3 s")
+    page.unroute("**/generate")
+    problem.get_by_role("button", name="Try again").click()
+    expect(page.locator("#generate-results .panel:not(.growing) .tokens")).to_be_visible()
+
+
+def test_the_curl_is_what_was_asked(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_role("button", name="Copy as curl").click()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert f"{address}/generate" in command and '"seed":7' in command
