@@ -1,4 +1,5 @@
-"""Asks a Limelight service: predictions and translations with the attention behind them, as numpy arrays.
+"""Asks a Limelight service: predictions, translations and generated texts with the attention behind them, as numpy
+arrays.
 
 >>> from limelight_client import Limelight
 >>> with Limelight("http://localhost:8000") as limelight:  # doctest: +SKIP
@@ -152,6 +153,29 @@ class Translation:
     """What the text was found to be in, where `source` was "auto"."""
 
 
+@dataclass(frozen=True)
+class Likely(Token):
+    """A token of a language model."""
+
+    logprob: float | None = None
+    """After those before it; None where nothing stands before it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Generation(Evidence):
+    text: str
+    """What was written, without the prompt."""
+    prompt_tokens: list[Likely]
+    tokens: list[Likely]
+    finish_reason: str
+    seed: int
+    """With which the same is written again."""
+
+    def _sides(self, matrix: Attention) -> tuple[list[str], list[str]]:
+        written = [str(token) for token in self.tokens]
+        return written, [*(str(token) for token in self.prompt_tokens), *written[:-1]]
+
+
 def _layers(matrices: Sequence[Attention], kind: str) -> list[Any]:
     """One torch tensor [1, heads, queries, keys] for each layer."""
     import torch
@@ -206,6 +230,17 @@ def _sentence(given: Answer) -> Sentence:
     )
 
 
+def _generation(given: Answer) -> Generation:
+    return Generation(
+        attention=_attention(given["attention"]),
+        text=given["text"],
+        prompt_tokens=[Likely(**token) for token in given["prompt_tokens"]],
+        tokens=[Likely(**token) for token in given["tokens"]],
+        finish_reason=given["finish_reason"],
+        seed=given["seed"],
+    )
+
+
 def _translations(answer: Answer) -> list[Translation]:
     listed = isinstance(answer["translatedText"], list)
     others, languages = answer.get("alternatives"), answer.get("detectedLanguage")
@@ -251,16 +286,18 @@ class _Events:
     def __init__(self) -> None:
         self._name = ""
 
-    def read(self, line: str) -> list[Sentence | Translation]:
-        """What a line completes. Raises LimelightError."""
+    def read(self, line: str) -> list[Any]:
+        """What a line completes: a sentence, a language model's token, or the whole answer. Raises LimelightError."""
         if line.startswith("event: "):
             self._name = line.removeprefix("event: ")
         elif line.startswith("data: "):
             content = json.loads(line.removeprefix("data: "))
             if self._name == "sentence":
                 return [_sentence(content["sentence"])]
+            if self._name == "token" and "logprob" in content:
+                return [Likely(**{key: value for key, value in content.items() if key != "weights"})]
             if self._name == "done":
-                return [*_translations(content)]
+                return [_generation(content)] if "finish_reason" in content else [*_translations(content)]
             if self._name == "error":
                 raise LimelightError(content["status"], content["error_type"], content["detail"])
         return []
@@ -282,7 +319,8 @@ class Limelight:
     """A service at an address. `retries`: how often a request is made again where the service is busy.
 
     Options are those of the interface: `model`, `version`, `attention`, `attention_unit`, `truncate`; for translations
-    `beam_size`, `length_penalty`, `max_length`, `alternatives`, `format`.
+    `beam_size`, `length_penalty`, `max_length`, `alternatives`, `format`; for texts that are written on `max_tokens`,
+    `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`, `stop`.
     """
 
     def __init__(self, url: str, api_key: str | None = None, retries: int = 3, timeout_s: float = 60.0):
@@ -328,9 +366,17 @@ class Limelight:
 
     def stream(self, q: str, source: str, target: str, **options: Any) -> Iterator[Sentence | Translation]:
         """Each sentence as soon as it is translated, its offsets into its own text; then the whole translation."""
-        headers = {"Accept": "text/event-stream"}
-        body = _question(q, source, target, options)
-        with self._http.stream("POST", "/translate", json=body, headers=headers) as response:
+        return self._events("/translate", _question(q, source, target, options))
+
+    def generate(self, prompt: str, **options: Any) -> Generation:
+        return _generation(self._ask("POST", "/generate", {"prompt": prompt, **options}))
+
+    def write(self, prompt: str, **options: Any) -> Iterator[Likely | Generation]:
+        """Each token as soon as it is written; then the whole text."""
+        return self._events("/generate", {"prompt": prompt, **options})
+
+    def _events(self, path: str, body: Any) -> Iterator[Any]:
+        with self._http.stream("POST", path, json=body, headers={"Accept": "text/event-stream"}) as response:
             if response.is_error:
                 response.read()
                 _raise(response)
@@ -396,11 +442,19 @@ class AsyncLimelight:
         answer = await self._ask("POST", "/translate", _question(q, source, target, options))
         return _one_or_all(q, _translations(answer))
 
-    async def stream(self, q: str, source: str, target: str, **options: Any) -> AsyncIterator[Sentence | Translation]:
+    def stream(self, q: str, source: str, target: str, **options: Any) -> AsyncIterator[Sentence | Translation]:
         """Each sentence as soon as it is translated, its offsets into its own text; then the whole translation."""
-        headers = {"Accept": "text/event-stream"}
-        body = _question(q, source, target, options)
-        async with self._http.stream("POST", "/translate", json=body, headers=headers) as response:
+        return self._events("/translate", _question(q, source, target, options))
+
+    async def generate(self, prompt: str, **options: Any) -> Generation:
+        return _generation(await self._ask("POST", "/generate", {"prompt": prompt, **options}))
+
+    def write(self, prompt: str, **options: Any) -> AsyncIterator[Likely | Generation]:
+        """Each token as soon as it is written; then the whole text."""
+        return self._events("/generate", {"prompt": prompt, **options})
+
+    async def _events(self, path: str, body: Any) -> AsyncIterator[Any]:
+        async with self._http.stream("POST", path, json=body, headers={"Accept": "text/event-stream"}) as response:
             if response.is_error:
                 await response.aread()
                 _raise(response)

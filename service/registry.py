@@ -356,11 +356,14 @@ class Registry:
 
     def generator(self, name: str | None = None, version: int | None = None) -> Generator:
         """Raises ModelNotFound or ModelNotReady."""
-        entry = self.entry(name if name is not None else self._first("generation"), version)
+        entry = self.entry(name if name is not None else self.default_generator(), version)
         predictor = self._ready(entry)
         if not isinstance(predictor, Generator):
             raise ModelNotFound(f"{entry.name!r} does not write on; GET /models lists what each model does")
         return predictor
+
+    def default_generator(self) -> str:
+        return self._first("generation")
 
     def _first(self, task: Task) -> str:
         """The first model of a task, by name. Raises ModelNotFound."""
@@ -414,7 +417,7 @@ class Registry:
         if entry.manifest.task == "classification":
             return entry.name == self.default_classifier()
         if entry.manifest.task == "generation":
-            return entry.name == self._first("generation")
+            return entry.name == self.default_generator()
         return entry.name in self.pairs().values()
 
     def problems(self) -> dict[str, str]:

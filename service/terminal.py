@@ -1,4 +1,4 @@
-"""`python -m service classify|translate`: a bundle's answers in the terminal, without a server."""
+"""`python -m service classify|translate|generate`: a bundle's answers in the terminal, without a server."""
 
 import asyncio
 import sys
@@ -18,11 +18,14 @@ from rich.text import Text
 from service import markup
 from service.access import new_key
 from service.api import classify as classify_api
+from service.api import generate as generate_api
 from service.api import question as question_api
+from service.api.encoding import AS_JSON
 from service.attention import AttentionMatrix, Floats
 from service.classifier import Prediction
 from service.decoder import Options
 from service.errors import InvalidInput, LimelightError
+from service.generator import Likely, Manner, Spoken
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -131,6 +134,45 @@ def translate(
         answer_lines(answer, show_translation, encode if as_json else None, texts, file)
     finally:
         registry.close()
+
+
+@app.command()
+def generate(
+    prompt: Annotated[str, typer.Argument(help="What the text begins with; - reads standard input.")],
+    model: Model = None,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Most tokens to write.")] = 200,
+    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token always.")] = 0.7,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed writes the same text.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a text on, each token shaded by how unlikely it was."""
+    registry = open_registry()
+    name = model or registry.default_generator()
+    registry.load(name)
+    generator = registry.generator(name)
+    beginning = sys.stdin.read() if prompt == "-" else prompt
+    manner = Manner(max_tokens, temperature, seed=seed, attention="summary" if as_json else "none")
+
+    def heard(spoken: Spoken) -> None:
+        out.print(surprising(spoken.token), end="")
+
+    try:
+        if as_json:
+            found = asyncio.run(generator.generate(beginning, manner))
+            content = generate_api.encode(generator, found, AS_JSON)
+            print(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY).decode())
+        else:
+            out.print(Text(beginning, "dim"), end="")
+            found = asyncio.run(generator.generate(beginning, manner, heard=heard))
+            out.print()
+            err.print(f"seed {found.seed}", style="dim")
+    finally:
+        registry.close()
+
+
+def surprising(token: Likely) -> Text:
+    """A token on a ground of lime that is the stronger the less likely it was."""
+    return shaded(token.text, [Token(token.text, 0, len(token.text))], np.array([1 - np.exp(token.log_prob or 0.0)]))
 
 
 def default_translator(registry: Registry, source: str | None, target: str | None) -> str:

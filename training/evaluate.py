@@ -128,7 +128,7 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Predictor, folder: Path) -> P
         elif isinstance(predictor, Generator):
             found = asyncio.run(predictor.generate(text, Manner(SHOWN_TOKENS, temperature=0)))
             if not found.attention:
-                return {}
+                continue
             answer = found.text
             keys = [spelled(token.text) for token in [*found.prompt_tokens, *found.tokens[:-1]]]
             queries = [spelled(token.text) for token in found.tokens]

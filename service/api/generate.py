@@ -1,5 +1,7 @@
 """POST /generate."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -50,6 +52,11 @@ async def generate(request: Request, registry: RegistryOf, settings: SettingsOf)
     await request.app.state.turn()
     with timed(generator.manifest.name, "encode"):
         return encoding.response(encode(generator, generation, encoding))
+
+
+async def answered(generator: Generator, prompts: Sequence[str], manner: Manner, timeout_s: float) -> list[Generation]:
+    """One text for each prompt, written side by side."""
+    return list(await asyncio.gather(*(generator.generate(prompt, manner, timeout_s) for prompt in prompts)))
 
 
 def manner_of(body: GenerateRequest) -> Manner:

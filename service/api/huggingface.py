@@ -2,21 +2,22 @@
 
     InferenceClient("http://localhost:8000/huggingface/sms-spam").text_classification("FREE entry!")
     InferenceClient("http://localhost:8000/huggingface/en-fr").translation("Good morning.")
+    InferenceClient("http://localhost:8000/huggingface/nietzsche").text_generation("Morality is ", max_new_tokens=50)
 
-It has no place for tokens or attention: whoever wants these asks /classify or /translate.
+It has no place for tokens or attention: whoever wants these asks /classify, /translate or /generate.
 """
 
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.api import classify, question
+from service.api import classify, generate, question
 from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
 from service.api.encoding import FastJSON, rounded
-from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
+from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, describe, responses
 from service.api.limits import check_texts
-from service.api.schemas import ClassifyRequest, Texts, TranslateRequest
+from service.api.schemas import ClassifyRequest, GenerateRequest, Texts, TranslateRequest
 from service.errors import InvalidInput
 from service.registry import Registry
 from service.settings import Settings
@@ -29,8 +30,12 @@ class HuggingFaceRequest(BaseModel):
 
     inputs: Texts = Field(description="A text, or a list of texts.")
     parameters: dict[str, Any] = Field(
-        {}, description="Of a classifier `top_k`; of a translator `src_lang`, `tgt_lang`."
+        {},
+        description="Of a classifier `top_k`; of a translator `src_lang`, `tgt_lang`; of a language model "
+        "`max_new_tokens`, `do_sample`, `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`, `stop`, "
+        "`return_full_text`.",
     )
+    stream: bool = Field(False, description="Events are what /generate has.")
 
 
 @router.post(
@@ -40,17 +45,21 @@ class HuggingFaceRequest(BaseModel):
     responses={
         200: {"content": {JSON: {"schema": {"type": "array"}}}},
         **responses("/huggingface/nope", *OF_A_BODY, *OF_TEXTS, *OF_A_MODEL),
-        **responses("/huggingface/nope", "unsupported_language_pair"),
+        **responses("/huggingface/nope", "unsupported_language_pair", "unsupported_option"),
     },
     openapi_extra=request_body(HuggingFaceRequest, JSON),
 )
 async def ask(request: Request, registry: RegistryOf, settings: SettingsOf, name: str) -> FastJSON:
-    """A list for each text with every label and its score, the best first; or the translation of each text."""
+    """A list for each text with every label and its score, the best first; or the translation of each text, or what is
+    written behind each. Where nothing says that it is to be drawn, the likeliest text is written.
+    """
     body = await parse_body(request, HuggingFaceRequest, settings.max_body_bytes)
     texts = check_texts("inputs", body.inputs, settings)
     manifest = registry.entry(name).manifest
     if manifest is not None and manifest.task == "translation":
         return FastJSON(await translated(name, texts, body.parameters, registry, settings))
+    if manifest is not None and manifest.task == "generation":
+        return FastJSON(await written(name, texts, body, registry, settings))
     return FastJSON(await labelled(name, texts, body.parameters, registry, settings))
 
 
@@ -76,6 +85,33 @@ async def translated(
     asked = TranslateRequest(q=texts, model=name, source=source, target=target, attention="none")
     found = await question.answered(await question.asked(asked, texts, registry), settings.timeout_s)
     return [{"translation_text": translation.text} for translation in found]
+
+
+MANNER = ("max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop")
+
+
+async def written(
+    name: str, texts: list[str], body: HuggingFaceRequest, registry: Registry, settings: Settings
+) -> list[dict[str, str]]:
+    if body.stream:
+        raise InvalidInput("stream: ask /generate with `Accept: text/event-stream`")
+    given = known(body.parameters, *MANNER, "return_full_text", "details", "decoder_input_details")
+    if given.get("details") or given.get("decoder_input_details"):
+        raise InvalidInput("parameters.details: ask /generate, whose every answer has them")
+    drawn = given.get("do_sample") or (given.get("do_sample") is None and given.get("temperature") is not None)
+    wish = {
+        key: given[key] for key in MANNER if key not in ("max_new_tokens", "do_sample") and given.get(key) is not None
+    }
+    wish |= {} if drawn else {"temperature": 0.0}
+    wish |= {} if given.get("max_new_tokens") is None else {"max_tokens": given["max_new_tokens"]}
+    try:
+        asked = GenerateRequest.model_validate({**wish, "prompt": texts[0], "attention": "none"}, strict=True)
+    except ValidationError as error:
+        raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
+    manner = generate.manner_of(asked)
+    found = await generate.answered(registry.generator(name), texts, manner, settings.timeout_s)
+    whole = bool(given.get("return_full_text"))
+    return [{"generated_text": text * whole + one.text} for text, one in zip(texts, found, strict=True)]
 
 
 def known(parameters: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The Open Inference Protocol, version 2, under /v2: what KServe's and Triton's clients speak.
 
-A text is an element of the input `text`; options are `parameters`, by the names that /classify and /translate have for
-them. Attention and tokens are outputs that have to be asked for: those of several texts are filled up to one size with
-zeros, "" and -1, and the sentences of a text stand along the diagonal of its one matrix.
+A text is an element of the input `text`; options are `parameters`, by the names that /classify, /translate and
+/generate have for them. Attention and tokens are outputs that have to be asked for: those of several texts are filled
+up to one size with zeros, "" and -1, and the sentences of a text stand along the diagonal of its one matrix.
 """
 
 import time
@@ -18,12 +18,13 @@ from starlette.responses import Response
 
 from service import __version__
 from service.api import classify as classify_api
+from service.api import generate as generate_api
 from service.api import question as question_api
 from service.api.access import admit, bearer
 from service.api.body import JSON, RegistryOf, SettingsOf, read_body
 from service.api.errors import OF_A_CALLER, OF_A_MODEL, OF_TEXTS, describe, responses
 from service.api.limits import check_texts
-from service.api.schemas import ClassifyRequest, TranslateRequest
+from service.api.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
 from service.api.tensors import (
     HEADER_LENGTH,
     Datatype,
@@ -38,6 +39,7 @@ from service.attention import AttentionMatrix
 from service.bundle import Manifest
 from service.classifier import Prediction
 from service.errors import InvalidInput, ModelNotReady, ServiceError
+from service.generator import Generation, Likely
 from service.registry import Entry, Registry
 from service.settings import Settings
 from service.text import Token
@@ -52,6 +54,7 @@ OWN = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "p
 ANSWERS: dict[str, list[tuple[str, Datatype, list[int]]]] = {
     "classification": [("label", "BYTES", [-1]), ("score", "FP32", [-1]), ("scores", "FP32", [-1, -1])],
     "translation": [("translation", "BYTES", [-1]), ("score", "FP32", [-1]), ("alternatives", "BYTES", [-1, -1])],
+    "generation": [("text", "BYTES", [-1]), ("finish_reason", "BYTES", [-1]), ("seed", "INT64", [-1])],
 }
 EVIDENCE: dict[str, list[tuple[str, Datatype, list[int]]]] = {
     "classification": [
@@ -65,6 +68,14 @@ EVIDENCE: dict[str, list[tuple[str, Datatype, list[int]]]] = {
         ("source_spans", "INT64", [-1, -1, 2]),
         ("target_tokens", "BYTES", [-1, -1]),
         ("target_spans", "INT64", [-1, -1, 2]),
+    ],
+    "generation": [
+        ("attention", "FP32", [-1, -1, -1]),
+        ("prompt_tokens", "BYTES", [-1, -1]),
+        ("prompt_spans", "INT64", [-1, -1, 2]),
+        ("tokens", "BYTES", [-1, -1]),
+        ("token_spans", "INT64", [-1, -1, 2]),
+        ("logprobs", "FP32", [-1, -1]),
     ],
 }
 """Task -> the outputs that are given when none is named, and those that have to be: name, datatype, shape."""
@@ -220,7 +231,7 @@ INFERENCE: dict[str, Any] = {
             "/v2/models/nope/infer",
             *OF_A_CALLER,
             *("payload_too_large", "invalid_input", *OF_TEXTS),
-            *("unsupported_format", "unsupported_language_pair", *OF_A_MODEL),
+            *("unsupported_format", "unsupported_language_pair", "unsupported_option", *OF_A_MODEL),
         ),
     },
     "openapi_extra": {"requestBody": {"required": True, "content": {JSON: {"schema": inlined(InferRequest)}}}},
@@ -237,8 +248,9 @@ async def infer(request: Request, registry: RegistryOf, settings: SettingsOf, na
 async def infer_version(
     request: Request, registry: RegistryOf, settings: SettingsOf, name: str, version: Version
 ) -> Response:
-    """The same answers as /classify and /translate, as tensors; in binary where `Inference-Header-Content-Length` says
-    where the JSON of the request ends, or where an output is asked for with `binary_data`."""
+    """The same answers as /classify, /translate and /generate, as tensors; in binary where
+    `Inference-Header-Content-Length` says where the JSON of the request ends, or where an output is asked for with
+    `binary_data`."""
     return await inferred(request, registry, settings, name, version)
 
 
@@ -271,7 +283,7 @@ async def inferred(
 async def answered(
     asked: InferRequest, texts: list[str], entry: Entry, registry: Registry, settings: Settings
 ) -> list[Tensor]:
-    """The outputs that were asked for, from the same questions that /classify and /translate ask."""
+    """The outputs that were asked for, from the same questions that /classify, /translate and /generate ask."""
     task = manifest_of(entry).task
     options = {key: value for key, value in asked.parameters.items() if key not in OWN}
     known = {output: dtype for output, dtype, _ in [*ANSWERS[task], *EVIDENCE[task]]}
@@ -284,6 +296,11 @@ async def answered(
         body = ClassifyRequest.model_validate({**named, "text": texts}, strict=True)
         classifier = registry.classifier(entry.name, entry.version)
         arrays = of_predictions(await classify_api.answered(classifier, body, texts, settings.timeout_s))
+    elif task == "generation":
+        wish = GenerateRequest.model_validate({**named, "prompt": texts[0]}, strict=True)
+        generator = registry.generator(entry.name, entry.version)
+        manner = generate_api.manner_of(wish)
+        arrays = of_generations(await generate_api.answered(generator, texts, manner, settings.timeout_s))
     else:
         if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
             raise InvalidInput(f"parameters: there is no {', '.join(unknown)}")
@@ -319,6 +336,23 @@ def of_translations(translations: Sequence[Translation], alternatives: int) -> d
         **of_tokens("source_tokens", "source_spans", [[t for s in own for t in s.source_tokens] for own in sentences]),
         **of_tokens("target_tokens", "target_spans", [[t for s in own for t in s.target_tokens] for own in sentences]),
     }
+
+
+def of_generations(generations: Sequence[Generation]) -> dict[str, NDArray[Any]]:
+    logprobs = [np.array([t.log_prob for t in one.tokens], dtype=np.float32) for one in generations]
+    return {
+        "text": np.array([one.text for one in generations], dtype=object),
+        "finish_reason": np.array([one.finish_reason for one in generations], dtype=object),
+        "seed": np.array([one.seed for one in generations], dtype=np.int64),
+        "attention": padded([diagonal([one.attention]) for one in generations], 0.0),
+        **of_tokens("prompt_tokens", "prompt_spans", [as_tokens(one.prompt_tokens) for one in generations]),
+        **of_tokens("tokens", "token_spans", [as_tokens(one.tokens) for one in generations]),
+        "logprobs": padded(logprobs, 0.0),
+    }
+
+
+def as_tokens(tokens: Sequence[Likely]) -> list[Token]:
+    return [Token(token.text, token.start, token.end) for token in tokens]
 
 
 def diagonal(sentences: Sequence[Sequence[AttentionMatrix]]) -> NDArray[np.float32]:

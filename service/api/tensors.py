@@ -37,7 +37,9 @@ class InferRequest(BaseModel):
     """A request of the Open Inference Protocol."""
 
     id: str | None = None
-    parameters: dict[str, Any] = Field({}, description="Options as /classify and /translate take them, by their names.")
+    parameters: dict[str, Any] = Field(
+        {}, description="Options as /classify, /translate and /generate take them, by their names."
+    )
     inputs: list[RequestTensor]
     outputs: list[RequestOutput] = Field([], description="Which are wanted; by default all but attention and tokens.")
 

@@ -1,5 +1,7 @@
 """Hugging Face's own client, given an address instead of a model."""
 
+from typing import Any
+
 import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
@@ -24,6 +26,16 @@ def test_translation(address: str) -> None:
     assert client.translation("Wind", src_lang="en", tgt_lang="xx").translation_text == doubled("Wind")
 
 
+def test_text_generation(address: str, client: TestClient) -> None:
+    hub = InferenceClient(f"{address}/huggingface/writer", token="none")
+    likeliest = client.post("/generate", json={"prompt": "Wind", "max_tokens": 7, "temperature": 0}).json()["text"]
+    assert hub.text_generation("Wind", max_new_tokens=7) == likeliest
+    drawn = client.post("/generate", json={"prompt": "Wind", "max_tokens": 7, "seed": 3, "top_k": 9}).json()["text"]
+    asked: dict[str, Any] = {"max_new_tokens": 7, "seed": 3, "top_k": 9, "do_sample": True}
+    assert hub.text_generation("Wind", **asked) == drawn
+    assert hub.text_generation("Wind", return_full_text=True, **asked) == "Wind" + drawn
+
+
 def test_the_client_reads_errors(address: str) -> None:
     with pytest.raises(HfHubHTTPError, match="there is no model"):
         InferenceClient(f"{address}/huggingface/nobody", token="none").text_classification("Wind")
@@ -45,6 +57,10 @@ def test_lists(client: TestClient) -> None:
         ("toy", {"top_k": "3"}, 422),
         ("toy", {"function_to_apply": "sigmoid"}, 422),
         ("en-xx", {"top_k": 3}, 422),
+        ("writer", {"top_k": 0}, 422),
+        ("writer", {"details": True}, 422),
+        ("writer", {"best_of": 3}, 422),
+        ("writer", {"max_new_tokens": 999}, 422),
         ("en-xx", {"src_lang": 7}, 422),
         ("en-xx", {"tgt_lang": "zz"}, 400),
     ],

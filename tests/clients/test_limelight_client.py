@@ -12,7 +12,16 @@ import httpx
 import matplotlib
 import numpy as np
 import pytest
-from limelight_client import AsyncLimelight, Limelight, LimelightError, Prediction, Sentence, Translation
+from limelight_client import (
+    AsyncLimelight,
+    Generation,
+    Likely,
+    Limelight,
+    LimelightError,
+    Prediction,
+    Sentence,
+    Translation,
+)
 
 from tests.fakes import LABELS, doubled
 
@@ -54,6 +63,31 @@ def check_translation(translation: Translation, q: str) -> None:
         assert str(sentence.source_tokens[-1]) == "</s>"
 
 
+WRITE = {"max_tokens": 9, "seed": 3}
+
+
+def test_generate(limelight: Limelight, address: str) -> None:
+    found = limelight.generate("The wind", **WRITE)
+    assert found.text == "".join(map(str, found.tokens)) and (found.finish_reason, found.seed) == ("length", 3)
+    assert found.prompt_tokens[0].logprob is None and all((token.logprob or 0) < 0 for token in found.tokens)
+    [matrix] = found.attention
+    assert matrix.weights.shape == (9, len(found.prompt_tokens) + 8)
+    assert len(found.heatmap().get_xticklabels()) == matrix.weights.shape[1]
+    assert ask(address, lambda limelight: limelight.generate("The wind", **WRITE)).text == found.text
+
+
+def test_a_text_that_grows(limelight: Limelight, address: str) -> None:
+    async def collected(limelight: AsyncLimelight) -> list[Any]:
+        return [one async for one in limelight.write("The wind", **WRITE)]
+
+    for found in (list(limelight.write("The wind", **WRITE)), ask(address, collected)):
+        *tokens, whole = found
+        assert isinstance(whole, Generation) and all(isinstance(token, Likely) for token in tokens)
+        assert tokens == whole.tokens
+    with pytest.raises(LimelightError, match="empty_text"):
+        list(limelight.write(""))
+
+
 def test_classify(limelight: Limelight, address: str) -> None:
     check_prediction(limelight.classify(TEXTS[0]), TEXTS[0])
     for prediction, text in zip(limelight.classify(TEXTS, model="toy", version=1), TEXTS, strict=True):
@@ -88,7 +122,7 @@ def test_stream(limelight: Limelight, address: str) -> None:
 
 
 def test_what_is_served(limelight: Limelight, address: str) -> None:
-    assert [model["name"] for model in limelight.models()] == ["en-xx", "toy"]
+    assert [model["name"] for model in limelight.models()] == ["en-xx", "toy", "writer"]
     assert limelight.languages() == ask(address, lambda limelight: limelight.languages())
     assert ask(address, lambda limelight: limelight.models()) == limelight.models()
     assert limelight.detect("Bonjour tout le monde")[0]["language"] == "fr"

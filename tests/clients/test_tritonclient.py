@@ -56,6 +56,7 @@ def test_the_server(client: InferenceServerClient) -> None:
     assert {(m["name"], m["version"], m["state"]) for m in client.get_model_repository_index()} == {
         ("en-xx", "1", "READY"),
         ("toy", "1", "READY"),
+        ("writer", "1", "READY"),
     }
 
 
@@ -155,7 +156,7 @@ def test_statistics(client: InferenceServerClient) -> None:
     assert after["execution_count"] - before["execution_count"] == 1
     assert after["inference_stats"]["fail"]["count"] - before["inference_stats"]["fail"]["count"] == 1
     assert after["inference_stats"]["success"]["ns"] > before["inference_stats"]["success"]["ns"]
-    assert {model["name"] for model in client.get_inference_statistics()["model_stats"]} == {"toy", "en-xx"}
+    assert {model["name"] for model in client.get_inference_statistics()["model_stats"]} == {"toy", "en-xx", "writer"}
 
 
 @pytest.mark.parametrize(
@@ -213,3 +214,25 @@ def test_texts_in_rows_of_one(address: str) -> None:
     inputs = [{"name": "text", "shape": [2, 1], "datatype": "BYTES", "data": [["wind"], ["rain"]]}]
     answer = httpx.post(f"{address}/v2/models/toy/infer", json={"inputs": inputs}).json()
     assert answer["outputs"][0]["shape"] == [2]
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_texts_are_written_on(client: InferenceServerClient, address: str, binary: bool) -> None:
+    options = {"max_tokens": 9, "seed": 5, "temperature": 0.8}
+    names = ["text", "finish_reason", "seed", "attention", "prompt_tokens", "tokens", "token_spans", "logprobs"]
+    outputs = wanted(binary, *names)
+    found = client.infer("writer", texts(binary, TEXTS[:2]), outputs=outputs, parameters=options)
+    expected = [native(address, "/generate", prompt=text, **options) for text in TEXTS[:2]]
+    assert strings(found, "text") == [answer["text"] for answer in expected]
+    assert strings(found, "finish_reason") == [answer["finish_reason"] for answer in expected]
+    assert found.as_numpy("seed").tolist() == [5, 5]
+    for row, answer in enumerate(expected):
+        count = len(answer["tokens"])
+        logprobs = found.as_numpy("logprobs")[row, :count]
+        assert logprobs == pytest.approx([token["logprob"] for token in answer["tokens"]], abs=1e-5)
+        assert strings(found, "tokens")[row][:count] == [token["text"] for token in answer["tokens"]]
+        weights = np.array(answer["attention"][0]["weights"])
+        own = found.as_numpy("attention")[row, : weights.shape[0], : weights.shape[1]]
+        assert own == pytest.approx(weights, abs=1e-3)
+    with pytest.raises(InferenceServerException, match="temprature"):
+        client.infer("writer", texts(binary), parameters={"temprature": 1.0})

@@ -1,4 +1,4 @@
-"""What `training/` writes, `service/` reads: a user's own file ends in a served bundle, for either task."""
+"""What `training/` writes, `service/` reads: a user's own file ends in a served bundle, for every task."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from service.bundle import WEIGHTS, verify
+from service.generator import Manner
 from service.registry import Registry
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -35,6 +36,17 @@ SHRINK = {
         "warmup_steps = 50": "warmup_steps = 2",
         "learning_rate = 0.002": "learning_rate = 0.02",
     },
+    "nietzsche": {
+        "embedding = 128": "embedding = 4",
+        "size = 512": 'size = 12\nattention = "general"\nwindow = 9',
+        "epochs = 25": "epochs = 4",
+        "learning_rate = 0.002": "learning_rate = 0.02",
+        "warmup_steps = 100": "warmup_steps = 2",
+        "batch_tokens = 4096": "batch_tokens = 128",
+        "stretch = 128": "stretch = 16",
+        'precision = "bfloat16"': 'precision = "float32"',
+        "max_tokens = 10000": "max_tokens = 300",
+    },
     "en-fr": {
         "vocabulary = 8000": "vocabulary = 150",
         "size = 256": "size = 12",
@@ -49,6 +61,8 @@ SHRINK = {
 
 
 def texts(name: str) -> list[str]:
+    if name == "nietzsche":
+        return ["The cat sat here. The dog sleeps there."] * 50
     pairs = [(a, b, c) for a in range(8) for b in range(8) for c in range(8) if len({a, b, c}) == 3]
     if name == "en-fr":
         return ["\t".join(" ".join(side[i] for i in triple) for side in (WORDS, MOTS)) for triple in pairs[:150]]
@@ -56,7 +70,7 @@ def texts(name: str) -> list[str]:
 
 
 def recipe_for(folder: Path) -> AnyRecipe:
-    return own_data(load_recipe(str(folder / "my.toml")), folder / "my.tsv")
+    return own_data(load_recipe(str(folder / "my.toml")), folder / "my.data")
 
 
 @pytest.fixture(scope="module", params=sorted(SHRINK))
@@ -68,7 +82,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         assert old in text
         text = text.replace(old, new)
     (folder / "my.toml").write_text(text)
-    (folder / "my.tsv").write_text("\n".join(texts(request.param)))
+    (folder / "my.data").write_text("\n".join(texts(request.param)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIMELIGHT_RUNS", str(folder / "runs"))
         fit(recipe_for(folder))
@@ -77,7 +91,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) -> None:
     name, folder = trained
-    arguments = [str(folder / "my.toml"), "--data", str(folder / "my.tsv"), "--models", str(folder / "models")]
+    arguments = [str(folder / "my.toml"), "--data", str(folder / "my.data"), "--models", str(folder / "models")]
     for command in ("export", "evaluate"):
         result = CliRunner().invoke(app, [command, *arguments], catch_exceptions=False)
         assert result.exit_code == 0, result.output
@@ -90,13 +104,17 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
     card = (entry.folder / "README.md").read_text()
     assert all(metric.name in card for metric in entry.manifest.metrics)
     assert str(folder) not in card  # where the user keeps the file is nobody's business
-    own = ("confusion.png", "calibration.png") if name == "sms-spam" else ("lengths.png",)
+    own = {"sms-spam": ("confusion.png", "calibration.png"), "en-fr": ("lengths.png",)}.get(name, ())
     for picture in ("attention-1.png", "learning.png", *own):
         assert picture in card
         assert (entry.folder / picture).read_bytes().startswith(b"\x89PNG")
     if name == "sms-spam":
         [prediction] = asyncio.run(registry.classifier("my").classify(["red dog sleeps"]))
         assert set(prediction.scores) == {"animal", "none"}
+    elif name == "nietzsche":
+        manner = Manner(20, seed=3)
+        found = asyncio.run(registry.generator("my").generate("The cat", manner))
+        assert len(found.tokens) == 20 and found.attention
     else:
         assert entry.manifest.special_ids is not None and entry.manifest.special_ids.unknown is not None
         [translation] = asyncio.run(registry.translator("en", "fr").translate(["red dog"]))
@@ -147,7 +165,7 @@ def test_a_run_of_another_recipe_is_refused(trained: tuple[str, Path], tmp_path:
     text = (folder / "my.toml").read_text()
     (tmp_path / "my.toml").write_text(text.replace("dropout = 0.", "dropout = 0.0"))
     with pytest.raises(RunError, match="another version of this recipe"):
-        open_task(own_data(load_recipe(str(tmp_path / "my.toml")), folder / "my.tsv"))
+        open_task(own_data(load_recipe(str(tmp_path / "my.toml")), folder / "my.data"))
     shutil.rmtree(tmp_path)
 
 

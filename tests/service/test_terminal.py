@@ -113,3 +113,13 @@ def test_a_key_and_its_line_fit() -> None:
 
 def test_a_key_of_a_name_that_does_not_fit() -> None:
     assert CliRunner().invoke(terminal.app, ["key", "a b"]).exit_code == 2
+
+
+def test_generate_writes_on() -> None:
+    asked = ("--max-tokens", "9", "--seed", "5", "--temperature", "0.8")
+    result = run("generate", "The wind", *asked)
+    whole = json.loads(run("generate", "The wind", *asked, "--json").stdout)
+    assert result.stdout == f"The wind{whole['text']}\n"
+    assert len(whole["tokens"]) == 9 and whole["attention"]
+    assert "seed 5" in result.stderr
+    assert run("generate", "-", *asked, stdin="The wind").stdout == result.stdout

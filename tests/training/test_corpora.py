@@ -1,5 +1,6 @@
 """Corpora: the user's own file, splits, and downloads from a server on loopback."""
 
+import dataclasses
 import gzip
 import hashlib
 import http.server
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from training import corpora
-from training.corpora import CorpusError, label_counts, labelled_texts, own_data, read_tsv, sentence_pairs
+from training.corpora import CorpusError, label_counts, labelled_texts, own_data, read_tsv, running_text, sentence_pairs
 from training.recipe import (
     ClassificationData,
     ClassificationRecipe,
+    GenerationRecipe,
     RecipeError,
+    TextData,
     TranslationData,
     load_recipe,
     recipe_hash,
@@ -225,3 +228,53 @@ def test_fewer_rows_are_drawn_from_all_of_the_file(tmp_path: Path) -> None:
     assert len(rows) == 100
     assert 30 < sum(row.label == "a" for row in rows) < 70
     assert rows == labelled_texts(ClassificationData(corpora=[str(path)], rows=200), "train")[:100]
+
+
+def test_a_running_text_is_cut_in_three(tmp_path: Path) -> None:
+    (tmp_path / "my.txt").write_bytes(b"\xef\xbb\xbf" + "".join(f"line {n:04}\r\n" for n in range(1000)).encode())
+    data = TextData(corpora=[str(tmp_path / "my.txt")])
+    train, valid, test = (running_text(data, split) for split in ("train", "valid", "test"))
+    assert train + valid + test == "".join(f"line {n:04}\n" for n in range(1000))
+    assert [len(train), len(valid), len(test)] == [8000, 1000, 1000]
+    (tmp_path / "my.txt.gz").write_bytes(gzip.compress((tmp_path / "my.txt").read_bytes()))
+    assert running_text(TextData(corpora=[str(tmp_path / "my.txt.gz")]), "train") == train
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"too short", "9 characters; at least 1,000"), (b"fine\n" * 500 + b"\xff\n", "line 501: not UTF-8")],
+)
+def test_a_running_text_that_cannot_be_read(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "my.txt").write_bytes(content)
+    with pytest.raises(CorpusError, match=message):
+        running_text(TextData(corpora=[str(tmp_path / "my.txt")]), "train")
+
+
+def test_a_book_is_downloaded_and_kept(
+    tmp_path: Path, origin: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = origin
+    (folder / "book.txt").write_text("word " * 1000)
+    whole = "PREFACE\n" + "word " * 1000
+    monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path / "data"))
+    book = corpora.Book(
+        "book.txt.gz", hashlib.sha256(whole.encode()).hexdigest(), "", "", f"{url}/book.txt", "PREFACE\n"
+    )
+    monkeypatch.setitem(corpora.BOOKS, "wrong", dataclasses.replace(book, sha256="0"))
+    with pytest.raises(CorpusError, match="expected 0"):
+        running_text(TextData(corpora=["wrong"]), "train")
+    assert not (tmp_path / "data").exists()
+    monkeypatch.setitem(corpora.BOOKS, "tiny", book)
+    assert running_text(TextData(corpora=["tiny"]), "train") == whole[: round(0.8 * len(whole))]
+    (folder / "book.txt").unlink()
+    assert running_text(TextData(corpora=["tiny"]), "test") == whole[round(0.9 * len(whole)) :]
+
+
+def test_the_users_own_text_makes_a_recipe_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "My Novel.txt").write_text("".join(f"Chapter {n}.\n\n  It rained.\n" for n in range(99)))
+    own = own_data(load_recipe("nietzsche"), tmp_path / "My Novel.txt")
+    assert isinstance(own, GenerationRecipe)
+    assert own.name == "my-novel" and own.data.corpora == [str(tmp_path / "My Novel.txt")]
+    assert len(own.examples) == 3 and all(example in running_text(own.data, "valid") for example in own.examples)
+    with pytest.raises(RecipeError, match="no columns"):
+        own_data(load_recipe("nietzsche"), tmp_path / "My Novel.txt", "a,b")

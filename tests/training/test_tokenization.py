@@ -35,3 +35,21 @@ def test_a_rare_character_is_unknown_but_keeps_its_place() -> None:
 def test_lowercase_keeps_the_texts_offsets() -> None:
     tokenizer = train_tokenizer(TEXTS, TokenizerRecipe(vocabulary=120, lowercase=True))
     assert tokenizer.encode("THE CAT").ids == tokenizer.encode("the cat").ids
+
+
+def test_characters_are_taken_as_they_are(tmp_path: Path) -> None:
+    text = "One  line,\n\tand \u00e9 another\u2028\U0001f389!\n"
+    tokenizer = train_tokenizer([text * 2], TokenizerRecipe(model="character", vocabulary=200))
+    encoding = tokenizer.encode(text)
+    assert encoding.tokens == list(text)
+    assert tokenizer.decode(encoding.ids) == text
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    served = TextTokenizer(tmp_path / "tokenizer.json")
+    assert [token.text for token in served.encode(text).tokens] == list(text)
+    speak = served.speaker()
+    assert [speak(token_id) for token_id in encoding.ids] == list(text)
+
+
+def test_a_character_that_is_there_once_is_unknown() -> None:
+    tokenizer = train_tokenizer(["aab\u6f22b"], TokenizerRecipe(model="character", vocabulary=200))
+    assert tokenizer.encode("a\u6f22z").tokens == ["a", "<unk>", "<unk>"]

@@ -1,0 +1,101 @@
+"""Language models: stretch by stretch is as at once, nothing sees what comes after it or is too far back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.test_export import write_and_check
+from training.graphs import language
+from training.networks.language import (
+    LanguageModel,
+    RecurrentLanguageConfig,
+    RecurrentLanguageModel,
+    TransformerLanguageConfig,
+    TransformerLanguageModel,
+    distances,
+)
+
+VOCABULARY, WINDOW = 17, 5
+KINDS: list[dict[str, Any]] = [
+    {"cell": "lstm", "layers": 2},
+    {"cell": "gru"},
+    {"cell": "rnn"},
+    *({"cell": "lstm", "attention": score} for score in ("dot", "scaled_dot", "general", "additive")),
+    {"cell": "gru", "attention": "general", "layers": 2},
+    {"heads": 2, "layers": 3},
+    {"heads": 3, "layers": 1, "norm": "post"},
+]
+every_kind = pytest.mark.parametrize("options", KINDS, ids=lambda options: "-".join(map(str, options.values())))
+
+
+def network(options: dict[str, Any]) -> LanguageModel:
+    torch.manual_seed(0)
+    if "heads" in options:
+        config = TransformerLanguageConfig(VOCABULARY, size=12, feed_forward=7, window=WINDOW, **options)
+        return TransformerLanguageModel(config).eval()
+    recurrent = RecurrentLanguageConfig(VOCABULARY, embedding=4, size=6, window=WINDOW, **options)
+    return RecurrentLanguageModel(recurrent).eval()
+
+
+def text(length: int, rows: int = 2) -> Tensor:
+    return torch.randint(0, VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(1))
+
+
+@every_kind
+def test_stretches_are_as_the_whole(options: dict[str, Any]) -> None:
+    model, ids = network(options), text(23)
+    whole = model(ids, model.first_memory(2))
+    memory, states = model.first_memory(2), []
+    for stretch in ids.split([9, 1, 4, 9], 1):
+        read = model(stretch, memory)
+        memory = read.memory.detach()
+        states.append(read.states)
+    torch.testing.assert_close(torch.cat(states, 1), whole.states)
+
+
+@every_kind
+def test_no_token_sees_what_comes_after_it(options: dict[str, Any]) -> None:
+    model, ids = network(options), text(11)
+    changed = ids.clone()
+    changed[:, 6] = (ids[:, 6] + 1) % VOCABULARY
+    before, after = (model(some, model.first_memory(2)) for some in (ids, changed))
+    torch.testing.assert_close(before.states[:, :6], after.states[:, :6])
+    assert not torch.allclose(before.states[:, 6:], after.states[:, 6:])
+
+
+@every_kind
+def test_weights_are_of_the_window(options: dict[str, Any]) -> None:
+    model = network(options)
+    read = model(text(11), model.first_memory(2))
+    assert len(read.weights) == (options["layers"] if "heads" in options else "attention" in options)
+    distance = distances(11, 0)
+    seen = (distance >= 0) & (distance < WINDOW)
+    for weights in read.weights:
+        assert (weights[..., ~seen] == 0).all() and (weights[..., seen] > 0).all()
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+
+
+def test_a_transformer_forgets_what_no_layer_can_reach() -> None:
+    """Each layer sees four tokens further back."""
+    model = network({"heads": 2, "layers": 3})
+    ids = text(16)
+    changed = ids.clone()
+    changed[:, 0] = (ids[:, 0] + 1) % VOCABULARY
+    before, after = (model(some, model.first_memory(2)).states for some in (ids, changed))
+    reach = 3 * (WINDOW - 1)
+    assert not torch.allclose(before[:, reach], after[:, reach])
+    torch.testing.assert_close(before[:, reach + 1 :], after[:, reach + 1 :])
+
+
+@every_kind
+def test_the_graph_is_what_pytorch_computes(options: dict[str, Any], tmp_path: Path) -> None:
+    model = network(options)
+    described = language.describe(model, eos_id=3, summary_layer=0)
+    write_and_check(model, described, tmp_path)
+    assert [output.kind for output in described.attention] == ["decoder_self"] * (
+        options["layers"] if "heads" in options else "attention" in options
+    )
+    assert sum(output.summary for output in described.attention) == bool(described.attention)
