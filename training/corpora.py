@@ -431,7 +431,7 @@ def own_data(recipe: AnyRecipe, path: Path, columns: str | None = None) -> AnyRe
         "description": f"Trained on {path.name} by the recipe {recipe.name}.",
         "intended_use": f"Texts like those of {path.name}.",
         "known_limits": "Not told: the recipe is another's.",
-        "examples": sorted(texts, key=lambda text: (len(text) > 100, texts.index(text)))[:3],
+        "examples": sorted(dict.fromkeys(texts), key=lambda text: (len(text) > 100, texts.index(text)))[:3],
     }
     return own.model_copy(update=told)
 
