@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 EXTRA  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
-RECIPE ?= sms-spam
 DATA   ?=
+RECIPE ?= $(if $(filter %.txt %.txt.gz,$(DATA)),nietzsche,sms-spam)
 
 EXTRA := $(EXTRA)# asked for once, not at every use
 BIN   := .venv/bin
@@ -32,7 +32,7 @@ format: .venv/develop-$(EXTRA)  ## format the code and mend what the linter can
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-train: .venv/develop-$(EXTRA)  ## fit, export and evaluate RECIPE=sms-spam, on your own DATA=file.tsv if given
+train: .venv/develop-$(EXTRA)  ## fit, export and evaluate RECIPE=sms-spam, on your own DATA=file.tsv (or .txt) if given
 	$(BIN)/python -m training fit $(RECIPE) $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m training export $(RECIPE) $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m training evaluate $(RECIPE) $(if $(DATA),--data $(DATA))

@@ -251,6 +251,9 @@ class GenerationRecipe(Section):
     seed: int = 1
     data: TextData
     tokenizer: TokenizerRecipe
+    warm_start: str | None = None
+    """A language model in `models/` that lends its weights, those of the same name and shape; of its embedding, the
+    tokens that both know."""
     network: Annotated[RecurrentLanguageRecipe | TransformerLanguageRecipe, Field(discriminator="network")]
     optimisation: Optimisation
     limits: Limits

@@ -133,8 +133,9 @@ def start_from(network: nn.Module, bundle: Path) -> None:
 
 
 def borrow_from(network: nn.Module, tokenizer: Tokenizer, bundle: Path) -> None:
-    """Start with what fits of a translator of other languages or of another kind: every weight of the same name and
-    shape, and the embedding of every token that both know (Kocmi and Bojar 2018). The rest stays random.
+    """Start with what fits of a translator of other languages or of another kind, or of another language model: every
+    weight of the same name and shape, and the embedding of every token that both know (Kocmi and Bojar 2018). The rest
+    stays random.
 
     Raises StartError if the embeddings are of different sizes.
     """

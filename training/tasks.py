@@ -330,6 +330,10 @@ class GenerationTask(Task):
         text = running_text(self.recipe.data, split)
         self.examples[split] = [*self.tokenizer.encode(text).ids, self.eos_id]
 
+    def initialise(self) -> None:
+        if self.recipe.warm_start is not None:
+            borrow_from(self.network, self.tokenizer, stored_bundle(self.recipe.warm_start))
+
     def loader(self, split: Split, seed: int | None = None) -> "DataLoader[Any]":
         """Stretches of all streams, in order: what is read [B, T], and what comes next [B, T]."""
         ids, options = torch.tensor(self.examples[split]), self.optimisation
