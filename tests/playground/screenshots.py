@@ -13,6 +13,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "playground"
 COMPARE = "".join(f"&model=sms-spam{score}" for score in ("", "-dot", "-scaled-dot", "-general", "-location"))
 WON = "URGENT! You have won a 1 week FREE holiday. Call 09061234567 to claim."
 JACKET = "A man in a red jacket is riding a bicycle down the street."
+BEGINNING = "The philosopher of the future will be "
 VIEWS = {  # picture -> hash, width, height, colours
     "classify": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "light"),
     "compare": (f"view=classify&text={WON}{COMPARE}", 1240, 1180, "light"),
@@ -21,6 +22,7 @@ VIEWS = {  # picture -> hash, width, height, colours
     "classify-dark": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "dark"),
     "phone": (f"view=classify&text={WON}&model=sms-spam", 390, 1020, "light"),
     "phone-translate": (f"view=translate&q={JACKET}&source=en&target=fr", 390, 1500, "dark"),
+    "generate": (f"view=generate&prompt={BEGINNING}&model=nietzsche-attention&seed=7", 1100, 900, "light"),
     "model": ("view=models&name=sms-spam", 1100, 1000, "light"),
 }
 
@@ -32,6 +34,8 @@ def take(browser: Browser, address: str, name: str) -> None:
     page.wait_for_load_state("networkidle")
     if "classify" in hash_:
         page.locator(".token").nth(4).hover()
+    if "generate" in hash_:
+        page.locator(".panel:not(.growing) .token").nth(120).hover()
     if "translate" in hash_:
         page.get_by_label("Words of the translation").locator(".token").nth(4).hover()
     path = FOLDER / f"{name}.png"
