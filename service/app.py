@@ -14,6 +14,7 @@ from service.access import Access
 from service.api import (
     admin,
     classify,
+    direct,
     errors,
     health,
     huggingface,
@@ -98,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(module.router)
     playground.install(app)
+    app.add_middleware(direct.Direct, routes=[*classify.router.routes, *translate.router.routes])
     add_compress_type(MSGPACK)
     app.add_middleware(CompressMiddleware, minimum_size=COMPRESSED_FROM, brotli=False, gzip_level=1, zstd_level=1)
     app.add_middleware(limits.Limited, settings=settings, turn=app.state.turn, reading=registry.reading)
