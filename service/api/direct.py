@@ -28,7 +28,7 @@ class Direct:
                 self.routes[method, route.path] = route, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route, answer = self.routes.get((scope.get("method", ""), scope["path"]), (None, self.app))
+        route, answer = self.routes.get((scope.get("method", ""), scope.get("path", "")), (None, self.app))
         if route is not None:
             scope["route"] = route
         await answer(scope, receive, send)
