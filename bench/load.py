@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import uvloop
@@ -93,8 +93,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def ask(self, request: bytes) -> "asyncio.Future[int]":
         """The status."""
@@ -115,6 +114,11 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(0)
+
+    @property
+    def closed(self) -> bool:
+        """A server closes connections that say nothing for a while."""
+        return self._transport is None or self._transport.is_closing()
 
     def close(self) -> None:
         assert self._transport is not None
@@ -161,6 +165,8 @@ async def _open_loop(port: int, path: str, bodies: Bodies, per_s: float, seconds
     statuses: list[int] = []
 
     async def one(due: float, request: bytes) -> None:
+        while free and free[-1].closed:
+            free.pop()
         connection = free.pop() if free else await _connect(port)
         statuses.append(await connection.ask(request))
         taken.append(time.perf_counter() - due)

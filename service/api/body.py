@@ -43,8 +43,8 @@ async def read_body(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise too_large
-    body = b""
-    while True:  # what request.stream() does, at a fifth of the cost for a body of one piece
+    body = bytearray()
+    while True:  # request.stream() without its generator
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
@@ -52,7 +52,7 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise too_large
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 async def parse_body(request: Request, schema: type[M], limit: int, form: bool = False) -> M:

@@ -24,7 +24,7 @@ class Direct:
         for route in routes:
             assert isinstance(route, APIRoute)
             answer = ExceptionMiddleware(request_response(route.endpoint), HANDLERS)
-            for method in route.methods:
+            for method in route.methods or ():
                 self.routes[method, route.path] = route, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
