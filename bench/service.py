@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.client import HTTPConnection
 from multiprocessing import get_context
@@ -40,8 +40,9 @@ from service.scheduling import Limits
 from training.corpora import labelled_texts, sentence_pairs
 from training.recipe import ClassificationData, TranslationData
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
+SECONDS = 1.0
 """Of each measurement."""
+ROUNDS = 3
 CLIENTS = (1, 8, 32, 64)
 BUSY = 0.7
 """Of what 32 clients got in the closed loop: what comes in the open loop."""
@@ -171,22 +172,31 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def single_texts(model: str, most: int) -> Results:
-    """One text a request."""
+    """One text a request. All servers are up, and measured in turns, so that what else the machine does falls on all
+    alike; each one's best counts."""
     texts = texts_of(model, most)
-    results: Results = {}
-    canned = 0
+    with ExitStack() as stack:
+        ports = {OURS: stack.enter_context(serving(OURS, model, 0))}
+        canned = typical_bytes(ports[OURS], texts)
+        ports |= {name: stack.enter_context(serving(name, model, canned)) for name in servers() if name != OURS}
+        bodies = {server: [body_of(server, text) for text in texts] for server in ports}
+        for server, port in ports.items():
+            closed(port, "/classify", bodies[server], 8, 1)  # warms up
+        best: dict[str, list[Load]] = {}
+        for _ in range(ROUNDS):
+            for server, port in ports.items():
+                loads = [closed(port, "/classify", bodies[server], clients, SECONDS) for clients in CLIENTS]
+                per_s = BUSY * loads[CLIENTS.index(32)].per_s
+                loads.append(open_loop(port, "/classify", bodies[server], per_s, SECONDS))
+                pairs = zip(loads, best.get(server, loads), strict=True)
+                best[server] = [min(pair, key=lambda load: load.p50_ms) for pair in pairs]
     columns = [f"{clients} clients" for clients in CLIENTS] + [f"open, {BUSY:.0%}"]
     print(f"\n{f'{model}: requests/s (p50, p99 ms)':<28}" + "".join(f"{column:>24}" for column in columns))
-    for server in servers():
-        bodies = [body_of(server, text) for text in texts]
-        with serving(server, model, canned) as port:
-            canned = canned or typical_bytes(port, texts)
-            closed(port, "/classify", bodies, 8, 1)  # warms up
-            loads = [closed(port, "/classify", bodies, clients, SECONDS) for clients in CLIENTS]
-            loads.append(open_loop(port, "/classify", bodies, BUSY * loads[CLIENTS.index(32)].per_s, SECONDS))
+    for server, loads in best.items():
         print(f"{server:<28}" + "".join(f"{cell(load):>24}" for load in loads), flush=True)
-        results[server] = dict(zip(columns, (load.summary() for load in loads), strict=True))
-    return results
+    return {
+        server: dict(zip(columns, (load.summary() for load in loads), strict=True)) for server, loads in best.items()
+    }
 
 
 def typical_bytes(port: int, texts: list[str]) -> int:
@@ -230,7 +240,7 @@ def batches() -> Results:
         bodies = [body_of(server, texts[start : start + ROWS]) for start in range(0, len(texts), ROWS)]
         with serving(server, model, 0) as port:
             closed(port, "/classify", bodies, 8, 1)
-            load = closed(port, "/classify", bodies, 8, SECONDS)
+            load = closed(port, "/classify", bodies, 8, 3 * SECONDS)
         results[server] = round(ROWS * load.per_s)
         print(f"{server:<28}{ROWS * load.per_s:>12,.0f}{f' {load.wrong} wrong' if load.wrong else ''}", flush=True)
     return {**results, **in_process(model, 512, 8, results[OURS])}
@@ -257,8 +267,8 @@ def translate() -> Results:
     bodies = [{"q": text, "source": "en", "target": "fr"} for text in texts]
     with Service() as service:
         closed(service.port, "/translate", bodies, 32, 2)
-        load = closed(service.port, "/translate", bodies, 32, 4 * SECONDS)
-        busy = open_loop(service.port, "/translate", bodies, BUSY * load.per_s, 4 * SECONDS)
+        load = closed(service.port, "/translate", bodies, 32, 8 * SECONDS)
+        busy = open_loop(service.port, "/translate", bodies, BUSY * load.per_s, 8 * SECONDS)
     found = {
         "in process, tokens/s": round(rate),
         "32 clients, tokens/s": round(length * load.per_s),
