@@ -51,8 +51,9 @@ Results = dict[str, Any]
 
 
 def texts_of(model: str, most: int) -> list[str]:
-    """Of the test split of the corpus that a bundle was trained on, which has its name."""
-    return [row.text for row in labelled_texts(ClassificationData(corpora=[model]), "test")[:most]]
+    """Of the test split of the corpus that a bundle was trained on, which has its name; none that is over its limit."""
+    rows = labelled_texts(ClassificationData(corpora=[model]), "test")
+    return [row.text for row in rows if len(row.text) < 3_000][:most]
 
 
 def bundle_of(model: str) -> Path:
