@@ -37,9 +37,14 @@ train: .venv/develop-$(EXTRA)  ## fit, export and evaluate RECIPE=sms-spam, on y
 	$(BIN)/python -m training export $(RECIPE) $(if $(DATA),--data $(DATA))
 	$(BIN)/python -m training evaluate $(RECIPE) $(if $(DATA),--data $(DATA))
 
-bench: .venv/develop-$(EXTRA)  ## measure, against the peers where the corpora are there
+bench: .venv/develop-$(EXTRA) .venv/bentoml/bin/bentoml  ## measure, against the peers where the corpora are there
 	$(PIP) install -c constraints.txt -e '.[$(EXTRA),bench]'
 	$(BIN)/python -m bench
+
+# It asks for other versions than constraints.txt has.
+.venv/bentoml/bin/bentoml: | $(BIN)/python
+	@$(PYTHON) -m venv .venv/bentoml
+	.venv/bentoml/bin/python -m pip --disable-pip-version-check -q install 'bentoml>=1.4' numpy onnxruntime tokenizers
 
 # A pin of a package that is not installed here (the other extra's) stays as it is.
 lock: .venv/develop-$(EXTRA)  ## rewrite constraints.txt from what is installed in .venv

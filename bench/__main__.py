@@ -1,4 +1,5 @@
-"""`make bench`: latency of single calls and memory of the process, on the bundles in models/.
+"""`make bench`: latency of single calls, memory of the process, and the service beside others (service.py), on the
+bundles in models/.
 
 A table for people, then one JSON document on the last line. The client shares the machine's cores with the
 service, so the figures are those of a small machine doing both.
@@ -18,6 +19,9 @@ from typing import Any
 
 import httpx
 import numpy as np
+
+from bench import service
+from training.corpora import CorpusError
 
 CALLS = 200
 WARM_UP = 20
@@ -93,6 +97,10 @@ def main() -> None:
             results["latency_ms"][name] = {"p50": round(p50, 2), "p99": round(p99, 2)}
         results["rss_mb_after"] = round(memory_mb(pid))
         print(f"\nmemory after: {memory_mb(pid):.0f} MB")
+    try:
+        results |= service.measure([])
+    except CorpusError as error:
+        print(f"\nnot measured beside others: {error}")
     print(json.dumps(results))
 
 

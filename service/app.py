@@ -14,6 +14,7 @@ from service.access import Access
 from service.api import (
     admin,
     classify,
+    direct,
     errors,
     generate,
     health,
@@ -101,6 +102,7 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(module.router)
     playground.install(app)
+    app.add_middleware(direct.Direct, routes=[r for m in (classify, translate, generate) for r in m.router.routes])
     add_compress_type(MSGPACK)
     app.add_middleware(CompressMiddleware, minimum_size=COMPRESSED_FROM, brotli=False, gzip_level=1, zstd_level=1)
     app.add_middleware(limits.Limited, settings=settings, turn=app.state.turn, reading=registry.reading)

@@ -49,6 +49,12 @@ def matrices(detail: AttentionDetail, outputs: Iterable[tuple[AttentionOutput, F
     return found
 
 
+EXPONENTS = range(-45, 40)
+"""Of ten, in all that float32 holds."""
+POWERS = np.array([10.0**exponent for exponent in EXPONENTS])
+SCALES = np.array([1.0, *(10.0 ** -(exponent + 1) for exponent in EXPONENTS)])
+
+
 def significant(weights: Floats, digits: int = 4) -> NDArray[np.float64]:
     """Rounded to so many significant digits, which keeps the row sums within 1e-3 at any length.
 
@@ -56,7 +62,6 @@ def significant(weights: Floats, digits: int = 4) -> NDArray[np.float64]:
     [0.1235, 0.0001235, 0.0]
     """
     wide = weights.astype(np.float64)
-    magnitude = np.floor(np.log10(np.abs(wide), where=wide != 0, out=np.zeros_like(wide)))
     # An integer over a power of ten: the nearest float to the decimal, so it prints with so many digits and no more.
-    scale = 10.0 ** (digits - 1 - magnitude)
-    return np.round(wide * scale) / scale
+    scale = SCALES[np.searchsorted(POWERS, np.abs(wide), side="right")] * 10.0**digits
+    return np.rint(wide * scale) / scale

@@ -1,6 +1,8 @@
 """The classifier: texts -> predictions, each with the tokens and the attention behind it."""
 
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,12 @@ class Prediction:
     attention: list[AttentionMatrix]
 
 
+Result = tuple[tuple[str, float, dict[str, float]], list[AttentionMatrix]]
+
+PART_TOKENS = 512
+"""Tokens that take longer to run than it takes to wake a thread for them."""
+
+
 @dataclass(frozen=True)
 class ClassifierWork:
     encoded: Encoded
@@ -47,10 +55,12 @@ class Classifier:
         self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
         self._session = runtime.open(folder, manifest, "classify")
         self.precision = self._session.graph.precision
+        self._workers = ThreadPoolExecutor(self._session.at_once, f"workers-{manifest.name}")
         self._scheduler = Scheduler(manifest.name, AtOnce(self._run), limits)
 
     def close(self) -> None:
         self._scheduler.close()
+        self._workers.shutdown()
 
     async def classify(
         self,
@@ -90,9 +100,18 @@ class Classifier:
             encodings.append((Encoded(encoded.ids[:limit], encoded.tokens[:limit]), too_long))
         return encodings
 
-    def _run(
-        self, batch: Sequence[ClassifierWork]
-    ) -> list[tuple[tuple[str, float, dict[str, float]], list[AttentionMatrix]]]:
+    def _run(self, batch: Sequence[ClassifierWork]) -> list[Result]:
+        """In parts of similar lengths side by side, where there is enough for several."""
+        parts = min(self._session.at_once, sum(item.length for item in batch) // PART_TOKENS, len(batch))
+        if parts <= 1:
+            return self._run_part(batch)
+        by_length = sorted(range(len(batch)), key=lambda place: batch[place].length)
+        places = [by_length[n * len(batch) // parts : (n + 1) * len(batch) // parts] for n in range(parts)]
+        found = self._workers.map(lambda part: self._run_part([batch[place] for place in part]), places)
+        results = dict(zip(itertools.chain(*places), itertools.chain.from_iterable(found), strict=True))
+        return [results[place] for place in range(len(batch))]
+
+    def _run_part(self, batch: Sequence[ClassifierWork]) -> list[Result]:
         lengths = np.array([item.length for item in batch], dtype=np.int64)
         ids = np.zeros((len(batch), lengths.max()), dtype=np.int64)
         for row, item in enumerate(batch):
@@ -100,7 +119,7 @@ class Classifier:
         wanted = {detail: outputs_for(detail, self.manifest.attention) for detail in {item.attention for item in batch}}
         fetched = dict.fromkeys(output.output for outputs in wanted.values() for output in outputs)
         outputs = self._session.run({"ids": ids, "lengths": lengths}, ["probabilities", *fetched])
-        results = []
+        results: list[Result] = []
         for row, (item, probabilities) in enumerate(zip(batch, outputs["probabilities"].tolist(), strict=True)):
             scores = dict(zip(self.labels, probabilities, strict=True))
             label = max(scores, key=scores.__getitem__)

@@ -63,9 +63,11 @@ Values = dict[str, Value]
 class Session:
     """One loaded graph: named arrays in, named arrays out. Safe to call from several threads."""
 
-    def __init__(self, session: ort.InferenceSession, graph: Graph):
+    def __init__(self, session: ort.InferenceSession, graph: Graph, at_once: int = 1):
         self._session = session
         self.graph = graph
+        self.at_once = at_once
+        """So many calls side by side use all the threads there are."""
         self.output_names = [output.name for output in graph.outputs]
         on_cuda = "CUDAExecutionProvider" in session.get_providers()
         self._device = OrtDevice(OrtDevice.cuda() if on_cuda else OrtDevice.cpu(), OrtDevice.default_memory(), 0)
@@ -127,10 +129,10 @@ class Runtime:
         )
         """What is taken where a bundle has it; what is fastest on the device, by default."""
 
-    def _options(self, spins: bool) -> ort.SessionOptions:
+    def _options(self, threads: int, spins: bool) -> ort.SessionOptions:
         """`spins`: whether workers wait for a tenth of a millisecond without sleeping."""
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # The arena keeps what the largest batch took, hundreds of MB, and saves no time that could be measured.
@@ -145,7 +147,9 @@ class Runtime:
         """Load a bundle's graph of this role. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
         graph = manifest.graph(role, self.precision)
         try:
-            options = self._options(spins=role == "step")
+            # Threads of a recurrent network wait for each other at every token: rather several batches, a thread each.
+            at_once = self.threads if role == "classify" and len(self.providers) == 1 else 1
+            options = self._options(self.threads // at_once, spins=role == "step")
             session = ort.InferenceSession(str(folder / graph.file), options, providers=self.providers)
         except Exception as error:  # onnxruntime's own exceptions share no base class but this one
             raise BundleCorrupt(f"{folder / graph.file} cannot be loaded: {error}") from error
@@ -157,7 +161,7 @@ class Runtime:
         ]
         if differences:
             raise BundleMismatch(f"{folder / graph.file}: " + "; ".join(differences))
-        return Session(session, graph)
+        return Session(session, graph, at_once)
 
 
 def _differences(what: str, manifest: list[TensorInfo], graph: list[ort.NodeArg]) -> list[str]:

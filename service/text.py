@@ -27,7 +27,7 @@ async def beside(texts: Sequence[str], function: Callable[[], R]) -> R:
     return await asyncio.to_thread(function)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to make, and there are many
 class Token:
     """A token and the piece of text it stands for: text == whole[start:end], end exclusive."""
 
@@ -45,6 +45,10 @@ class Encoded:
     """One for each id."""
 
 
+WORD_START = "\u2581"
+"""What tokenizers write for the space before a word."""
+
+
 class TextTokenizer:
     """A bundle's tokenizer.json. Raises BundleCorrupt if it cannot be read."""
 
@@ -55,6 +59,7 @@ class TextTokenizer:
             raise BundleCorrupt(f"{path} is not a tokenizer: {error}") from None
         self._tokenizer.encode_special_tokens = True  # "</s>" in somebody's text is text
         self._unknown_id = self._tokenizer.token_to_id("<unk>")
+        self._word_start_id = self._tokenizer.token_to_id(WORD_START)
 
     @property
     def size(self) -> int:
@@ -68,7 +73,31 @@ class TextTokenizer:
         One text at a time: the library's threads for many fight with those of the networks, and are no sooner done.
         """
         piece = text[start:end]
-        return _encoded(self._tokenizer.encode(piece), piece, start)
+        return self._encoded(self._tokenizer.encode(piece), piece, start)
+
+    def _encoded(self, encoding: Encoding, text: str, shift: int) -> Encoded:
+        tokens: list[Token] = []
+        ids, offsets, specials = encoding.ids, encoding.offsets, encoding.special_tokens_mask
+        # Where the next token starts: </s> is at the end, whatever its offsets say.
+        starts = [len(text) if special else start for (start, _), special in zip(offsets, specials, strict=True)]
+        for token_id, (start, end), special, following in zip(
+            ids, offsets, specials, [*starts[1:], len(text)][: len(ids)], strict=True
+        ):
+            if special:
+                end = tokens[-1].end if tokens else shift
+                tokens.append(Token("", end, end, self._tokenizer.id_to_token(token_id)))
+                continue
+            # An accent that normalisation joined to its letter is in no span: it goes with the letter.
+            while end < following and not text[end].isspace():
+                end += 1
+            # A word's token carries the space before it; its span does not, unless it is all there is.
+            surface = text[start:end]
+            if visible := surface.lstrip():
+                surface, start = visible, end - len(visible)
+                if token_id == self._word_start_id and surface.rstrip() != WORD_START:
+                    surface, end = "", start  # put before a text that starts without a space: stands for nothing in it
+            tokens.append(Token(surface, start + shift, end + shift))
+        return Encoded(ids, tokens)
 
     def unknown(self, ids: list[int]) -> list[int]:
         """The places of the ids that stand for symbols this tokenizer does not know."""
@@ -103,34 +132,6 @@ class TextTokenizer:
             end = start + len(text)
             tokens.append(Token(visible, end - len(visible), end))
         return text, tokens
-
-
-WORD_START = "\u2581"
-"""What tokenizers write for the space before a word."""
-
-
-def _encoded(encoding: Encoding, text: str, shift: int) -> Encoded:
-    tokens: list[Token] = []
-    offsets, specials = encoding.offsets, encoding.special_tokens_mask
-    # Where the next token starts: </s> is at the end, whatever its offsets say.
-    starts = [len(text) if special else start for (start, _), special in zip(offsets, specials, strict=True)]
-    for (start, end), special, name, following in zip(
-        offsets, specials, encoding.tokens, [*starts, len(text)][1:], strict=True
-    ):
-        if special:
-            end = start = tokens[-1].end - shift if tokens else 0
-        else:
-            # An accent that normalisation joined to its letter is in no span: it goes with the letter.
-            while end < following and not text[end].isspace():
-                end += 1
-            # A word's token carries the space before it; its span does not, unless it is all there is.
-            surface = text[start:end]
-            if surface.strip():
-                start += len(surface) - len(surface.lstrip())
-                if name == WORD_START and surface.strip() != WORD_START:
-                    end = start  # put before a text that starts without a space: stands for nothing in it
-        tokens.append(Token(text[start:end], start + shift, end + shift, name if special else None))
-    return Encoded(encoding.ids, tokens)
 
 
 INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}

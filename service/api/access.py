@@ -17,9 +17,10 @@ def bearer(request: Request) -> str | None:
 
 def admit_by_header(request: Request) -> bool:
     """Let the caller in, before its body is read; False where the body may still hold its key (`admit`)."""
-    if bearer(request) is None and _access(request).keyed:
+    key = bearer(request)
+    if key is None and _access(request).keyed:
         return False
-    admit(request, bearer(request))
+    admit(request, key)
     return True
 
 

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
 from service.api.access import admit, admit_by_header
 from service.api.errors import describe
@@ -43,11 +44,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     if declared.isdecimal() and int(declared) > limit:
         raise too_large
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    while True:  # request.stream() without its generator
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
         if len(body) > limit:
             raise too_large
-    return bytes(body)
+        if not message.get("more_body"):
+            return bytes(body)
 
 
 async def parse_body(request: Request, schema: type[M], limit: int, form: bool = False) -> M:

@@ -6,13 +6,15 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
+from service.api.body import JSON, parse_body, request_body
 from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded, token
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
 from service.classifier import Classifier, Prediction
 from service.observability import timed
+from service.registry import Registry
+from service.settings import Settings
 from service.words import Words, by_words
 
 router = APIRouter(tags=["classify"])
@@ -28,11 +30,13 @@ router = APIRouter(tags=["classify"])
     },
     openapi_extra=request_body(ClassifyRequest, JSON),
 )
-async def classify(request: Request, registry: RegistryOf, settings: SettingsOf) -> Response:
+async def classify(request: Request) -> Response:
     """Each text gets its label, the probability of every label, its tokens with character offsets, and the
     attention weights: how much each token counted. `summary` is the one row a person would look at, `full` every
     matrix the model has, `none` leaves them out.
     """
+    settings: Settings = request.app.state.settings
+    registry: Registry = request.app.state.registry
     body = await parse_body(request, ClassifyRequest, settings.max_body_bytes)
     encoding = encoding_of(request)
     texts = check_texts("text", body.text, settings)

@@ -63,8 +63,9 @@ def as_msgpack(dtype: str) -> Encoding:
 
 def accepted(request: Request) -> list[tuple[str, dict[str, str]]]:
     """The media types of the Accept header with their parameters, in its order."""
-    found = []
-    for part in request.headers.get("accept", "").split(","):
+    found: list[tuple[str, dict[str, str]]] = []
+    header = request.headers.get("accept")
+    for part in header.split(",") if header else ():
         media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
         found.append((media_type, dict(p.split("=", 1) for p in parameters if "=" in p)))
     return found

@@ -6,6 +6,7 @@
 
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -128,11 +129,17 @@ def describe(errors: Any) -> str:
     return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" if e["loc"] else str(e["msg"]) for e in errors)
 
 
+HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
+    ServiceError: on_service_error,
+    HTTPException: on_http_exception,
+    RequestValidationError: on_validation_error,
+    ClientDisconnect: on_disconnect,
+}
+
+
 def install(app: FastAPI) -> None:
-    app.add_exception_handler(ServiceError, on_service_error)
-    app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(RequestValidationError, on_validation_error)
-    app.add_exception_handler(ClientDisconnect, on_disconnect)
+    for kind, handler in HANDLERS.items():
+        app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, on_unexpected)
     document = app.openapi
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.api import events
-from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
+from service.api.body import JSON, parse_body, request_body
 from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded
 from service.api.errors import OF_A_BODY, OF_A_MODEL, responses
 from service.api.events import Events, wants_events
@@ -17,6 +17,8 @@ from service.api.schemas import GenerateRequest, GenerateResponse
 from service.attention import significant
 from service.generator import Generation, Generator, Likely, Manner, Spoken
 from service.observability import timed
+from service.registry import Registry
+from service.settings import Settings
 
 router = APIRouter(tags=["generate"])
 EVENTS = events.documented("A `token` event for each token, then `done`.")
@@ -33,7 +35,7 @@ OF_A_PROMPT = ("empty_text", "text_too_long", "too_many_tokens", "unsupported_op
     },
     openapi_extra=request_body(GenerateRequest, JSON),
 )
-async def generate(request: Request, registry: RegistryOf, settings: SettingsOf) -> Response:
+async def generate(request: Request) -> Response:
     """A language model writes on behind the prompt, token by token; the same `seed` writes the same text again, and
     `temperature` 0 always takes the likeliest token. Every token comes with its log-probability, those of the prompt
     too: `max_tokens` 0 only reads. Models that look back at what they read return where they looked.
@@ -41,6 +43,8 @@ async def generate(request: Request, registry: RegistryOf, settings: SettingsOf)
     `Accept: text/event-stream` gets each token as it is written (`event: token`), and then the whole answer
     (`event: done`).
     """
+    settings: Settings = request.app.state.settings
+    registry: Registry = request.app.state.registry
     body = await parse_body(request, GenerateRequest, settings.max_body_bytes)
     encoding = encoding_of(request)
     [prompt] = check_texts("prompt", body.prompt, settings)

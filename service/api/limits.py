@@ -1,6 +1,7 @@
 """The limits on one request that do not depend on the model: its texts, its time, and how many others there are."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -27,19 +28,32 @@ def check_texts(field: str, value: str | list[str], settings: Settings) -> list[
     return texts
 
 
+TURN_S = 0.005
+"""Seconds of each turn of the event loop in which requests may pass."""
+UNWATCHED_S = 0.05
+"""Seconds after which a request's client is looked after: most are answered by then, for less than looking costs."""
+
+
 class Turnstile:
-    """Lets one request pass in each turn of the event loop.
+    """Lets requests pass for a few milliseconds in each turn of the event loop; the others pass in the next.
 
     A batch ends for a hundred requests at once, and a hundred answers encoded in one turn would be a tenth of a second
     in which nobody else is heard. Health checks do not stand in line.
     """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
+        self._turn_ends: float | None = None
 
     async def __call__(self) -> None:
-        async with self._lock:
+        loop = asyncio.get_running_loop()
+        while self._turn_ends is not None and time.perf_counter() >= self._turn_ends:
             await asyncio.sleep(0)
+        if self._turn_ends is None:  # the first in this turn
+            self._turn_ends = time.perf_counter() + TURN_S
+            loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn_ends = None
 
 
 class Limited:
@@ -88,8 +102,14 @@ class Limited:
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the time runs out or the client goes before that."""
+        loop = asyncio.get_running_loop()
+        answering = asyncio.current_task()
+        assert answering is not None
+        timeout_s = self.settings.timeout_s
+        until = loop.time() + timeout_s
         body_read = asyncio.Event()
-        started = False
+        started = late = ended = False
+        watching: asyncio.Task[None] | None = None
 
         async def receive_body() -> Message:
             message = await receive()
@@ -107,25 +127,36 @@ class Limited:
             while (await receive())["type"] != "http.disconnect":
                 pass
 
-        answering = asyncio.ensure_future(self.app(scope, receive_body, send_noting))
-        watching = asyncio.create_task(disconnect())
-        try:
-            await asyncio.wait(
-                {answering, watching}, timeout=self.settings.timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            in_time = answering.done() or watching.done()
-        finally:
+        async def watch() -> None:
+            nonlocal late, ended
+            try:
+                async with asyncio.timeout_at(until):
+                    await disconnect()
+            except TimeoutError:
+                late = True
+            ended = True
             # Frees its place in the queue, too: what waits is cancelled with the one who waits for it.
-            watching.cancel()
-            if not answering.done():
-                answering.cancel()
-                await asyncio.wait({answering})
-        if not answering.cancelled():
-            answering.result()
-        elif not in_time and not started:
-            timeout_s = self.settings.timeout_s
-            late = InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later")
-            await _refuse(late, scope, receive, send)
+            answering.cancel()
+
+        def begin_to_watch() -> None:
+            nonlocal watching
+            watching = loop.create_task(watch())
+
+        timer = loop.call_later(min(UNWATCHED_S, timeout_s), begin_to_watch)
+        try:
+            await self.app(scope, receive_body, send_noting)
+        except asyncio.CancelledError:
+            if not ended:
+                raise
+        finally:
+            timer.cancel()
+            if watching is not None:
+                watching.cancel()
+            if ended:
+                answering.uncancel()
+        if late and not started:
+            error = InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later")
+            await _refuse(error, scope, receive, send)
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,7 +4,6 @@ import logging
 import time
 
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import observability
@@ -12,13 +11,17 @@ from service.registry import Registry
 
 log = logging.getLogger(__name__)
 
-HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
+# Where an answer has one of these already, its own is right.
+HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+OF_JSON = [
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cache-control", b"no-store"),
+]
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 QUIET = ("/health", "/metrics")
 """Asked so often by machines that a line for each would hide the others."""
@@ -35,14 +38,18 @@ class Observed:
     def __init__(self, app: ASGIApp, registry: Registry, shared: bool):
         self.app = app
         self.registry = registry
-        self.headers = {name: value for name, value in HEADERS.items() if not (shared and name.startswith("Cross"))}
+        self.headers = [
+            (name, value) for name, value in HEADERS if not (shared and name == b"cross-origin-resource-policy")
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        asked = Headers(scope=scope)
-        trace = observability.new_trace(asked.get("x-request-id"), asked.get("traceparent"))
+        asked = dict(scope["headers"])
+        trace = observability.new_trace(
+            *(asked.get(n, b"").decode("latin-1") for n in (b"x-request-id", b"traceparent"))
+        )
         observability.current.set(trace)  # for this request's own task, which ends with it
         since = time.perf_counter()
         status = GONE
@@ -51,16 +58,15 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = trace.request_id
-                headers["Server-Timing"] = observability.server_timing(trace, time.perf_counter() - since)
-                for name, value in self.headers.items():
-                    headers.setdefault(name, value)
-                if "json" in headers.get("content-type", ""):
-                    headers.setdefault("Content-Security-Policy", NO_PAGE)
-                    headers.setdefault("Cache-Control", "no-store")
+                headers = message.setdefault("headers", [])
+                said = dict(headers)
+                headers.append((b"x-request-id", trace.request_id.encode()))
+                timing = observability.server_timing(trace, time.perf_counter() - since)
+                headers.append((b"server-timing", timing.encode()))
+                added = self.headers + (OF_JSON if b"json" in said.get(b"content-type", b"") else [])
+                headers.extend(header for header in added if header[0] not in said)
                 if self.registry.draining:  # who asks again should ask another machine
-                    headers["Connection"] = "close"
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         try:
@@ -73,9 +79,10 @@ class Observed:
             method = scope["method"] if scope["method"] in METHODS else "other"
             observability.observe_request(method, route, status, seconds)
             level = logging.DEBUG if route.startswith(QUIET) else logging.INFO
-            phases = {f"{name}_s": round(spent, 6) for name, spent in trace.phases.items()}
-            fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
-            log.log(level, "%s %s %s", method, route, status, extra={"fields": {**fields, **phases}})
+            if log.isEnabledFor(level):
+                phases = {f"{name}_s": round(spent, 6) for name, spent in trace.phases.items()}
+                fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
+                log.log(level, "%s %s %s", method, route, status, extra={"fields": {**fields, **phases}})
 
 
 def install(app: FastAPI, registry: Registry, shared: bool) -> None:

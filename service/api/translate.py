@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.api import events
-from service.api.body import FORM, JSON, RegistryOf, SettingsOf, parse_body, request_body
+from service.api.body import FORM, JSON, parse_body, request_body
 from service.api.encoding import FastJSON, documented, encoding_of
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.events import wants_events
@@ -13,6 +13,8 @@ from service.api.question import answered, asked, required
 from service.api.schemas import TranslateRequest, TranslateResponse
 from service.api.streaming import stream
 from service.observability import timed
+from service.registry import Registry
+from service.settings import Settings
 
 router = APIRouter(tags=["translate"])
 
@@ -28,7 +30,7 @@ ERRORS = responses("/translate", *LIBRETRANSLATES, *OF_A_BODY, *OF_TEXTS, "unsup
     responses={200: {"model": TranslateResponse, "content": {**documented("TranslateResponse"), **EVENTS}}, **ERRORS},
     openapi_extra=request_body(TranslateRequest, JSON, FORM),
 )
-async def translate(request: Request, registry: RegistryOf, settings: SettingsOf) -> Response:
+async def translate(request: Request) -> Response:
     """The text is split into sentences, each is translated, and they are joined with the white space between them
     kept. Clients of LibreTranslate work unchanged; beside `translatedText` every sentence has its tokens and the
     attention from target to source. Placeholders, addresses and, with `format: html`, markup are kept.
@@ -36,6 +38,8 @@ async def translate(request: Request, registry: RegistryOf, settings: SettingsOf
     `Accept: text/event-stream` gets each sentence as soon as it is translated (`event: sentence`), with `beam_size` 1
     each token as it is said (`event: token`), and then the whole answer (`event: done`).
     """
+    settings: Settings = request.app.state.settings
+    registry: Registry = request.app.state.registry
     body = await parse_body(request, TranslateRequest, settings.max_body_bytes, form=True)
     encoding = encoding_of(request)
     texts = check_texts("q", required(body), settings)

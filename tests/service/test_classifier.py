@@ -30,6 +30,17 @@ def classifier(models: Path) -> Iterator[Classifier]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def parted(models: Path) -> Iterator[Classifier]:
+    """One that runs whatever it can in three parts."""
+    folder = models / "toy" / "1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("service.classifier.PART_TOKENS", 1)
+        made = Classifier(folder, read_manifest(folder), Runtime("cpu", threads=3), Limits())
+        yield made
+        made.close()
+
+
 def classify(
     classifier: Classifier, texts: list[str], attention: AttentionDetail = "summary", truncate: bool = False
 ) -> list[Prediction]:
@@ -119,3 +130,23 @@ def test_a_classifier_without_attention(models: Path, tmp_path: Path) -> None:
         assert prediction.attention == []
     assert asyncio.run(plain.golden({"text": "wind"})) == {"scores": prediction.scores, "attention": None}
     plain.close()
+
+
+@given(st.lists(texts, min_size=1, max_size=11))
+def test_parts_of_a_batch_side_by_side(parted: Classifier, batch: list[str]) -> None:
+    for text, prediction in zip(batch, classify(parted, batch, "full"), strict=True):
+        check(prediction, TOKENIZER.encode(text).ids, "full")
+
+
+def test_a_part_that_fails_fails_its_batch(parted: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Session.run
+
+    def failing(self: Session, inputs: dict[str, Any], outputs: list[str]) -> Any:
+        if inputs["lengths"].max() > 5:
+            raise RuntimeError("too much")
+        return run(self, inputs, outputs)
+
+    monkeypatch.setattr(Session, "run", failing)
+    with pytest.raises(InferenceFailed, match="too much"):
+        classify(parted, ["wind", "rain", "wind " * 7])
+    assert len(classify(parted, ["wind", "rain", "wind"])) == 3

@@ -168,7 +168,8 @@ def test_cores_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> No
     assert available_cores() == 1
 
 
-def test_sessions_use_the_threads(folder: Path, graph: Graph, of: Of, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_use_the_threads(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A classifier's by as many calls at once, a translator's each by itself."""
     seen = []
     opened = ort.InferenceSession
 
@@ -177,8 +178,10 @@ def test_sessions_use_the_threads(folder: Path, graph: Graph, of: Of, monkeypatc
         return opened(path, options, providers=providers)
 
     monkeypatch.setattr(ort, "InferenceSession", watched)
-    Runtime("cpu", threads=3).open(folder, of(graph), "classify")
-    assert seen == [(3, 1)]
+    runtime, classifier, translator = Runtime("cpu", threads=3), models / "toy" / "1", models / "en-xx" / "1"
+    assert runtime.open(classifier, read_manifest(classifier), "classify").at_once == 3
+    assert runtime.open(translator, read_manifest(translator), "step").at_once == 1
+    assert seen == [(1, 1), (3, 1)]
 
 
 def test_precisions(folder: Path, graph: Graph, of: Of) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from service.api.limits import TURN_S, Turnstile
 from service.text import TextTokenizer
 from tests.fakes import before_networks, serving, until
 from tests.service.api.checks import REQUESTS, check_problem
@@ -31,6 +33,26 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     before_networks(monkeypatch, waiting)
     yield gate
     gate.set()
+
+
+def test_others_are_heard_while_many_pass() -> None:
+    async def busy() -> int:
+        turn, passing, turns = Turnstile(), 20, 0
+
+        async def one() -> None:
+            nonlocal passing
+            await turn()
+            time.sleep(TURN_S / 2)
+            passing -= 1
+
+        requests = [asyncio.create_task(one()) for _ in range(passing)]
+        while passing:
+            turns += 1
+            await asyncio.sleep(0)
+        await asyncio.gather(*requests)
+        return turns
+
+    assert 6 <= asyncio.run(busy()) <= 24  # two or three in each turn
 
 
 def running(client: TestClient) -> int:

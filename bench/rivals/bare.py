@@ -1,0 +1,17 @@
+"""FastAPI with an answer that is there already: what HTTP costs."""
+
+import os
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from bench.rivals import CANNED
+
+app = FastAPI()
+answer = b'"' + b"x" * int(os.environ[CANNED]) + b'"'
+
+
+@app.post("/classify")
+async def classify(request: Request) -> Response:
+    await request.body()
+    return Response(answer, media_type="application/json")

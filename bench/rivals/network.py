@@ -1,0 +1,51 @@
+"""A bundle's tokenizer and graph, and nothing around them. Without `service`, which BentoML's environment lacks."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from tokenizers import Tokenizer
+
+from bench.rivals import BUNDLE
+
+ROWS = 32
+"""Most texts of a batch, of the servers that make batches."""
+
+
+class Network:
+    """With one thread, which serves twice as many requests as onnxruntime's own choice where HTTP shares the cores."""
+
+    def __init__(self, bundle: Path, threads: int = 1):
+        manifest = json.loads((bundle / "bundle.json").read_bytes())
+        self.labels = manifest["labels"]
+        self.tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+        self.tokenizer.enable_truncation(manifest["limits"]["max_tokens"])
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = ort.InferenceSession(bundle / "classify.onnx", options)
+
+    def __call__(self, texts: list[str]) -> list[dict[str, Any]]:
+        encodings = [self.tokenizer.encode(text) for text in texts]
+        lengths = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
+        ids = np.zeros((len(texts), lengths.max()), dtype=np.int64)
+        for row, encoding in enumerate(encodings):
+            ids[row, : lengths[row]] = encoding.ids
+        outputs = ["probabilities", "attention_weights"]
+        probabilities, weights = self.session.run(outputs, {"ids": ids, "lengths": lengths})
+        return [
+            {
+                "label": self.labels[scores.argmax()],
+                "scores": dict(zip(self.labels, scores.tolist(), strict=True)),
+                "tokens": encoding.tokens,
+                "attention": row[0, : len(encoding.ids)].tolist(),
+            }
+            for encoding, scores, row in zip(encodings, probabilities, weights, strict=True)
+        ]
+
+
+def network() -> Network:
+    """Of the bundle that the environment names."""
+    return Network(Path(os.environ[BUNDLE]))
