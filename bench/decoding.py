@@ -41,7 +41,7 @@ Translate = Callable[[list[str], int], list[tuple[str, int]]]
 
 
 def of_limelight(translator: Translator, attention: Any) -> Translate:
-    # One loop, as in a service; `asyncio.run` also spells out the whole answer when it takes leave of the signal handlers.
+    # One loop, as in a service: `asyncio.run` also spells out the whole answer, as its signal handler's argument.
     loop = asyncio.new_event_loop()
 
     def translate(texts: list[str], beam_size: int) -> list[tuple[str, int]]:

@@ -3,7 +3,7 @@
 Legend: B sentences, S source length, T target length, R rows, N heads.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,10 +152,8 @@ class BundleStep:
         for name, value in state.past.items():
             axis = self._lengths[name]
             if axis is not None and value.shape[axis] > longest:
-                array = value.numpy()
-                past[name] = self._session.value(
-                    array.take(range(array.shape[axis] - longest, array.shape[axis]), axis)
-                )
+                recent = (*[slice(None)] * axis, slice(value.shape[axis] - longest, None))
+                past[name] = self._session.value(value.numpy()[recent])
         return self._state({name: array[sentences] for name, array in state.source.items()}, past)
 
 
@@ -182,7 +180,7 @@ class Decoder:
     share a running batch, whatever else their options are."""
 
     fill = 0.25
-    """Only the encoder pays for padding, and to join a step later costs more."""
+    """The encoder takes similar lengths together, whatever else starts with them; to join a step later costs more."""
 
     def __init__(self, manifest: Manifest, encode: Session, step: Session):
         assert manifest.special_ids and manifest.limits.max_target_tokens  # the manifest checked itself
@@ -199,7 +197,8 @@ class Decoder:
 
     def start(self, work: Sequence[tuple[int, DecoderWork]]) -> None:
         for width in {item.options.width for _, item in work}:
-            self._start([(key, item) for key, item in work if item.options.width == width], width)
+            for alike in _of_similar_length([(key, item) for key, item in work if item.options.width == width]):
+                self._start(alike, width)
 
     def _start(self, work: list[tuple[int, DecoderWork]], width: int) -> None:
         """Encode sentences together, and let them join the batch of their width."""
@@ -298,6 +297,16 @@ class Decoder:
                 weights = _triangle(best.attention[output.output])
             cropped.append((output, weights))
         return matrices(running.work.options.attention, cropped)
+
+
+def _of_similar_length(work: list[tuple[int, DecoderWork]]) -> Iterator[list[tuple[int, DecoderWork]]]:
+    """The work in groups, of which each encodes together: little of it is padding."""
+    by_length = sorted(work, key=lambda pair: len(pair[1].source_ids))
+    while by_length:
+        most = len(by_length[0][1].source_ids) * 5 // 4 + 1
+        count = sum(len(item.source_ids) <= most for _, item in by_length)
+        yield by_length[:count]
+        by_length = by_length[count:]
 
 
 def _triangle(rows: list[NDArray[Any]]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from training.card import model_card
 from training.corpora import CORPORA
 from training.fit import load_best, run_folder, training_minutes
 from training.graphs import Description, classifier, seq2seq, transformer
-from training.graphs.int8 import in_int8, observed
+from training.graphs.int8 import Arrays, Ranges, in_int8, observed
 from training.graphs.parity import decode_in_steps, open_graphs
 from training.networks.seq2seq import Seq2Seq
 from training.recipe import AnyRecipe, recipe_hash
@@ -108,14 +109,15 @@ def write_graph(wrapper: nn.Module, graph: Graph, folder: Path, offsets: dict[st
     onnx.save(model, str(path))
 
 
-CALIBRATION_PAIRS = 256
+CALIBRATION_PAIRS = 1024
 """Sentences that show what the products of a translator read."""
 
 
 def write_int8(graphs: list[Graph], folder: Path, pairs: list[tuple[list[int], list[int]]]) -> list[Graph]:
     """Write the int8 variants of a translator's `encode` and `step` graphs beside them, rounded for what these read in
     sentences: source ids with </s>, target ids from <s> on."""
-    run, ranges = {}, {}
+    run: dict[str, Callable[[Arrays], Arrays]] = {}
+    ranges: dict[str, Ranges] = {}
     for graph in graphs:
         run[graph.role], ranges[graph.role] = observed(folder / graph.file)
     for source_ids, target_ids in pairs:
@@ -250,7 +252,9 @@ def calibration_pairs(task: TranslationTask) -> list[tuple[list[int], list[int]]
     """Pairs of the validation split, from all over it."""
     task.load("valid")
     examples = task.examples["valid"]
-    return [(source, [task.bos_id, *target]) for source, target in examples[:: max(1, len(examples) // CALIBRATION_PAIRS)]]
+    return [
+        (source, [task.bos_id, *target]) for source, target in examples[:: max(1, len(examples) // CALIBRATION_PAIRS)]
+    ]
 
 
 INT8_TOLERANCE = 0.05

@@ -46,7 +46,7 @@ def products(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def observed(path: Path) -> tuple[Callable[[Arrays], Arrays], Ranges]:
-    """The float32 graph of a file as a function, and what its products have read so far, which grows with every call."""
+    """The float32 graph of a file as a function, and what its products have read so far: every call adds to it."""
     model = onnx.load(str(path))
     read = sorted({node.input[0] for node in products(model.graph)})
     own = [output.name for output in model.graph.output]
@@ -54,7 +54,7 @@ def observed(path: Path) -> tuple[Callable[[Arrays], Arrays], Ranges]:
     options = ort.SessionOptions()
     options.log_severity_level = 3  # it warns of lengths that it inferred wrongly, of the operator Attention
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    ranges: Ranges = {name: (0.0, 0.0) for name in read}
+    ranges: Ranges = dict.fromkeys(read, (0.0, 0.0))
 
     def run(inputs: Arrays) -> Arrays:
         arrays = dict(zip([*own, *read], session.run([*own, *read], inputs), strict=True))

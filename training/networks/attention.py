@@ -219,7 +219,6 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"{heads} heads do not divide a size of {size}")
         self.heads = heads
         self.size = size
-        self.head_size = size // heads
         self.query_layer = nn.Linear(size, size)
         self.key_layer = nn.Linear(size, size)
         self.value_layer = nn.Linear(size, size)
@@ -255,7 +254,8 @@ class MultiHeadAttention(nn.Module):
         asked = self.query_layer(query).reshape(mask.size(0), -1, self.size)
         context, _, _, weights = attend(self.heads, asked, keys, values, mask)
         # [B, N, W*Q, S] -> [B, W*Q, N, S] -> [B*W, Q, N, S] -> [B*W, N, Q, S]
-        weights = weights.transpose(1, 2).reshape(-1, length, self.heads, mask.size(3)).transpose(1, 2)
+        weights = weights.transpose(1, 2).reshape(-1, length, self.heads, mask.size(3))
+        weights = weights.reshape(-1, self.heads, 1, mask.size(3)) if length == 1 else weights.transpose(1, 2)
         return self.output_layer(context.reshape(-1, length, self.size)), weights
 
 

@@ -205,8 +205,8 @@ class Transformer(nn.Module):
         past: list[KeysValues] | None,
         self_mask: Tensor | None,
     ) -> Decoded:
-        """target_ids [R, T] with the encodings of their positions [T, D] or [R, T, D], after a past if there is one; R / B
-        rows ask of each source.
+        """target_ids [R, T], encodings of their positions [T, D] or [R, T, D], after a past if there is one; R / B rows
+        ask of each source.
 
         source_mask bool [B, S], self_mask bool, broadcastable to [R, N, T, P+T].
         """
