@@ -50,19 +50,20 @@ def observed(path: Path) -> tuple[Callable[[Arrays], Arrays], Ranges]:
     model = onnx.load(str(path))
     read = sorted({node.input[0] for node in products(model.graph)})
     own = [output.name for output in model.graph.output]
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in read)
+    known = {*own, *(entry.name for entry in model.graph.input)}
+    inner = [name for name in read if name not in known]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
     options = ort.SessionOptions()
     options.log_severity_level = 3  # it warns of lengths that it inferred wrongly, of the operator Attention
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     ranges: Ranges = dict.fromkeys(read, (0.0, 0.0))
 
     def run(inputs: Arrays) -> Arrays:
-        arrays = dict(zip([*own, *read], session.run([*own, *read], inputs), strict=True))
+        arrays = inputs | dict(zip([*own, *inner], session.run([*own, *inner], inputs), strict=True))
         for name in read:
             low, high = ranges[name]
-            found = arrays.pop(name)
-            ranges[name] = (min(low, float(found.min())), max(high, float(found.max())))
-        return arrays
+            ranges[name] = (min(low, float(arrays[name].min())), max(high, float(arrays[name].max())))
+        return {name: arrays[name] for name in own}
 
     return run, ranges
 
