@@ -41,8 +41,11 @@ Translate = Callable[[list[str], int], list[tuple[str, int]]]
 
 
 def of_limelight(translator: Translator, attention: Any) -> Translate:
+    # One loop, as in a service: `asyncio.run` also spells out the whole answer, as its signal handler's argument.
+    loop = asyncio.new_event_loop()
+
     def translate(texts: list[str], beam_size: int) -> list[tuple[str, int]]:
-        found = asyncio.run(translator.translate(texts, Options(beam_size=beam_size, attention=attention)))
+        found = loop.run_until_complete(translator.translate(texts, Options(beam_size=beam_size, attention=attention)))
         return [(t.text, sum(len(sentence.target_tokens) for sentence in t.sentences)) for t in found]
 
     return translate

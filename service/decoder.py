@@ -3,7 +3,7 @@
 Legend: B sentences, S source length, T target length, R rows, N heads.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,38 +128,38 @@ class BundleStep:
         after = {name: past[output] for name, output in self._states.items()}
         return Candidates(*found), replace(state, past=after), {name: arrays[name] for name in attention}
 
-    def join(self, state: BundleState, newcomers: BundleState) -> BundleState:
+    def join(self, *states: BundleState) -> BundleState:
         source = {
-            name: self._together(name, array, newcomers.source[name], "right") for name, array in state.source.items()
+            name: self._together(name, [state.source[name] for state in states], "right") for name in states[0].source
         }
         past = {
-            name: self._session.value(self._together(name, value.numpy(), newcomers.past[name].numpy(), "left"))
-            for name, value in state.past.items()
+            name: self._session.value(self._together(name, [state.past[name].numpy() for state in states], "left"))
+            for name in states[0].past
         }
         return self._state(source, past)
 
-    def _together(self, name: str, one: NDArray[Any], other: NDArray[Any], side: str) -> NDArray[Any]:
-        """Two arrays one behind the other, the shorter one padded with zeros."""
+    def _together(self, name: str, arrays: list[NDArray[Any]], side: str) -> NDArray[Any]:
+        """Arrays one behind the other, the shorter ones padded with zeros."""
         axis = self._lengths[name]
-        if axis is not None and one.shape[axis] != other.shape[axis]:
-            longest = max(one.shape[axis], other.shape[axis])
-            one, other = (_padded(array, axis, longest, side) for array in (one, other))
-        return np.concatenate([one, other])
+        if axis is not None:
+            longest = max(array.shape[axis] for array in arrays)
+            arrays = [_padded(array, axis, longest, side) for array in arrays]
+        return np.concatenate(arrays)
 
     def keep(self, state: BundleState, sentences: Rows, longest: int) -> BundleState:
         past = dict(state.past)
         for name, value in state.past.items():
             axis = self._lengths[name]
             if axis is not None and value.shape[axis] > longest:
-                array = value.numpy()
-                past[name] = self._session.value(
-                    array.take(range(array.shape[axis] - longest, array.shape[axis]), axis)
-                )
+                recent = (*[slice(None)] * axis, slice(value.shape[axis] - longest, None))
+                past[name] = self._session.value(value.numpy()[recent])
         return self._state({name: array[sentences] for name, array in state.source.items()}, past)
 
 
 def _padded(array: NDArray[Any], axis: int, length: int, side: str) -> NDArray[Any]:
     missing = length - array.shape[axis]
+    if not missing:
+        return array
     widths = [(0, 0)] * array.ndim
     widths[axis] = (missing, 0) if side == "left" else (0, missing)
     return np.pad(array, widths)
@@ -181,7 +181,7 @@ class Decoder:
     share a running batch, whatever else their options are."""
 
     fill = 0.25
-    """Only the encoder pays for padding, and to join a step later costs more."""
+    """The encoder takes similar lengths together, whatever else starts with them; to join a step later costs more."""
 
     def __init__(self, manifest: Manifest, encode: Session, step: Session):
         assert manifest.special_ids and manifest.limits.max_target_tokens  # the manifest checked itself
@@ -198,10 +198,14 @@ class Decoder:
 
     def start(self, work: Sequence[tuple[int, DecoderWork]]) -> None:
         for width in {item.options.width for _, item in work}:
-            self._start([(key, item) for key, item in work if item.options.width == width], width)
+            groups = list(_of_similar_length([(key, item) for key, item in work if item.options.width == width]))
+            started = [self._start(group) for group in groups]
+            search = self._searches.setdefault(width, Search(self._step, self._rules, width))
+            goals = [goal for group_goals, _ in started for goal in group_goals]
+            search.join([key for group in groups for key, _ in group], goals, self._step.join(*(s for _, s in started)))
 
-    def _start(self, work: list[tuple[int, DecoderWork]], width: int) -> None:
-        """Encode sentences together, and let them join the batch of their width."""
+    def _start(self, work: list[tuple[int, DecoderWork]]) -> tuple[list[Goal], BundleState]:
+        """Encode sentences together: what is wanted of each, and their state before the first step."""
         lengths = np.array([len(item.source_ids) for _, item in work], dtype=np.int64)
         source_ids = np.zeros((len(work), lengths.max()), dtype=np.int64)
         for row, (_, item) in enumerate(work):
@@ -224,10 +228,8 @@ class Decoder:
             )
             own = {output.output: encoded[output.output][row] for output in wanted[row] if output.graph == "encode"}
             self._running[key] = _Running(item, wanted[row], own, [])
-        search = self._searches.setdefault(width, Search(self._step, self._rules, width))
         source = {name: array for name, array in encoded.items() if name in self._step_inputs}
-        state = self._step.start(source, len(work))
-        search.join([key for key, _ in work], goals, state)
+        return goals, self._step.start(source, len(work))
 
     def advance(self) -> list[tuple[int, Decoded]]:
         finished = [found for search in self._searches.values() for found in search.advance()]
@@ -298,6 +300,16 @@ class Decoder:
                 weights = _triangle(best.attention[output.output])
             cropped.append((output, weights))
         return matrices(running.work.options.attention, cropped)
+
+
+def _of_similar_length(work: list[tuple[int, DecoderWork]]) -> Iterator[list[tuple[int, DecoderWork]]]:
+    """The work in groups, of which each encodes together: little of it is padding."""
+    by_length = sorted(work, key=lambda pair: len(pair[1].source_ids))
+    while by_length:
+        most = len(by_length[0][1].source_ids) * 5 // 4 + 1
+        count = sum(len(item.source_ids) <= most for _, item in by_length)
+        yield by_length[:count]
+        by_length = by_length[count:]
 
 
 def _triangle(rows: list[NDArray[Any]]) -> NDArray[Any]:

@@ -94,7 +94,7 @@ class Session:
         names = [*outputs, *kept]
         devices = [CPU] * len(outputs) + [self._device] * len(kept)
         self._session.run_with_ortvaluevector(RUN_OPTIONS, list(inputs), feeds, names, fetches, devices)
-        found = list(fetches)
+        found = [fetches[place] for place in range(len(names))]  # to iterate costs four times as much
         arrays = {name: value.numpy() for name, value in zip(outputs, found, strict=False)}
         return arrays, {name: Value(raw) for name, raw in zip(kept, found[len(outputs) :], strict=True)}
 

@@ -8,6 +8,8 @@ import json
 import shutil
 import tempfile
 import warnings
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +41,7 @@ from training.card import model_card
 from training.corpora import BOOKS, CORPORA
 from training.fit import load_best, run_folder, training_minutes
 from training.graphs import Description, classifier, language, seq2seq, transformer
-from training.graphs.int8 import in_int8
+from training.graphs.int8 import Arrays, Ranges, in_int8, observed
 from training.graphs.parity import decode_in_steps, open_graphs
 from training.networks.seq2seq import Seq2Seq
 from training.recipe import AnyRecipe, recipe_hash
@@ -104,16 +106,32 @@ def write_graph(wrapper: nn.Module, graph: Graph, folder: Path, offsets: dict[st
     model = onnx.load(str(path))
     declare_shapes(model, graph)
     name_attention(model)
+    drop_unread(model)
     point_to_weights(model, offsets)
     onnx.save(model, str(path))
 
 
-def write_int8(graph: Graph, folder: Path) -> Graph:
-    """Write the int8 variant of a graph beside it."""
-    variant = graph.model_copy(update={"precision": "int8", "file": graph.file.replace(".onnx", ".int8.onnx")})
-    model = onnx.load(str(folder / graph.file), load_external_data=False)
-    onnx.save(in_int8(model), str(folder / variant.file))
-    return variant
+CALIBRATION_PAIRS = 1024
+"""Sentences that show what the products of a translator read."""
+
+
+def write_int8(graphs: list[Graph], folder: Path, pairs: list[tuple[list[int], list[int]]]) -> list[Graph]:
+    """Write the int8 variants of a translator's `encode` and `step` graphs beside them, rounded for what these read in
+    sentences: source ids with </s>, target ids from <s> on."""
+    run: dict[str, Callable[[Arrays], Arrays]] = {}
+    ranges: dict[str, Ranges] = {}
+    for graph in graphs:
+        run[graph.role], ranges[graph.role] = observed(folder / graph.file)
+    for source_ids, target_ids in pairs:
+        encoded = run["encode"]({"source_ids": np.array([source_ids]), "source_lengths": np.array([len(source_ids)])})
+        deque(decode_in_steps(run, graphs[1], encoded, np.array([target_ids])), maxlen=0)
+    variants = []
+    for graph in graphs:
+        variant = graph.model_copy(update={"precision": "int8", "file": graph.file.replace(".onnx", ".int8.onnx")})
+        model = onnx.load(str(folder / graph.file), load_external_data=False)
+        onnx.save(in_int8(model, ranges[graph.role]), str(folder / variant.file))
+        variants.append(variant)
+    return variants
 
 
 def name_attention(model: onnx.ModelProto) -> None:
@@ -124,6 +142,14 @@ def name_attention(model: onnx.ModelProto) -> None:
     model.ClearField("opset_import")
     model.opset_import.append(helper.make_opsetid("", ATTENTION_OPSET))
     model.ir_version = 11
+
+
+def drop_unread(model: onnx.ModelProto) -> None:
+    """Attention need not copy keys and values that nothing reads."""
+    read = {name for node in model.graph.node for name in node.input} | {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        if node.op_type == "Attention":
+            node.output[:] = [name if name in read else "" for name in node.output]
 
 
 def declare_shapes(model: onnx.ModelProto, graph: Graph) -> None:
@@ -254,6 +280,15 @@ def golden_generation(task: GenerationTask, prompt: str, never: list[int]) -> di
     }
 
 
+def calibration_pairs(task: TranslationTask) -> list[tuple[list[int], list[int]]]:
+    """Pairs of the validation split, from all over it."""
+    task.load("valid")
+    examples = task.examples["valid"]
+    return [
+        (source, [task.bos_id, *target]) for source, target in examples[:: max(1, len(examples) // CALIBRATION_PAIRS)]
+    ]
+
+
 INT8_TOLERANCE = 0.05
 """How far a golden answer in int8 may be from PyTorch's."""
 
@@ -305,7 +340,8 @@ def describe(task: AnyTask) -> Description:
         return language.describe(task.network, task.eos_id, task.recipe.summary_layer)
     if isinstance(task.network, Seq2Seq):
         return seq2seq.describe(task.network, task.eos_id)
-    return transformer.describe(task.network, task.eos_id, task.recipe.summary_layer)
+    longest = max_target_tokens(task.recipe.limits.max_tokens)
+    return transformer.describe(task.network, task.eos_id, task.recipe.summary_layer, longest)
 
 
 def stage(recipe: AnyRecipe, task: AnyTask, staged: Path) -> Manifest:
@@ -344,7 +380,7 @@ def stage(recipe: AnyRecipe, task: AnyTask, staged: Path) -> Manifest:
         # PyTorch's own answers copy nothing.
         found = [greedy(task, text, [*never, ids[UNK]]) for text in recipe.examples]
         answers = [golden_translation(task, translation) for translation in found]
-        variants = [write_int8(graph, staged) for graph in described.graphs]
+        variants = write_int8(described.graphs, staged, calibration_pairs(task))
         if all(answers_in_int8(staged, described, variants, one, [*never, ids[UNK]]) for one in found):
             graphs += variants
         else:

@@ -75,19 +75,26 @@ class Search(Generic[State]):
         """Rows of the step before, and newcomers behind them: what `parents` chooses among."""
         self._history = History()
         self._keys: list[int] = []
-        self._goals: list[Goal] = []
+        self._set_goals([])
         self._finished: list[list[Finished]] = []
         self._scores: Scores = np.zeros((0, self._width))  # [B, W]
         self._lengths: Ids = np.zeros(0, np.int64)  # [B]
         self._tokens: Ids = np.zeros(0, np.int64)  # [R]
         self._parents: Rows = np.zeros(0, np.int64)  # [R]
 
+    def _set_goals(self, goals: list[Goal]) -> None:
+        """Goals of the live sentences, and what every step asks of them."""
+        self._goals = goals
+        self._max_lengths = np.array([goal.max_length for goal in goals], np.int64)  # [B]
+        self._may_copy = np.repeat(np.array([goal.may_copy for goal in goals], np.bool_), self._width)  # [R]
+        self._wanted = frozenset[str]().union(*(goal.attention for goal in goals))
+
     def join(self, keys: Sequence[int], goals: Sequence[Goal], state: State) -> None:
         """Sentences join, under keys by which they will be called, with their state before the first step."""
         width, count = self._width, len(goals)
         self._state = state if self._state is None else self._step.join(self._state, state)
         self._keys += keys
-        self._goals += goals
+        self._set_goals([*self._goals, *goals])
         self._finished += [[] for _ in goals]
         # A new sentence has one hypothesis; what stands in its other rows is impossible, and so never chosen.
         first = np.full((count, width), -np.inf)
@@ -109,14 +116,17 @@ class Search(Generic[State]):
         if not count:
             return []
         assert self._state is not None
-        wanted = frozenset[str]().union(*(goal.attention for goal in self._goals))
         # What is among the best 2W of a sentence is among the best 2W of its beam.
         candidates, self._state, attention = self._step(
-            self._tokens, self._parents, np.repeat(self._lengths, width), self._state, 2 * width + rules.spare, wanted
+            self._tokens,
+            self._parents,
+            np.repeat(self._lengths, width),
+            self._state,
+            2 * width + rules.spare,
+            self._wanted,
         )
-        must_end = np.repeat(self._lengths >= [goal.max_length for goal in self._goals], width)
-        may_copy = np.repeat([goal.may_copy for goal in self._goals], width)
-        allowed, choices = constrain(candidates, rules, must_end, may_copy)
+        must_end = np.repeat(self._lengths >= self._max_lengths, width)
+        allowed, choices = constrain(candidates, rules, must_end, self._may_copy)
         totals = (self._scores.reshape(-1, 1) + allowed).reshape(count, -1)
         values, places = best_candidates(totals, 2 * width)  # [B, 2W]
         sentences = np.arange(count)[:, None]
@@ -124,18 +134,21 @@ class Search(Generic[State]):
         rows = places // allowed.shape[1] + width * sentences
         ends = tokens == rules.eos
         self._lengths = self._lengths + 1
-        self._finish(ends[:, :width] & np.isfinite(values[:, :width]), values, rows)
-
-        # The W best candidates that go on: </s> sorts behind them, -inf stays where there are too few.
-        going_on = np.where(ends, -np.inf, values)
-        keep = np.argsort(-going_on, axis=1, kind="stable")[:, :width]
-        self._scores = going_on[sentences, keep]
-        self._parents = rows[sentences, keep].ravel()
-        self._tokens = tokens[sentences, keep].ravel()
+        if ended := ends.any():
+            self._finish(ends[:, :width] & np.isfinite(values[:, :width]), values, rows)
+            # The W best candidates that go on: </s> sorts behind them, -inf stays where there are too few.
+            going_on = np.where(ends, -np.inf, values)
+            keep = np.argsort(-going_on, axis=1, kind="stable")
+            values, rows, tokens = going_on[sentences, keep], rows[sentences, keep], tokens[sentences, keep]
+        self._scores = values[:, :width]
+        self._parents = rows[:, :width].ravel()
+        self._tokens = tokens[:, :width].ravel()
         self._entries = count * width
         self._history.add(self._parents, self._tokens, attention)
 
-        live = np.isfinite(self._scores[:, 0]) & np.array([len(found) < width for found in self._finished])
+        live = np.isfinite(self._scores[:, 0])
+        if ended:
+            live &= np.array([len(found) < width for found in self._finished])
         if live.all():
             return []
         done = [
@@ -180,7 +193,7 @@ class Search(Generic[State]):
             return
         kept = np.flatnonzero(live)
         self._keys = [self._keys[b] for b in kept]
-        self._goals = [self._goals[b] for b in kept]
+        self._set_goals([self._goals[b] for b in kept])
         self._finished = [self._finished[b] for b in kept]
         self._scores, self._lengths = self._scores[kept], self._lengths[kept]
         rows = np.repeat(live, self._width)

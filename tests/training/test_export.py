@@ -3,13 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from service.bundle import WEIGHTS
-from training.export import round_to_float16, write_graph, write_weights
+from training.export import round_to_float16, write_graph, write_int8, write_weights
 from training.graphs import Description, classifier, seq2seq
+from training.graphs.parity import decode_in_steps, open_graphs
 from training.networks.attention import ATTENTIONS
 from training.networks.recurrent import CELLS
 from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
@@ -65,3 +67,17 @@ def test_every_recurrent_translator_exports_as_pytorch_computes_it(options: dict
     described = seq2seq.describe(network, eos_id=3)
     write_and_check(network, described, tmp_path)
     assert [output.kind for output in described.attention] == ([] if options["attention"] is None else ["cross"])
+    assert_int8_is_near(described, tmp_path)
+
+
+def assert_int8_is_near(described: Description, folder: Path) -> None:
+    variants = write_int8(described.graphs, folder, [([5, 6, 7, 3], [2, 8, 9]), ([10, 3], [2, 4])])
+    found = []
+    for graphs, precision in ((described.graphs, "float32"), (variants, "int8")):
+        run = open_graphs(folder, graphs, precision)  # type: ignore[arg-type]
+        encoded = run["encode"]({"source_ids": np.array([[5, 6, 7, 3]]), "source_lengths": np.array([4])})
+        found.append(
+            [step["end_log_probs"] for step in decode_in_steps(run, graphs[1], encoded, np.array([[2, 8, 9]]))]
+        )
+    np.testing.assert_allclose(found[0], found[1], atol=0.1)
+    assert not np.array_equal(found[0], found[1])

@@ -6,54 +6,82 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from training.graphs.int8 import in_int8
+from training.graphs.int8 import LEVELS, WEIGHT_LEVELS, in_int8, observed
 
 RANDOM = np.random.default_rng(7)
 WEIGHTS = RANDOM.normal(size=(13, 17)).astype(np.float16)
+BIAS = RANDOM.normal(size=17).astype(np.float32)
 MODEL = """
 <ir_version: 10, opset_import: ["" : 21]>
-two_products (float[rows, length, 13] x) => (float[rows, length, 17] y, float[rows, length, length] z) {
+products (float[rows, length, 13] x) => (float[rows, length, 17] y, float[rows, length, length] z, float[rows, length, 17] plain) {
   wide = Cast <to = 1> (weights)
-  y = MatMul (x, wide)
+  product = MatMul (x, wide)
+  y = Add (bias, product)
   turned = Transpose <perm = [0, 2, 1]> (x)
   z = MatMul (x, turned)
+  positive = Relu (x)
+  plain = MatMul (positive, wide)
 }
-"""
+"""  # noqa: E501
+X = RANDOM.normal(size=(11, 5, 13)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def int8() -> ort.InferenceSession:
+def model() -> onnx.ModelProto:
     model = onnx.parser.parse_model(MODEL)
     model.graph.initializer.append(onnx.numpy_helper.from_array(WEIGHTS, "weights"))
-    made = in_int8(model)
-    assert [node.op_type for node in model.graph.node].count("MatMul") == 2  # it is left as it was
-    assert [node.op_type for node in made.graph.node].count("MatMul") == 1  # no product of two inputs
+    model.graph.initializer.append(onnx.numpy_helper.from_array(BIAS, "bias"))
+    return model
+
+
+@pytest.fixture(scope="module")
+def int8(model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
+    path = tmp_path_factory.mktemp("int8") / "float.onnx"
+    onnx.save(model, str(path))
+    run, ranges = observed(path)
+    for x in X[:, None]:
+        assert set(run({"x": x})) == {"y", "z", "plain"}
+    assert ranges == {"x": (X.min(), X.max()), "positive": (0.0, X.max())}
+    made = in_int8(model, ranges)
+    assert [node.op_type for node in model.graph.node].count("MatMul") == 3  # it is left as it was
+    kinds = [node.op_type for node in made.graph.node]
+    assert (kinds.count("MatMul"), kinds.count("Add")) == (1, 0)  # no product of two inputs; the bias goes along
     return ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def run(session: ort.InferenceSession, x: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    found: list[NDArray[np.float32]] = session.run(["y", "z"], {"x": x})
+    found: list[NDArray[np.float32]] = session.run(["y", "z", "plain"], {"x": x})
     return found
 
 
-def test_products_are_right_to_one_part_in_a_hundred(int8: ort.InferenceSession) -> None:
-    """However large one column of the weights or one row is beside the others."""
-    x = RANDOM.normal(size=(3, 5, 13)).astype(np.float32) * np.array([1e-3, 1, 1e3], np.float32)[:, None, None]
-    y, z = run(int8, x)
-    expected = x @ WEIGHTS.astype(np.float32)
-    size = np.linalg.norm(x, axis=-1, keepdims=True) * np.linalg.norm(WEIGHTS.astype(np.float32), axis=0)
-    assert (np.abs(y - expected) / size).max() < 0.01
-    assert np.abs(y - expected).max() > 0  # it is rounded after all
-    np.testing.assert_allclose(z, x @ x.transpose(0, 2, 1), rtol=1e-5)
+def test_products_are_right_to_two_parts_in_a_hundred(int8: ort.InferenceSession) -> None:
+    y, z, plain = run(int8, X)
+    wide = WEIGHTS.astype(np.float32)
+    for actual, x, bias in ((y, X, BIAS), (plain, X.clip(min=0), 0)):
+        size = np.linalg.norm(x, axis=-1, keepdims=True) * np.linalg.norm(wide, axis=0)
+        assert (np.abs(actual - (x @ wide + bias)) / size).max() < 0.02
+        assert np.abs(actual - (x @ wide + bias)).max() > 0  # it is rounded after all
+    np.testing.assert_allclose(z, X @ X.transpose(0, 2, 1), rtol=1e-5, atol=1e-5)
 
 
 def test_a_row_does_not_depend_on_the_others(int8: ort.InferenceSession) -> None:
-    x = RANDOM.normal(size=(11, 5, 13)).astype(np.float32)
+    x = X.copy()
     x[1:] *= 100
-    alone, together = run(int8, x[:1])[0], run(int8, x)[0]
-    assert np.array_equal(alone[0], together[0])
+    alone, together = run(int8, x[:1]), run(int8, x)
+    assert np.array_equal(alone[0][0], together[0][0])
+    assert np.array_equal(alone[2][0], together[2][0])
+
+
+def test_what_is_beyond_all_that_was_seen_counts_as_the_most(int8: ort.InferenceSession) -> None:
+    most = np.full((1, 1, 13), X.max(), np.float32)
+    np.testing.assert_allclose(run(int8, most * 9)[2], run(int8, most)[2], rtol=1e-5)
 
 
 def test_nothing_times_anything_is_nothing(int8: ort.InferenceSession) -> None:
-    y, _ = run(int8, np.zeros((2, 3, 13), np.float32))
-    assert not y.any()
+    y, _, plain = run(int8, np.zeros((2, 3, 13), np.float32))
+    np.testing.assert_array_equal(y, np.broadcast_to(BIAS, y.shape))
+    assert not plain.any()
+
+
+def test_two_products_fit_into_sixteen_bits() -> None:
+    assert 2 * LEVELS * WEIGHT_LEVELS < 2**15

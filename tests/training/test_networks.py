@@ -99,8 +99,8 @@ def test_one_token_at_a_time_equals_the_whole_target(network: Transformer) -> No
     whole, encoded = network(source, target), network.encode(source)
     past = None
     for t in range(7):
-        token, position = target[:, t : t + 1], torch.tensor([t])
-        step = network.decode(token, position, encoded.source_mask, encoded.keys_values, past, None)
+        token, encodings = target[:, t : t + 1], network.encodings(torch.tensor([t]))
+        step = network.decode(token, encodings, encoded.source_mask, encoded.keys_values, past, None)
         past = step.keys_values
         torch.testing.assert_close(step.states[:, 0], whole.states[:, t])
         for layer in range(3):
@@ -140,7 +140,8 @@ def test_rows_of_one_source_ask_together(network: Transformer) -> None:
     apart = network(source.repeat_interleave(3, 0), target)
     encoded, positions = network.encode(source), torch.arange(7)
     look_ahead = positions[None, :] <= positions[:, None]
-    together = network.decode(target, positions, encoded.source_mask, encoded.keys_values, None, look_ahead)
+    encodings = network.encodings(positions)
+    together = network.decode(target, encodings, encoded.source_mask, encoded.keys_values, None, look_ahead)
     torch.testing.assert_close(together.states, apart.states)
     torch.testing.assert_close(together.cross_weights, apart.cross_weights)
 

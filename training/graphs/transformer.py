@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from service.bundle import Architecture, AttentionOutput, Graph, GraphRole, StatePair, TensorInfo
@@ -37,16 +38,17 @@ class EncodeGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """token_ids [R], parents [R], lengths [R], candidates [1], source mask [B, S], cross keys and values [B, N, S, K],
+    """token_ids [R], parents [R], lengths [R], candidates [1], source mask [B, S], cross keys and values [B, S, D],
     past keys and values of the rows before [., N, P, K] -> scores of the next token, new past, weights.
 
     Pasts end together, so that rows of different lengths go side by side: the last `lengths` places are a row's own.
     """
 
-    def __init__(self, network: Transformer, eos_id: int):
+    def __init__(self, network: Transformer, eos_id: int, longest: int):
         super().__init__()
         self.network = network
         self.eos_id = eos_id
+        self.longest = longest
 
     def forward(
         self,
@@ -61,35 +63,39 @@ class StepGraph(nn.Module):
         source, before = keys_values[:layers], keys_values[layers:]
         past = [part.index_select(0, parents) for part in before]
         past_length = past[0].size(2)
-        own = torch.arange(past_length + 1) >= past_length - lengths[:, None]
+        own = torch.arange(past_length + 1) >= past_length - lengths.reshape(-1, 1, 1, 1)
+        # A table, which onnxruntime computes when it loads the graph: sines of a few numbers cost as much as a product.
+        table = self.network.encodings(torch.arange(self.longest + 1))
         decoded = self.network.decode(
-            token_ids[:, None],
-            lengths[:, None],
+            token_ids.reshape(-1, 1),
+            F.embedding(lengths.reshape(-1, 1), table),
             source_mask,
             list(zip(source[::2], source[1::2], strict=True)),
             list(zip(past[::2], past[1::2], strict=True)),
-            own[:, None, None, :],
+            own,
         )
-        found = scores(self.network.logits(decoded.states[:, -1]), self.eos_id, candidates)
+        found = scores(self.network.logits(decoded.states[:, 0]), self.eos_id, candidates)
         after = [part for pair in decoded.keys_values for part in pair]
         return [*found, *after, *decoded.cross_weights, *decoded.self_weights]
 
 
-def describe(network: Transformer, eos_id: int, summary_layer: int) -> Description:
+def describe(network: Transformer, eos_id: int, summary_layer: int, longest: int) -> Description:
+    """`longest`: most tokens of a translation."""
     config = network.config
     heads, size = config.heads, config.size // config.heads
     layers = range(config.decoder_layers)
 
-    def keys_values(prefix: str, rows: str, length: str) -> list[TensorInfo]:
+    def keys_values(prefix: str, shape: list[int | str]) -> list[TensorInfo]:
         names = [f"{prefix}{part}_{layer}" for layer in layers for part in ("keys", "values")]
-        return tensors(names, "float32", [rows, heads, length, size])
+        return tensors(names, "float32", shape)
 
     def weights(kind: str, count: int, rows: str, queries: int | str, keys: str) -> list[TensorInfo]:
         return tensors([f"{kind}_{i}" for i in range(count)], "float32", [rows, heads, queries, keys])
 
     mask = tensors(["source_mask"], "bool", ["sentences", "source_length"])
-    source = keys_values("cross_", "sentences", "source_length")
-    past, present = keys_values("past_", "before", "past_length"), keys_values("", "rows", "target_length")
+    source = keys_values("cross_", ["sentences", "source_length", config.size])
+    past = keys_values("past_", ["before", heads, "past_length", size])
+    present = keys_values("", ["rows", heads, "target_length", size])
     encoder_weights = weights("encoder_self", config.encoder_layers, "sentences", "source_length", "source_length")
     cross_weights = weights("cross", config.decoder_layers, "rows", 1, "source_length")
     decoder_weights = weights("decoder_self", config.decoder_layers, "rows", 1, "target_length")
@@ -144,7 +150,7 @@ def describe(network: Transformer, eos_id: int, summary_layer: int) -> Descripti
     return Description(
         architecture,
         graphs,
-        [EncodeGraph(network), StepGraph(network, eos_id)],
+        [EncodeGraph(network), StepGraph(network, eos_id, longest)],
         attention,
         lambda folder: check(network, eos_id, folder, graphs),
     )

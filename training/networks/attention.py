@@ -221,93 +221,89 @@ class MultiHeadAttention(nn.Module):
             raise ValueError(f"{heads} heads do not divide a size of {size}")
         self.heads = heads
         self.size = size
-        self.head_size = size // heads
         self.query_layer = nn.Linear(size, size)
         self.key_layer = nn.Linear(size, size)
         self.value_layer = nn.Linear(size, size)
         self.output_layer = nn.Linear(size, size)
 
-    def split(self, x: Tensor) -> Tensor:
-        """[B, S, D] -> [B, N, S, K]."""
-        if x.size(1) == 1:  # one position, while decoding: nothing to transpose
-            return x.reshape(-1, self.heads, 1, self.head_size)
-        return x.reshape(x.size(0), -1, self.heads, self.head_size).transpose(1, 2)
-
-    def merge(self, x: Tensor) -> Tensor:
-        """[B, N, S, K] -> [B, S, D]."""
-        if x.size(2) == 1:
-            return x.reshape(-1, 1, self.size)
-        return x.transpose(1, 2).flatten(2)
-
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, S, D] -> keys, values [B, N, S, K]."""
+    def project(self, x: Tensor) -> KeysValues:
+        """x [B, S, D] -> keys, values [B, S, D]."""
         keys, values = together(x, self.key_layer, self.value_layer)
-        return self.split(keys), self.split(values)
+        return keys, values
 
     def project_all(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x [B, S, D] that looks at itself -> queries, keys, values [B, N, S, K]."""
+        """x [B, S, D] that looks at itself -> queries, keys, values [B, S, D]."""
         query, keys, values = together(x, self.query_layer, self.key_layer, self.value_layer)
-        return self.split(query), self.split(keys), self.split(values)
+        return query, keys, values
 
     def look(
         self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, past: KeysValues | None = None
     ) -> tuple[Tensor, Tensor, KeysValues]:
-        """query [B, N, Q, K] at keys and values [B, N, S, K], those of the past [B, N, P, K] before them if there is
-        one; mask broadcastable to [B, N, Q, P+S], None where nothing is masked ->
-        context [B, Q, D], weights [B, N, Q, P+S], all keys and values."""
-        context, keys, values, weights = attend(query, keys, values, mask, *(past or ()))
+        """query [B, Q, D] at keys and values [B, S, D], those of the past [B, N, P, K] before them if there is one;
+        mask broadcastable to [B, N, Q, P+S], None where nothing is masked ->
+        context [B, Q, D], weights [B, N, Q, P+S], all keys and values [B, N, P+S, K]."""
+        context, keys, values, weights = attend(self.heads, query, keys, values, mask, *(past or ()))
         if torch.onnx.is_in_onnx_export() and mask is not None:  # onnxruntime infers a wrong shape
-            weights = weights.reshape(-1, self.heads, mask.size(2), mask.size(3))
-        return self.output_layer(self.merge(context)), weights, (keys, values)
+            queries = 1 if query.size(1) == 1 else mask.size(2)  # one, while decoding: a number to the tracer
+            weights = weights.reshape(-1, self.heads, queries, mask.size(3))
+        return self.output_layer(context), weights, (keys, values)
 
     def look_together(self, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """W rows for each of B sources, side by side, ask together, so that keys and values are there once: query
-        [B*W, Q, D], not projected yet, keys and values [B, N, S, K], mask [B, 1, W*Q, S] ->
+        [B*W, Q, D], not projected yet, keys and values [B, S, D], mask [B, 1, W*Q, S] ->
         context [B*W, Q, D], weights [B*W, N, Q, S]."""
-        one = query.size(1) == 1  # one position, while decoding: a number to the tracer
-        length = 1 if one else query.size(1)
-        asked = self.query_layer(query).reshape(mask.size(0), -1, self.heads, self.head_size).transpose(1, 2)
-        context, _, _, weights = attend(asked, keys, values, mask)
-        context = self.output_layer(context.transpose(1, 2).reshape(-1, length, self.size))
+        length = 1 if query.size(1) == 1 else query.size(1)
+        asked = self.query_layer(query).reshape(mask.size(0), -1, self.size)
+        context, _, _, weights = attend(self.heads, asked, keys, values, mask)
         # [B, N, W*Q, S] -> [B, W*Q, N, S] -> [B*W, Q, N, S] -> [B*W, N, Q, S]
-        weights = weights.transpose(1, 2).reshape(-1, length, self.heads, mask.size(3)).transpose(1, 2)
-        return context, weights
+        weights = weights.transpose(1, 2).reshape(-1, length, self.heads, mask.size(3))
+        weights = weights.reshape(-1, self.heads, 1, mask.size(3)) if length == 1 else weights.transpose(1, 2)
+        return self.output_layer(context.reshape(-1, length, self.size)), weights
 
 
 def attend(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *past: Tensor
+    heads: int, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *past: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`scaled_dot_product`, as one operator where a graph is exported."""
     if torch.onnx.is_in_onnx_export() and mask is not None:
-        found: tuple[Tensor, Tensor, Tensor, Tensor] = OnnxAttention.apply(query, keys, values, mask, *past)
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = OnnxAttention.apply(heads, query, keys, values, mask, *past)
         return found
-    return scaled_dot_product(query, keys, values, mask, *past)
+    return scaled_dot_product(heads, query, keys, values, mask, *past)
 
 
 def scaled_dot_product(
-    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *past: Tensor
+    heads: int, query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, *past: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """query [B, N, Q, K], keys, values [B, N, S, K], mask, past keys and values [B, N, P, K] if any ->
-    context [B, N, Q, K], keys and values [B, N, P+S, K], weights [B, N, Q, P+S] (Vaswani et al. 2017, eq. 1)."""
+    """query [B, Q, D], keys, values [B, S, D], mask, past keys and values [B, N, P, K] if any ->
+    context [B, Q, D], keys and values [B, N, P+S, K], weights [B, N, Q, P+S] (Vaswani et al. 2017, eq. 1)."""
+    query, keys, values = (x.unflatten(2, (heads, -1)).transpose(1, 2) for x in (query, keys, values))
     if past:
         keys = torch.cat([past[0].to(keys.dtype), keys], dim=2)  # the dtype differs under autocast only
         values = torch.cat([past[1].to(values.dtype), values], dim=2)
     weights = masked_softmax(query @ keys.transpose(2, 3) / math.sqrt(query.size(-1)), mask)
-    return weights.to(values.dtype) @ values, keys, values, weights
+    context = weights.to(values.dtype) @ values
+    return context.transpose(1, 2).flatten(2), keys, values, weights
 
 
 class OnnxAttention(torch.autograd.Function):
-    """`scaled_dot_product` as one operator of ONNX (Attention, opset 23), which gives the weights out and appends to
-    the past by itself: three times as fast as its parts (docs/LOG.md)."""
+    """`scaled_dot_product` as one operator of ONNX (Attention, opset 23), which splits the heads, gives the weights out
+    and appends to the past by itself: three times as fast as its parts (docs/LOG.md)."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return scaled_dot_product(*inputs)
+    def forward(ctx: Any, heads: int, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return scaled_dot_product(heads, *inputs)
 
     @staticmethod
-    def symbolic(graph: Any, *inputs: Any) -> Any:
+    def symbolic(graph: Any, heads: int, *inputs: Any) -> Any:
         after_softmax = 3
-        return graph.op("limelight::Attention", *inputs, outputs=4, qk_matmul_output_mode_i=after_softmax)
+        return graph.op(
+            "limelight::Attention",
+            *inputs,
+            outputs=4,
+            q_num_heads_i=heads,
+            kv_num_heads_i=heads,
+            qk_matmul_output_mode_i=after_softmax,
+        )
 
 
 def together(x: Tensor, *layers: nn.Linear) -> tuple[Tensor, ...]:

@@ -106,7 +106,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward_residual = Residual(config)
 
     def project_source(self, encoded: Tensor) -> KeysValues:
-        """The encoder's output [B, S, D] -> keys and values of cross-attention [B, N, S, K], once per source."""
+        """The encoder's output [B, S, D] -> keys and values of cross-attention [B, S, D], once per source."""
         return self.cross_attention.project(encoded)
 
     def forward(
@@ -114,7 +114,7 @@ class DecoderLayer(nn.Module):
     ) -> tuple[Tensor, KeysValues, Tensor, Tensor]:
         """One layer over T new positions after P past ones, of R rows: W hypotheses side by side for each of B sources.
 
-        x [R, T, D], past keys and values [R, N, P, K], source keys and values [B, N, S, K], self_mask broadcastable to
+        x [R, T, D], past keys and values [R, N, P, K], source keys and values [B, S, D], self_mask broadcastable to
         [R, N, T, P+T] (None where nothing is masked), source_mask [B, 1, W*T, S] ->
         x [R, T, D], keys and values [R, N, P+T, K], self weights [R, N, T, P+T], cross weights [R, N, T, S].
         """
@@ -134,7 +134,7 @@ class Encoded:
     source_mask: Tensor
     """bool [B, S], True at tokens."""
     keys_values: list[KeysValues]
-    """Per decoder layer: the source's keys and values for cross-attention, [B, N, S, K], projected once."""
+    """Per decoder layer: the source's keys and values for cross-attention, [B, S, D], projected once."""
     self_weights: list[Tensor]
     """Per encoder layer [B, N, S, S]."""
 
@@ -174,15 +174,22 @@ class Transformer(nn.Module):
             if parameter.dim() > 1 and name != "embedding.weight":
                 nn.init.xavier_uniform_(parameter)
 
-    def embed(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """ids [B, T] at positions [T] or [B, T] -> [B, T, D]."""
-        embedded = self.embedding(ids) * math.sqrt(self.config.size)
-        return self.dropout(embedded + sinusoidal_positions(positions, self.config.size))
+    def embed(self, ids: Tensor, encodings: Tensor) -> Tensor:
+        """ids [B, T] and what is added for their positions [T, D] or [B, T, D] -> [B, T, D]."""
+        scale = math.sqrt(self.config.size)
+        if torch.onnx.is_in_onnx_export():  # a table that is scaled once, when the graph is loaded
+            return F.embedding(ids, self.embedding.weight * scale) + encodings
+        return self.dropout(self.embedding(ids) * scale + encodings)
+
+    def encodings(self, positions: Tensor) -> Tensor:
+        """positions [...] -> what is added for them [..., D]."""
+        return sinusoidal_positions(positions, self.config.size)
 
     def encode(self, source_ids: Tensor) -> Encoded:
         """source_ids [B, S], padded with pad_id."""
         source_mask = source_ids != self.pad_id
-        x, weights = self.embed(source_ids, torch.arange(source_ids.size(1), device=source_ids.device)), []
+        positions = torch.arange(source_ids.size(1), device=source_ids.device)
+        x, weights = self.embed(source_ids, self.encodings(positions)), []
         mask = source_mask[:, None, None, :].expand(-1, -1, source_ids.size(1), -1)
         for layer in self.encoder_layers:
             x, layer_weights, _ = layer(x, mask)
@@ -194,19 +201,22 @@ class Transformer(nn.Module):
     def decode(
         self,
         target_ids: Tensor,
-        positions: Tensor,
+        encodings: Tensor,
         source_mask: Tensor,
         source: list[KeysValues],
         past: list[KeysValues] | None,
         self_mask: Tensor | None,
     ) -> Decoded:
-        """target_ids [R, T] at positions [T] or [R, T], after a past if there is one; R / B rows ask of each source.
+        """target_ids [R, T], encodings of their positions [T, D] or [R, T, D], after a past if there is one; R / B rows
+        ask of each source.
 
         source_mask bool [B, S], self_mask bool, broadcastable to [R, N, T, P+T].
         """
-        x = self.embed(target_ids, positions)
-        asking = target_ids.numel() // source_mask.size(0)
-        cross_mask = source_mask[:, None, None, :].expand(-1, -1, asking, -1)
+        x = self.embed(target_ids, encodings)
+        # Of every target position that there is, [B, 1, W*T, 1], at every source position: two operators of ONNX, where
+        # `expand` is a dozen.
+        asking = target_ids.reshape(source_mask.size(0), 1, -1, 1) >= 0
+        cross_mask = asking & source_mask[:, None, None, :]
         result = Decoded(x, [], [], [])
         for number, (layer, layer_source) in enumerate(zip(self.decoder_layers, source, strict=True)):
             layer_past = None if past is None else past[number]
@@ -226,4 +236,5 @@ class Transformer(nn.Module):
         encoded = self.encode(source_ids)
         positions = torch.arange(target_ids.size(1), device=target_ids.device)
         look_ahead = positions[None, :] <= positions[:, None]
-        return self.decode(target_ids, positions, encoded.source_mask, encoded.keys_values, None, look_ahead)
+        encodings = self.encodings(positions)
+        return self.decode(target_ids, encodings, encoded.source_mask, encoded.keys_values, None, look_ahead)
