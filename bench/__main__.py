@@ -38,6 +38,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "/translate",
         {"q": TEN_WORDS, "source": "en", "target": "fr", "attention": "full"},
     ),
+    "generate, 100 characters": ("/generate", {"prompt": "Morality is ", "max_tokens": 100, "model": "nietzsche"}),
 }
 
 

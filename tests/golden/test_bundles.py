@@ -18,6 +18,7 @@ from service.attention import AttentionMatrix
 from service.bundle import CARD, GOLDEN, MANIFEST, find_bundles, read_manifest, verify
 from service.classifier import Classifier, Prediction
 from service.decoder import Options
+from service.generator import Generation, Generator, Manner
 from service.registry import PREDICTORS, Predictor, Registry, differences
 from service.runtime import Runtime
 from service.scheduling import Limits
@@ -63,8 +64,8 @@ def predictor(registry: Registry) -> Callable[[str], Predictor]:
     return cache(find)
 
 
-def test_both_tasks_are_there() -> None:
-    assert of_task("classification") and of_task("translation")
+def test_every_task_is_there() -> None:
+    assert of_task("classification") and of_task("translation") and of_task("generation")
 
 
 @every_bundle
@@ -193,3 +194,33 @@ def test_nothing_forbidden_is_said_and_limits_hold(
         tokens: list[Token] = sentence.target_tokens
         assert len(tokens) <= 13
         assert not any(special in sentence.text for special in specials)
+
+
+BEGINNINGS = ["The philosopher ", "a", "\n\n", "WHAT? No, never; "]
+asked = st.tuples(st.sampled_from(BEGINNINGS), st.integers(0, 10**6), st.sampled_from([0.0, 0.7, 1.5]))
+
+
+def written(generator: Generator, prompts: list[tuple[str, int, float]]) -> list[Generation]:
+    async def together() -> list[Generation]:
+        manners = [Manner(30, temperature, seed=seed, attention="full") for _, seed, temperature in prompts]
+        tasks = [generator.generate(prompt, manner) for (prompt, _, _), manner in zip(prompts, manners, strict=True)]
+        return list(await asyncio.gather(*tasks))
+
+    return asyncio.run(together())
+
+
+@few
+@given(batch=st.lists(asked, min_size=2, max_size=5))
+@pytest.mark.parametrize("name", of_task("generation"))
+def test_a_text_is_written_alike_alone_and_in_a_batch(
+    predictor: Callable[[str], Generator], name: str, batch: list[tuple[str, int, float]]
+) -> None:
+    for one, generation in zip(batch, written(predictor(name), batch), strict=True):
+        [alone] = written(predictor(name), [one])
+        assert generation.text == alone.text
+        check_same(generation.attention, alone.attention)
+        for token, other in zip(generation.tokens, alone.tokens, strict=True):
+            assert token.log_prob == pytest.approx(other.log_prob, abs=CLOSE)
+        for matrix in generation.attention:
+            assert matrix.weights.shape == (30, len(generation.prompt_tokens) + 29)
+            assert matrix.weights.sum(axis=1) == pytest.approx(np.ones(30), abs=1e-5)

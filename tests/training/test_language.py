@@ -1,12 +1,21 @@
 """Language models: stretch by stretch is as at once, nothing sees what comes after it or is too far back."""
 
+import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from service.bundle import WEIGHTS, find_bundles, read_manifest
+from service.generator import Generator, Manner
+from service.runtime import Runtime
+from service.scheduling import Limits
+from tests.conftest import REAL_MODELS
 from tests.training.test_export import write_and_check
 from training.graphs import language
 from training.networks.language import (
@@ -17,6 +26,8 @@ from training.networks.language import (
     TransformerLanguageModel,
     distances,
 )
+from training.recipe import GenerationRecipe
+from training.tasks import build_language_model
 
 VOCABULARY, WINDOW = 17, 5
 KINDS: list[dict[str, Any]] = [
@@ -99,3 +110,34 @@ def test_the_graph_is_what_pytorch_computes(options: dict[str, Any], tmp_path: P
         options["layers"] if "heads" in options else "attention" in options
     )
     assert sum(output.summary for output in described.attention) == bool(described.attention)
+
+
+def language_models() -> list[Path]:
+    folders = [folder for versions in find_bundles(REAL_MODELS).values() for folder in versions.values()]
+    return [folder for folder in folders if read_manifest(folder).task == "generation"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("folder", language_models(), ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+def test_five_hundred_characters_are_those_of_pytorch(folder: Path) -> None:
+    """Greedily, by the network that the manifest tells of with the weights of the bundle."""
+    manifest = read_manifest(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    recipe = GenerationRecipe.model_validate_json(json.dumps(manifest.training.recipe))
+    model = build_language_model(recipe, tokenizer.get_vocab_size()).eval()
+    model.load_state_dict({name: weights.float() for name, weights in load_file(folder / WEIGHTS).items()})
+    assert manifest.special_ids is not None
+    prompt = "The philosopher of the future "
+    read = model(torch.tensor([tokenizer.encode(prompt).ids]), model.first_memory(1))
+    ids: list[int] = []
+    while len(ids) < 500:
+        scores = model.logits(read.states[0, -1])
+        scores[manifest.special_ids.never] = -torch.inf
+        ids.append(int(scores.argmax()))
+        read = model(torch.tensor([ids[-1:]]), read.memory)
+    generator = Generator(folder, manifest, Runtime("cpu", threads=1), Limits())
+    try:
+        found = asyncio.run(generator.generate(prompt, Manner(500, temperature=0, attention="none")))
+    finally:
+        generator.close()
+    assert found.text == tokenizer.decode(ids)

@@ -130,7 +130,7 @@ def test_the_encoder_layer_is_pytorchs_own(norm: NormName) -> None:
     theirs.load_state_dict(renamed)
     x = torch.randn(2, 5, 12)
     real = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool()
-    mine, _ = ours(x, real[:, None, None])
+    mine, _, _ = ours(x, real[:, None, None])
     torch.testing.assert_close(mine[real], theirs(x, src_key_padding_mask=~real)[real])
 
 
