@@ -59,6 +59,8 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
         if split != "test":
             return predictor.manifest.model_copy(update={"metrics": metrics})
         pictures = example_heatmaps(recipe, predictor, folder)
+        if isinstance(predictor, Generator):
+            pictures |= example_texts(recipe, predictor, folder)
         if curve := length_curve(metrics):
             picture = report.bleu_by_length({recipe.name: curve}, folder / "lengths.png")
             pictures["BLEU by the length of the source"] = picture
@@ -142,6 +144,17 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Predictor, folder: Path) -> P
             queries = [label(token) for token in sentence.target_tokens]
             matrix = sentence.attention[0].weights
         pictures[f"{text} -> {answer}"] = report.attention_heatmap(matrix, queries, keys, answer, path)
+    return pictures
+
+
+def example_texts(recipe: AnyRecipe, generator: Generator, folder: Path) -> Pictures:
+    """The recipe's examples as they are written on, each token shaded by how unlikely it was."""
+    pictures = {}
+    for number, prompt in enumerate(recipe.examples, start=1):
+        found = asyncio.run(generator.generate(prompt, Manner(300, temperature=0.7, seed=number, attention="none")))
+        tokens = [(token.text, token.log_prob or 0.0) for token in found.tokens]
+        caption = f"{prompt.strip()} ... (temperature 0.7, seed {number}; the darker, the less likely)"
+        pictures[caption] = report.written(prompt, tokens, folder / f"written-{number}.png")
     return pictures
 
 

@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -100,6 +101,35 @@ def bleu_by_length(curves: Mapping[str, Mapping[str, float]], path: Path) -> Pat
     axes.grid(alpha=0.3)
     if len(curves) > 1:
         axes.legend()
+    return save(figure, path)
+
+
+COLUMNS = 76
+"""Characters in a line of a text that is drawn."""
+
+
+def written(prompt: str, tokens: Sequence[tuple[str, float]], path: Path) -> Path:
+    """A prompt in grey and the tokens behind it with their log-probabilities, each on a ground that is the darker the
+    less likely it was."""
+    places: list[tuple[int, int, str, float | None]] = []
+    row = column = 0
+    for text, log_prob in [(prompt, None), *tokens]:
+        for character in text:
+            if character == "\n" or column == COLUMNS:
+                row, column = row + 1, 0
+            if character != "\n":
+                places.append((row, column, character, log_prob))
+                column += 1
+    figure, axes = plt.subplots(figsize=(0.115 * COLUMNS, 0.26 * (row + 1)))
+    for row, column, character, log_prob in places:
+        if log_prob is not None:
+            shade = plt.get_cmap("Greens")(0.75 * (1 - np.exp(log_prob)))
+            axes.add_patch(Rectangle((column, -row - 1), 1, 1, color=shade, linewidth=0))
+        ink = "#888" if log_prob is None else "#123"
+        axes.text(column + 0.5, -row - 0.5, character, ha="center", va="center", family="DejaVu Sans Mono", color=ink)
+    axes.set_xlim(0, COLUMNS)
+    axes.set_ylim(-max(place[0] for place in places) - 1, 0)
+    axes.axis("off")
     return save(figure, path)
 
 

@@ -162,5 +162,5 @@ def test_a_broken_manifest_is_described_as_far_as_it_is_known(models: Path, tmp_
     assert described.keys() == {"name", "version", "ready", "problem"}
     assert (described["name"], described["version"], described["ready"]) == ("toy", "1", False)
     assert loaded.pairs() == {("en", "xx"): "en-xx"}
-    with pytest.raises(ModelNotFound, match="no classifier"):
+    with pytest.raises(ModelNotFound, match="no model for classification"):
         loaded.classifier()
