@@ -98,5 +98,6 @@ export function headline(model) {
 /** @param {ModelDetail | undefined} model @returns {string} how good it is, in a few characters; "" where not measured */
 export function figure(model) {
   const metric = headline(model);
+  if (metric?.name === "bits per character") return `${metric.value.toFixed(2)} bits/character`;
   return metric ? `${metric.name} ${metric.name === "accuracy" ? percent(metric.value) : metric.value}` : "";
 }

@@ -179,7 +179,7 @@ class Running:
         assert self.process.stderr is not None
         self.log = self.process.stderr
         self.address = self.wait_for("running on")["message"].split("http://")[1].split()[0]
-        for _ in range(2):
+        for _ in models.glob("*/*/bundle.json"):
             self.wait_for("is ready")
 
     def wait_for(self, said: str) -> dict[str, Any]:
