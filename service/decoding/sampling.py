@@ -163,6 +163,7 @@ class Sampling(Generic[State]):
 
     def advance(self) -> list[tuple[int, Written]]:
         """One step of every text. Those that are done leave, with what was written."""
+        self._latest = []
         if not self._texts:
             return []
         assert self._state is not None
@@ -179,11 +180,11 @@ class Sampling(Generic[State]):
         allowed[:, self._never] = -np.inf
         chances = np.array([text.chance if w else 0.0 for text, w in zip(self._texts, writing, strict=True)])
         chosen = choose(allowed, [text.draw for text in self._texts], self._seen, chances)
-        self._latest = []
         live = np.ones(len(self._texts), np.bool_)
         for row, text in enumerate(self._texts):
             if writing[row]:
-                looked = {name: attention[name][row] for name in text.draw.attention}
+                # A copy: a view would keep what all the others looked at.
+                looked = {name: attention[name][row].copy() for name in text.draw.attention}
                 live[row] = self._write(text, int(chosen[row]), log_probs[row], looked)
                 self._seen[row, chosen[row]] = True
             else:
@@ -191,8 +192,10 @@ class Sampling(Generic[State]):
                 chosen[row] = text.draw.prompt[min(self._lengths[row], len(text.draw.prompt) - 1)]
         self._tokens = chosen
         done = [(text.key, text.written) for text, lives in zip(self._texts, live, strict=True) if not lives]
+        latest = [t for t, w, token in zip(self._texts, writing, chosen, strict=True) if w and token != self._eos]
         if done:
             self._keep(live)
+        self._latest = latest
         return done
 
     def _read(self, text: _Text, length: int, log_probs: Probabilities) -> bool:
@@ -215,7 +218,6 @@ class Sampling(Generic[State]):
         if draw.stops is not None and draw.stops(token):
             written.finish_reason = "stop"
             return False
-        self._latest.append(text)
         return len(written.token_ids) < draw.max_tokens
 
     def latest(self) -> list[tuple[int, Written]]:
@@ -225,9 +227,7 @@ class Sampling(Generic[State]):
     def _keep(self, live: Flags) -> None:
         """Keep some of the texts [R]."""
         if self._state is None or not live.any():
-            latest = self._latest
             self.clear()
-            self._latest = latest
             return
         kept = np.flatnonzero(live)
         self._texts = [self._texts[row] for row in kept]

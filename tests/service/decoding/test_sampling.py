@@ -152,6 +152,8 @@ def test_what_was_written_last_is_told_each_step() -> None:
         running.advance()
         told.append([(key, len(written.token_ids)) for key, written in running.latest()])
     assert told == [[], [], [(9, 1)], [(9, 2)]]  # first the prompt is read
+    running.advance()
+    assert running.latest() == []
 
 
 def test_draws_are_as_likely_as_they_should_be() -> None:
