@@ -193,16 +193,22 @@ class Limits(Section):
     """Tokens of one text (of one sentence, for a translator), special ones included."""
 
 
-class ClassificationRecipe(Section):
-    task: Literal["classification"]
+class BundleRecipe(Section):
+    """What every recipe says of its bundle."""
+
+    task: str
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: int = Field(default=1, gt=0)
     description: str
     intended_use: str
     known_limits: str
     examples: list[str] = Field(min_length=1)
-    """Texts of our own: the golden inputs, and what the card shows. Never rows of a corpus."""
+    """Texts, sentences or beginnings of our own: the golden inputs, and what the card shows. Never rows of a corpus."""
     seed: int = 1
+
+
+class ClassificationRecipe(BundleRecipe):
+    task: Literal["classification"]
     data: ClassificationData
     tokenizer: TokenizerRecipe
     vectors: VectorsRecipe | None = None
@@ -215,18 +221,10 @@ class ClassificationRecipe(Section):
     limits: Limits
 
 
-class TranslationRecipe(Section):
+class TranslationRecipe(BundleRecipe):
     task: Literal["translation"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    version: int = Field(default=1, gt=0)
-    description: str
-    intended_use: str
-    known_limits: str
-    examples: list[str] = Field(min_length=1)
-    """Sentences of our own: the golden inputs, and what the card shows. Never rows of a corpus."""
     summary_layer: int = Field(default=0, ge=0)
     """The Transformer's decoder layer whose cross-attention, averaged over its heads, is shown as the alignment."""
-    seed: int = 1
     data: TranslationData
     tokenizer: TokenizerRecipe
     warm_start: str | None = None
@@ -237,18 +235,10 @@ class TranslationRecipe(Section):
     limits: Limits
 
 
-class GenerationRecipe(Section):
+class GenerationRecipe(BundleRecipe):
     task: Literal["generation"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    version: int = Field(default=1, gt=0)
-    description: str
-    intended_use: str
-    known_limits: str
-    examples: list[str] = Field(min_length=1)
-    """Beginnings of our own: the golden inputs, and what the card shows. Never pieces of a corpus."""
     summary_layer: int = Field(default=0, ge=0)
     """The layer whose attention, averaged over its heads, is shown."""
-    seed: int = 1
     data: TextData
     tokenizer: TokenizerRecipe
     warm_start: str | None = None
