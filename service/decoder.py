@@ -4,7 +4,7 @@ Legend: B sentences, S source length, T target length, R rows, N heads.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
 from service.bundle import AttentionOutput, Manifest
+from service.bundle_step import BundleState, BundleStep
 from service.decoding.search import Search
-from service.decoding.step import Arrays, Candidates, Goal, Hypothesis, Ids, Rows, Rules
-from service.runtime import Session, Values
+from service.decoding.step import Arrays, Goal, Hypothesis, Rules
+from service.runtime import Session
 
 
 @dataclass(frozen=True)
@@ -71,98 +72,6 @@ class Decoded:
     """Of each: places in it that copy an unknown symbol -> the places of that symbol in the source."""
     attention: list[AttentionMatrix]
     """Of the best."""
-
-
-@dataclass
-class BundleState:
-    source: Arrays
-    """Of each sentence [B, ...], padded on the right."""
-    source_values: Values
-    """The same where the network runs."""
-    past: Values
-    """Of each row of the step before [R, ...]; lengths end together, so shorter ones are padded on the left."""
-
-
-class BundleStep:
-    """A bundle's `step` graph as the search wants it: the manifest says which output feeds which input."""
-
-    def __init__(self, session: Session):
-        self._session = session
-        graph = session.graph
-        self._states = {pair.input: pair.output for pair in graph.state}
-        self._reads_lengths = any(tensor.name == "lengths" for tensor in graph.inputs)
-        self._inputs = {tensor.name: tensor for tensor in graph.inputs}
-        self._lengths = {
-            tensor.name: next((a for a, d in enumerate(tensor.shape) if a > 0 and isinstance(d, str)), None)
-            for tensor in graph.inputs
-        }
-        """Which axis of an input is a length of the source or of the past, if one is."""
-
-    def start(self, encoded: Arrays, batch: int) -> BundleState:
-        """The state of so many sentences before the first step, from the outputs of `encode` (each [B, ...])."""
-        past: Values = {}
-        for name in self._states:
-            tensor = self._inputs[name]
-            shape = [batch, *(0 if isinstance(d, str) else d for d in tensor.shape[1:])]
-            first = encoded[name] if name in encoded else np.zeros(shape, dtype=tensor.dtype)
-            past[name] = self._session.value(first)
-        source = {name: array for name, array in encoded.items() if name in self._inputs and name not in self._states}
-        return self._state(source, past)
-
-    def _state(self, source: Arrays, past: Values) -> BundleState:
-        return BundleState(source, {name: self._session.value(array) for name, array in source.items()}, past)
-
-    def __call__(
-        self, token_ids: Ids, parents: Rows, lengths: Ids, state: BundleState, count: int, attention: frozenset[str]
-    ) -> tuple[Candidates, BundleState, Arrays]:
-        inputs = {"token_ids": token_ids, "parents": parents, "candidates": np.array([count])}
-        if self._reads_lengths:
-            inputs["lengths"] = lengths
-        values = {name: self._session.value(array) for name, array in inputs.items()}
-        arrays, past = self._session.run_keeping(
-            {**values, **state.source_values, **state.past},
-            ["top_log_probs", "top_ids", "end_log_probs", *attention],
-            list(self._states.values()),
-        )
-        found: Any = (arrays["top_log_probs"], arrays["top_ids"], arrays["end_log_probs"][:, 0])
-        after = {name: past[output] for name, output in self._states.items()}
-        return Candidates(*found), replace(state, past=after), {name: arrays[name] for name in attention}
-
-    def join(self, *states: BundleState) -> BundleState:
-        source = {
-            name: self._together(name, [state.source[name] for state in states], "right") for name in states[0].source
-        }
-        past = {
-            name: self._session.value(self._together(name, [state.past[name].numpy() for state in states], "left"))
-            for name in states[0].past
-        }
-        return self._state(source, past)
-
-    def _together(self, name: str, arrays: list[NDArray[Any]], side: str) -> NDArray[Any]:
-        """Arrays one behind the other, the shorter ones padded with zeros."""
-        axis = self._lengths[name]
-        if axis is not None:
-            longest = max(array.shape[axis] for array in arrays)
-            arrays = [_padded(array, axis, longest, side) for array in arrays]
-        return np.concatenate(arrays)
-
-    def keep(self, state: BundleState, sentences: Rows, longest: int) -> BundleState:
-        past = dict(state.past)
-        for name, value in state.past.items():
-            axis = self._lengths[name]
-            if axis is not None and value.shape[axis] > longest:
-                recent = (*[slice(None)] * axis, slice(value.shape[axis] - longest, None))
-                past[name] = self._session.value(value.numpy()[recent])
-        return self._state({name: array[sentences] for name, array in state.source.items()}, past)
-
-
-def _padded(array: NDArray[Any], axis: int, length: int, side: str) -> NDArray[Any]:
-    missing = length - array.shape[axis]
-    if not missing:
-        return array
-    widths = [(0, 0)] * array.ndim
-    widths[axis] = (missing, 0) if side == "left" else (0, missing)
-    return np.pad(array, widths)
 
 
 @dataclass(frozen=True)

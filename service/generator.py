@@ -14,7 +14,7 @@ from service.bundle import Manifest
 from service.decoding.sampling import Draw, FinishReason, Written
 from service.errors import EmptyText, TextTooLong, UnsupportedOption
 from service.runtime import Runtime
-from service.sampler import Said, Sampler, SamplerWork
+from service.sampler import Said, Sampled, Sampler, SamplerWork
 from service.scheduling import Limits, Scheduler
 from service.text import Encoded, TextTokenizer, beside
 
@@ -134,23 +134,6 @@ class Generator:
 
         Raises EmptyText, TextTooLong, UnsupportedOption, Overloaded, InferenceTimeout or InferenceFailed.
         """
-        with observability.timed(self.manifest.name, "tokenise"):
-            encoded = await beside([prompt], lambda: self._tokenizer.encode(prompt))
-        self._check(prompt, encoded, manner)
-        # 53 bits: a seed that was drawn is a number in every language a caller may speak.
-        seed = secrets.randbits(53) if manner.seed is None else manner.seed
-        draw = Draw(
-            encoded.ids,
-            manner.max_tokens,
-            manner.temperature,
-            manner.top_k,
-            manner.top_p,
-            manner.repetition_penalty,
-            seed,
-            Stops(manner.stop, self._tokenizer.speaker(encoded.ids)) if manner.stop else None,
-            frozenset(output.output for output in outputs_for(manner.attention, self.manifest.attention)),
-        )
-        work = SamplerWork(draw, manner.attention, heard is not None)
         told: list[Spoken] = []
 
         def tell(spoken: Spoken) -> None:
@@ -158,8 +141,44 @@ class Generator:
                 told.append(spoken)
                 heard(spoken)
 
+        encoded, work = await self._prepare(prompt, manner, heard is not None)
         listener = None if heard is None else self._listener(encoded.ids, manner, tell)
         [sampled] = await self._scheduler.submit([work], timeout_s, listener)
+        generation = self._generation(encoded, work, manner, sampled)
+        summary = [m.weights for m in generation.attention if manner.attention == "summary"]
+        for place in range(len(told), len(generation.tokens)):  # what might have begun a stop string, and did not
+            seen = len(generation.prompt_tokens) + place
+            tell(Spoken(generation.tokens[place], summary[0][place, :seen] if summary else None))
+        return generation
+
+    async def generate_all(
+        self, prompts: Sequence[str], manner: Manner, timeout_s: float | None = None
+    ) -> list[Generation]:
+        """Write several prompts on, side by side. Raises as `generate`; nothing runs unless every prompt can."""
+        prepared = [await self._prepare(prompt, manner) for prompt in prompts]
+        results = await self._scheduler.submit([work for _, work in prepared], timeout_s)
+        return [self._generation(*one, manner, sampled) for one, sampled in zip(prepared, results, strict=True)]
+
+    async def _prepare(self, prompt: str, manner: Manner, heard: bool = False) -> tuple[Encoded, SamplerWork]:
+        with observability.timed(self.manifest.name, "tokenise"):
+            encoded = await beside([prompt], lambda: self._tokenizer.encode(prompt))
+        self._check(encoded, manner)
+        draw = Draw(
+            encoded.ids,
+            manner.max_tokens,
+            manner.temperature,
+            manner.top_k,
+            manner.top_p,
+            manner.repetition_penalty,
+            # 53 bits: a seed that was drawn is a number in every language a caller may speak.
+            secrets.randbits(53) if manner.seed is None else manner.seed,
+            Stops(manner.stop, self._tokenizer.speaker(encoded.ids)) if manner.stop else None,
+            frozenset(output.output for output in outputs_for(manner.attention, self.manifest.attention)),
+        )
+        return encoded, SamplerWork(draw, manner.attention, heard)
+
+    def _generation(self, encoded: Encoded, work: SamplerWork, manner: Manner, sampled: Sampled) -> Generation:
+        """What was sampled, without the string that stopped it."""
         written = sampled.written
         observability.observe_tokens(self.manifest.name, written=len(written.token_ids))
         text, tokens = self._tokens(encoded.ids, written)
@@ -178,12 +197,9 @@ class Generator:
             for m in sampled.attention
             if kept
         ]
-        rows = attention[0].weights if attention and manner.attention == "summary" else None
-        for place in range(len(told), len(kept)):  # what might have begun a stop string, and did not
-            tell(Spoken(kept[place], None if rows is None else rows[place, : len(prompt_tokens) + place]))
-        return Generation(text[:end], prompt_tokens, kept, written.finish_reason, seed, attention)
+        return Generation(text[:end], prompt_tokens, kept, written.finish_reason, work.draw.seed, attention)
 
-    def _check(self, prompt: str, encoded: Encoded, manner: Manner) -> None:
+    def _check(self, encoded: Encoded, manner: Manner) -> None:
         name, most = self.manifest.name, self.manifest.limits.max_tokens
         if not encoded.ids:
             raise EmptyText("prompt is empty: give the text something to begin with")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
 from service.bundle import AttentionOutput, Manifest
-from service.decoder import BundleState, BundleStep
+from service.bundle_step import BundleState, BundleStep
 from service.decoding.sampling import Draw, Sampling, Written
 from service.runtime import Session
 

@@ -1,7 +1,5 @@
 """POST /generate."""
 
-import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -56,11 +54,6 @@ async def generate(request: Request) -> Response:
     await request.app.state.turn()
     with timed(generator.manifest.name, "encode"):
         return encoding.response(encode(generator, generation, encoding))
-
-
-async def answered(generator: Generator, prompts: Sequence[str], manner: Manner, timeout_s: float) -> list[Generation]:
-    """One text for each prompt, written side by side."""
-    return list(await asyncio.gather(*(generator.generate(prompt, manner, timeout_s) for prompt in prompts)))
 
 
 def manner_of(body: GenerateRequest) -> Manner:

@@ -87,7 +87,9 @@ async def translated(
     return [{"translation_text": translation.text} for translation in found]
 
 
-MANNER = ("max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop")
+MANNER = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop")
+"""What /generate calls by the same names."""
+DETAILS = ("details", "decoder_input_details")
 
 
 async def written(
@@ -95,21 +97,21 @@ async def written(
 ) -> list[dict[str, str]]:
     if body.stream:
         raise InvalidInput("stream: ask /generate with `Accept: text/event-stream`")
-    given = known(body.parameters, *MANNER, "return_full_text", "details", "decoder_input_details")
-    if given.get("details") or given.get("decoder_input_details"):
+    given = known(body.parameters, *MANNER, "max_new_tokens", "do_sample", "return_full_text", *DETAILS)
+    if any(given.get(name) for name in DETAILS):
         raise InvalidInput("parameters.details: ask /generate, whose every answer has them")
     drawn = given.get("do_sample") or (given.get("do_sample") is None and given.get("temperature") is not None)
-    wish = {
-        key: given[key] for key in MANNER if key not in ("max_new_tokens", "do_sample") and given.get(key) is not None
-    }
-    wish |= {} if drawn else {"temperature": 0.0}
-    wish |= {} if given.get("max_new_tokens") is None else {"max_tokens": given["max_new_tokens"]}
+    wish = {name: given[name] for name in MANNER if given.get(name) is not None}
+    if not drawn:
+        wish["temperature"] = 0.0
+    if given.get("max_new_tokens") is not None:
+        wish["max_tokens"] = given["max_new_tokens"]
     try:
         asked = GenerateRequest.model_validate({**wish, "prompt": texts[0], "attention": "none"}, strict=True)
     except ValidationError as error:
         raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
     manner = generate.manner_of(asked)
-    found = await generate.answered(registry.generator(name), texts, manner, settings.timeout_s)
+    found = await registry.generator(name).generate_all(texts, manner, settings.timeout_s)
     whole = bool(given.get("return_full_text"))
     return [{"generated_text": text * whole + one.text} for text, one in zip(texts, found, strict=True)]
 

@@ -300,7 +300,7 @@ async def answered(
         wish = GenerateRequest.model_validate({**named, "prompt": texts[0]}, strict=True)
         generator = registry.generator(entry.name, entry.version)
         manner = generate_api.manner_of(wish)
-        arrays = of_generations(await generate_api.answered(generator, texts, manner, settings.timeout_s))
+        arrays = of_generations(await generator.generate_all(texts, manner, settings.timeout_s))
     else:
         if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
             raise InvalidInput(f"parameters: there is no {', '.join(unknown)}")

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.playground.conftest import EXAMPLES, answer, ask, percent
 
@@ -73,24 +73,31 @@ def test_writing_again_is_another_text_that_a_link_keeps(page: Page, address: st
     expect(page.locator("#generate-results .panel:not(.growing) .tokens")).to_have_text(after)
 
 
+STREAM = """
+const real = window.fetch;
+window.fetch = (path, options) => {
+  if (!String(path).endsWith("generate")) return real(path, options);
+  const body = new ReadableStream({
+    start(stream) {
+      const tell = (text, start) => {
+        const token = JSON.stringify({ text, start, end: start + 1, logprob: -1 });
+        stream.enqueue(new TextEncoder().encode(`event: token\\ndata: ${token}\\n\\n`));
+      };
+      [..."abc"].forEach(tell);
+      window.breakOff = () => stream.close();
+    },
+  });
+  return Promise.resolve(new Response(body, { headers: { "Content-Type": "text/event-stream" } }));
+};
+"""
+
+
 def test_the_text_grows(page: Page, address: str) -> None:
-    """Tokens are on the page before the answer is whole."""
-
-    def slow(route: Route) -> None:
-        parts = [
-            f'event: token\ndata: {{"text":"{c}","start":{n},"end":{n + 1},"logprob":-1}}\n\n'
-            for n, c in enumerate("abc")
-        ]
-        route.fulfill(status=200, body="".join(parts), headers={"Content-Type": "text/event-stream"})
-
-    page.route("**/generate", slow)
-    page.add_init_script(
-        "window.seen = []; new MutationObserver(() => document.querySelector('.growing') && "
-        "seen.push(document.querySelector('.growing').textContent)).observe(document, "
-        "{childList: true, subtree: true})"
-    )
+    """Tokens are on the page before the answer is whole; a stream that breaks off is told of."""
+    page.add_init_script(STREAM)
     page.goto(f"{address}/#view=generate&prompt=xyz")
-    # A stream that breaks off is told of.
+    expect(page.locator("#generate-results .growing .tokens")).to_have_text("xyzabc")
+    page.evaluate("breakOff()")
     expect(page.locator("#generate-results .problem")).to_contain_text("cannot be reached")
 
 

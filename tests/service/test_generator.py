@@ -131,6 +131,14 @@ def test_where_a_text_is_cut() -> None:
     assert certain("aab", ["aabaac"]) == 0
 
 
+def test_several_prompts_are_one_request(generator: Generator) -> None:
+    manner = Manner(9, seed=4)
+    together = asyncio.run(generator.generate_all(PROMPTS, manner))
+    assert [one.text for one in together] == [generate(generator, prompt, manner).text for prompt in PROMPTS]
+    with pytest.raises(EmptyText):
+        asyncio.run(generator.generate_all(["wind", ""], manner))
+
+
 def test_what_cannot_be_written(generator: Generator) -> None:
     with pytest.raises(EmptyText, match="prompt is empty"):
         generate(generator, "", Manner())

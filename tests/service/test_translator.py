@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.bundle import read_manifest
-from service.decoder import BundleState, BundleStep, Options
+from service.bundle_step import BundleState, BundleStep
+from service.decoder import Options
 from service.decoding.search import Search
 from service.decoding.step import Hypothesis
 from service.errors import EmptyText, InferenceFailed, UnsupportedOption
