@@ -2,8 +2,8 @@
 
 Captions of Multi30k's validation split, tokenised and decoded in process, one after the other and 32 at a time, greedy
 and beam 4, with one thread and with as many as there are cores; the Transformers also by CTranslate2 on the same
-weights with its attention returned. Each in float32 and in int8, where our best is compared with its best and its
-translations with ours. Needs the corpus (LIMELIGHT_DATA).
+weights with its attention returned, its threads inside a batch or workers that share the batches. Each in float32 and
+in int8, where our best is compared with its best and its translations with ours. Needs the corpus (LIMELIGHT_DATA).
 """
 
 import asyncio
@@ -51,15 +51,17 @@ def of_limelight(translator: Translator, attention: Any) -> Translate:
     return translate
 
 
-def of_ctranslate2(bundle: Path, folder: Path, threads: int, precision: str) -> Translate:
-    options = {"device": "cpu", "compute_type": precision, "intra_threads": threads, "inter_threads": 1}
+def of_ctranslate2(bundle: Path, folder: Path, threads: int, workers: int, precision: str) -> Translate:
+    options = {"device": "cpu", "compute_type": precision, "intra_threads": threads, "inter_threads": workers}
     translator = ctranslate2.Translator(str(folder), **options)
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
 
     def translate(texts: list[str], beam_size: int) -> list[tuple[str, int]]:
         sources = [encoding.tokens for encoding in tokenizer.encode_batch(texts)]
+        # Workers share batches that are small enough for each to get two.
+        most = -(-len(texts) // (2 * workers)) if workers > 1 else 0
         results = translator.translate_batch(
-            sources, beam_size=beam_size, max_batch_size=0, disable_unk=True, return_attention=True
+            sources, beam_size=beam_size, max_batch_size=most, disable_unk=True, return_attention=True
         )
         found = [result.hypotheses[0] for result in results]
         return [(tokenizer.decode([tokenizer.token_to_id(t) for t in tokens]), len(tokens)) for tokens in found]
@@ -83,16 +85,19 @@ class Engine:
     name: str
     precision: Literal["float32", "int8"]
     threads: int
+    workers: int = 1
+    """Of CTranslate2, with so many threads each. Limelight divides its threads by itself."""
 
     def __str__(self) -> str:
-        return f"{self.name} {self.precision}, {self.threads} thread{'s' * (self.threads > 1)}"
+        workers = f"{self.workers} workers, " if self.workers > 1 else ""
+        return f"{self.name} {self.precision}, {workers}{self.threads} thread{'s' * (self.threads > 1)}"
 
 
 def measure_all(engine: Engine, bundle: Path, model: Path, texts: list[str]) -> tuple[list[float], list[str]]:
     """Tokens per second of every case, and the translations of the last. For a process of its own: what one engine
     leaves spinning would slow the next one down."""
     if engine.name == "ctranslate2":
-        translate = of_ctranslate2(bundle, model, engine.threads, engine.precision)
+        translate = of_ctranslate2(bundle, model, engine.threads, engine.workers, engine.precision)
     else:
         runtime = Runtime("cpu", engine.threads, engine.precision)
         registry = Registry(bundle.parent.parent, runtime, Limits(queue_tokens=10**9))
@@ -117,17 +122,19 @@ def main() -> None:
         assert manifest.source and manifest.target
         data = TranslationData(corpora=["multi30k"], source=manifest.source, target=manifest.target)
         texts = [pair.source for pair in sentence_pairs("multi30k", "valid", data)][:SENTENCES]
-        peers = ["ctranslate2"] if manifest.architecture.network == "transformer" else []
+        has_peer = manifest.architecture.network == "transformer"
         precisions: list[Literal["float32", "int8"]] = ["float32", "int8"]
         found = [
             Engine(engine, precision, threads)
             for threads in sorted({1, cores})
-            for engine in ("limelight", "limelight, no attention", *peers)
+            for engine in ("limelight", "limelight, no attention", *["ctranslate2"] * has_peer)
             for precision in precisions
         ]
+        if has_peer and cores > 1:
+            found += [Engine("ctranslate2", precision, 1, cores) for precision in precisions]
         with tempfile.TemporaryDirectory() as folder:
             model = Path(folder) / "model"
-            if peers:
+            if has_peer:
                 convert(bundle, model)
             best = {engine: [0.0] * len(CASES) for engine in found}
             said: dict[Engine, list[str]] = {}
@@ -141,7 +148,7 @@ def main() -> None:
             print(f"{f'{name}/{bundle.name}':<12}{engine!s:<40}" + "".join(f"{rate:>14,.0f}" for rate in rates))
             cases = (f"beam {beam_size}, {batch}" for beam_size, batch in CASES)
             results[f"{name}, {engine}"] = dict(zip(cases, map(round, rates), strict=True))
-        for precision in precisions if peers else []:
+        for precision in precisions if has_peer else []:
             theirs = [rates for e, rates in best.items() if e.name == "ctranslate2" and e.precision == precision]
             ours = [rates for e, rates in best.items() if e.name == "limelight" and e.precision == precision]
             ratios = [max(a) / max(b) for a, b in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)]

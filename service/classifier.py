@@ -1,8 +1,6 @@
 """The classifier: texts -> predictions, each with the tokens and the attention behind it."""
 
-import itertools
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,9 +29,6 @@ class Prediction:
 
 Result = tuple[tuple[str, float, dict[str, float]], list[AttentionMatrix]]
 
-PART_TOKENS = 512
-"""Tokens that take longer to run than it takes to wake a thread for them."""
-
 
 @dataclass(frozen=True)
 class ClassifierWork:
@@ -55,12 +50,11 @@ class Classifier:
         self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
         self._session = runtime.open(folder, manifest, "classify")
         self.precision = self._session.graph.precision
-        self._workers = ThreadPoolExecutor(self._session.at_once, f"workers-{manifest.name}")
-        self._scheduler = Scheduler(manifest.name, AtOnce(self._run), limits)
+        engines = [AtOnce(self._run) for _ in range(self._session.at_once)]
+        self._scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
         self._scheduler.close()
-        self._workers.shutdown()
 
     async def classify(
         self,
@@ -101,17 +95,6 @@ class Classifier:
         return encodings
 
     def _run(self, batch: Sequence[ClassifierWork]) -> list[Result]:
-        """In parts of similar lengths side by side, where there is enough for several."""
-        parts = min(self._session.at_once, sum(item.length for item in batch) // PART_TOKENS, len(batch))
-        if parts <= 1:
-            return self._run_part(batch)
-        by_length = sorted(range(len(batch)), key=lambda place: batch[place].length)
-        places = [by_length[n * len(batch) // parts : (n + 1) * len(batch) // parts] for n in range(parts)]
-        found = self._workers.map(lambda part: self._run_part([batch[place] for place in part]), places)
-        results = dict(zip(itertools.chain(*places), itertools.chain.from_iterable(found), strict=True))
-        return [results[place] for place in range(len(batch))]
-
-    def _run_part(self, batch: Sequence[ClassifierWork]) -> list[Result]:
         lengths = np.array([item.length for item in batch], dtype=np.int64)
         ids = np.zeros((len(batch), lengths.max()), dtype=np.int64)
         for row, item in enumerate(batch):

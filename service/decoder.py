@@ -39,6 +39,11 @@ class Options:
 
 DEFAULT = Options()
 
+PADDING = 128
+"""So many places of the past that are no row's own cost as much as another call of the step."""
+FEW_ROWS = 16
+"""So few rows cost little more than one."""
+
 
 @dataclass(frozen=True)
 class DecoderWork:
@@ -86,11 +91,16 @@ class _Running:
 
 
 class Decoder:
-    """An engine (`scheduling.Engine`) over the `encode` and `step` graphs of a bundle. Sentences of one beam width
-    share a running batch, whatever else their options are."""
+    """An engine (`scheduling.Engine`) over the `encode` and `step` graphs of a bundle.
+
+    Sentences of one beam width that start together share a search, whatever else their options are. Those that come
+    later join it while that costs little; else they wait until few are left of it, and begin one beside it. A batch in
+    which everybody is at another place pads everybody to the longest.
+    """
 
     fill = 0.25
-    """The encoder takes similar lengths together, whatever else starts with them; to join a step later costs more."""
+    """The encoder takes similar lengths together, whatever else starts with them; to begin a step later costs more."""
+    share = 1
 
     def __init__(self, manifest: Manifest, encode: Session, step: Session):
         assert manifest.special_ids and manifest.limits.max_target_tokens  # the manifest checked itself
@@ -102,16 +112,33 @@ class Decoder:
         self._encode = encode
         self._step = BundleStep(step)
         self._step_inputs = {tensor.name for tensor in step.graph.inputs}
-        self._searches: dict[int, Search[BundleState]] = {}
+        self._searches: list[Search[BundleState]] = []
+        self._rows = 0
+        """When the last of them began."""
         self._running: dict[int, _Running] = {}
+
+    def ready(self) -> bool:
+        return self._live_rows() <= max(FEW_ROWS, self._rows // 4)
+
+    def _live_rows(self) -> int:
+        return sum(len(search) * search.width for search in self._searches)
 
     def start(self, work: Sequence[tuple[int, DecoderWork]]) -> None:
         for width in {item.options.width for _, item in work}:
             groups = list(_of_similar_length([(key, item) for key, item in work if item.options.width == width]))
             started = [self._start(group) for group in groups]
-            search = self._searches.setdefault(width, Search(self._step, self._rules, width))
+            search = self._search(width, sum(len(group) for group in groups))
             goals = [goal for group_goals, _ in started for goal in group_goals]
             search.join([key for group in groups for key, _ in group], goals, self._step.join(*(s for _, s in started)))
+            self._rows = self._live_rows()
+
+    def _search(self, width: int, newcomers: int) -> Search[BundleState]:
+        """Where so many sentences begin: a search that is young enough for them, or a new one."""
+        for search in self._searches:
+            if search.width == width and search.longest * newcomers * width <= PADDING:
+                return search
+        self._searches.append(Search(self._step, self._rules, width))
+        return self._searches[-1]
 
     def _start(self, work: list[tuple[int, DecoderWork]]) -> tuple[list[Goal], BundleState]:
         """Encode sentences together: what is wanted of each, and their state before the first step."""
@@ -141,17 +168,18 @@ class Decoder:
         return goals, self._step.start(source, len(work))
 
     def advance(self) -> list[tuple[int, Decoded]]:
-        finished = [found for search in self._searches.values() for found in search.advance()]
+        finished = [found for search in self._searches for found in search.advance()]
+        self._searches = [search for search in self._searches if len(search)]
         return [(key, self._decoded(self._running.pop(key), hypotheses)) for key, hypotheses in finished]
 
     def news(self) -> list[tuple[int, Said]]:
         if not any(running.work.heard for running in self._running.values()):
             return []
-        search = self._searches.get(1)
-        latest = search.latest() if search is not None else []
         return [
             (key, self._said(self._running[key], token_id, weights))
-            for key, token_id, weights in latest
+            for search in self._searches
+            if search.width == 1
+            for key, token_id, weights in search.latest()
             if self._running[key].work.heard
         ]
 
@@ -175,7 +203,7 @@ class Decoder:
         return max(left, key=lambda place: float(looked[place]))
 
     def drop(self, keys: Collection[int]) -> None:
-        for search in self._searches.values():
+        for search in self._searches:
             search.leave(keys)
         for key in keys:
             self._running.pop(key, None)

@@ -118,7 +118,8 @@ class Generator:
         self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
         step = runtime.open(folder, manifest, "step")
         self.precision = step.graph.precision
-        self._scheduler = Scheduler(manifest.name, Sampler(manifest, step, self._tokenizer.size), limits)
+        engines = [Sampler(manifest, step, self._tokenizer.size) for _ in range(step.at_once)]
+        self._scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
         self._scheduler.close()

@@ -23,6 +23,9 @@ Device = Literal["auto", "cpu", "cuda"]
 CPU = OrtDevice(OrtDevice.cpu(), OrtDevice.default_memory(), 0)
 RUN_OPTIONS = ort.RunOptions()
 
+MOST_LANES = 4
+"""Of a decoder."""
+
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
 
 
@@ -146,9 +149,11 @@ class Runtime:
     def open(self, folder: Path, manifest: Manifest, role: GraphRole) -> Session:
         """Load a bundle's graph of this role. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
         graph = manifest.graph(role, self.precision)
+        # Threads of one batch wait for each other at every operator: rather several batches, a thread each. A decoder's
+        # lanes also wait for each other where they are in Python, a fifth of their time.
+        most = 1 if len(self.providers) > 1 else self.threads if role == "classify" else MOST_LANES
+        at_once = min(self.threads, most)
         try:
-            # Threads of a recurrent network wait for each other at every token: rather several batches, a thread each.
-            at_once = self.threads if role == "classify" and len(self.providers) == 1 else 1
             options = self._options(self.threads // at_once, spins=role == "step")
             session = ort.InferenceSession(str(folder / graph.file), options, providers=self.providers)
         except Exception as error:  # onnxruntime's own exceptions share no base class but this one

@@ -51,6 +51,7 @@ class Sampler:
 
     fill = 0.0
     """Texts of any lengths run side by side: nothing is padded."""
+    share = 1
 
     def __init__(self, manifest: Manifest, step: Session, vocabulary: int):
         assert manifest.special_ids  # the manifest checked itself
@@ -59,6 +60,9 @@ class Sampler:
         ids = manifest.special_ids
         self._sampling: Sampling[BundleState] = Sampling(self._step, vocabulary, ids.eos, ids.never)
         self._running: dict[int, SamplerWork] = {}
+
+    def ready(self) -> bool:
+        return True
 
     def start(self, work: Sequence[tuple[int, SamplerWork]]) -> None:
         if not work:

@@ -1,7 +1,7 @@
-"""Batching across requests: whatever waits goes together into the running batch, as soon as there is room.
+"""Batching across requests: whatever waits goes together into a running batch, as soon as there is room.
 
-One thread per model runs the network, so that the event loop never waits for it and models do not fight
-over the cores inside one batch. Nothing waits on purpose: an idle scheduler runs a single item at once.
+Lanes, a thread each, run the network side by side, so that the event loop never waits for it and nothing inside a
+batch waits for another thread. Nothing waits on purpose: an idle lane runs a single item at once.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from service import observability
 from service.errors import (
@@ -40,10 +40,15 @@ W_contra = TypeVar("W_contra", bound=Work, contravariant=True)
 
 
 class Engine(Protocol[W_contra, R]):
-    """What runs the work, all of it side by side. Called from one thread."""
+    """What runs the work of one lane, all of it side by side. Called from one thread."""
 
     fill: float
     """So much of what is taken in at once is to be real, at least; the rest is padding to the longest."""
+    share: int
+    """So many tokens are worth a lane of their own; fewer are not divided among several."""
+
+    def ready(self) -> bool:
+        """Whether newcomers would better start now, beside what runs, than wait until there is less of it."""
 
     def start(self, work: Sequence[tuple[int, W_contra]]) -> None:
         """Take work into the running batch, each piece under a key."""
@@ -62,10 +67,15 @@ class AtOnce(Generic[W, R]):
     """An engine that is done in one go: `run` maps a batch to its results, in order."""
 
     fill = 0.7
+    share = 512
+    """What takes longer to run than it takes to wake a thread."""
 
     def __init__(self, run: Callable[[Sequence[W]], Sequence[R]]):
         self._run = run
         self._batch: list[tuple[int, W]] = []
+
+    def ready(self) -> bool:
+        return True
 
     def start(self, work: Sequence[tuple[int, W]]) -> None:
         self._batch += work
@@ -126,32 +136,57 @@ class Item(Generic[W]):
     length: int = field(compare=False)
 
 
+@dataclass(eq=False)
+class Lane(Generic[W, R]):
+    """One thread and what it runs."""
+
+    engine: Engine[W, R]
+    wake: threading.Condition
+    state: Literal["idle", "called", "running"] = "running"
+    """Whether it waits for work, has been woken for some, or looks for more by itself."""
+    live: dict[int, Item[W]] = field(default_factory=dict)
+    live_tokens: int = 0
+
+    def begin(self, items: Iterable[Item[W]]) -> None:
+        for item in items:
+            self.live[item.key] = item
+            self.live_tokens += item.length
+            item.request.timing.begin()
+
+    def end(self, key: int) -> Item[W]:
+        item = self.live.pop(key)
+        self.live_tokens -= item.length
+        return item
+
+
 class Scheduler(Generic[W, R]):
-    """Runs work side by side, of similar lengths where there is a choice.
+    """Runs work side by side, of similar lengths where there is a choice, in a lane for each of the engines.
 
     Each caller gets exactly its own results; work whose caller has gone is dropped. Requests take turns by their
     tokens (start-time fair queueing, Goyal et al. 1996): the texts of a large one wait behind those of a small one
     that comes later.
     """
 
-    def __init__(self, name: str, engine: Engine[W, R], limits: Limits):
+    def __init__(self, name: str, engines: Sequence[Engine[W, R]], limits: Limits):
         self._name = name
-        self._engine = engine
         self._limits = limits
         self._waiting: list[Item[W]] = []
         """In the order of their turns."""
         self._waiting_tokens = 0
-        self._live: dict[int, Item[W]] = {}
-        self._live_tokens = 0
         self._turn = 0
         """Of the last item that was taken."""
         self._keys = itertools.count()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._closed = False
         self.failure: str | None = None
         """Why it runs nothing any more."""
-        self._thread = threading.Thread(target=self._run, name=f"scheduler-{name}", daemon=True)
-        self._thread.start()
+        self._lanes = [Lane(engine, threading.Condition(self._lock)) for engine in engines]
+        self._threads = [
+            threading.Thread(target=self._run, args=(lane,), name=f"scheduler-{name}-{number}", daemon=True)
+            for number, lane in enumerate(self._lanes)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     async def submit(
         self,
@@ -186,7 +221,7 @@ class Scheduler(Generic[W, R]):
             raise TooManyTokens(
                 f"{sum(lengths)} tokens in one request, at most {most} are taken; send fewer or shorter texts"
             )
-        with self._changed:
+        with self._lock:
             if self.failure is not None:
                 raise ModelNotReady(self.failure)
             if self._closed:
@@ -200,74 +235,88 @@ class Scheduler(Generic[W, R]):
                 turn += length
             self._waiting_tokens += sum(lengths)
             observability.observe_queue(self._name, self._waiting_tokens)
-            self._changed.notify()
+            self._call_lanes()
         observability.observe_tokens(self._name, read=sum(lengths))
         return request
 
-    def close(self) -> None:
-        """Finish what waits, take nothing more, and end the thread."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._thread.join()
+    def _call_lanes(self) -> None:
+        """Wake as many lanes as what waits is worth."""
+        wanted = self._worth() - sum(lane.state == "called" for lane in self._lanes)
+        for lane in [lane for lane in self._lanes if lane.state == "idle"][: max(0, wanted)]:
+            lane.state = "called"
+            lane.wake.notify()
 
-    def _run(self) -> None:
+    def _worth(self) -> int:
+        """How many lanes what waits is worth."""
+        return min(len(self._waiting), -(-self._waiting_tokens // self._lanes[0].engine.share))
+
+    def close(self) -> None:
+        """Finish what waits, take nothing more, and end the threads."""
+        with self._lock:
+            self._closed = True
+            for lane in self._lanes:
+                lane.wake.notify()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, lane: Lane[W, R]) -> None:
         try:
-            while self._advance():
+            while self._advance(lane):
                 pass
         except Exception as error:
             # Not the network's failure, which fails its batch only: a mistake here, after which nothing is sure.
             log.exception("the scheduler has failed")
-            with self._changed:
+            with self._lock:
                 self.failure = f"the scheduler has failed: {error!r}"
-                items, self._waiting, self._live = [*self._live.values(), *self._waiting], [], {}
+                items, self._waiting, lane.live = [*lane.live.values(), *self._waiting], [], {}
             self._fail(items, InferenceFailed(self.failure))
 
-    def _advance(self) -> bool:
-        """One step of the running batch. False: nothing is left to do, and nothing will come."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._live or self._closed)
-            gone = [key for key, item in self._live.items() if item.request.gone]
+    def _advance(self, lane: Lane[W, R]) -> bool:
+        """One step of a lane. False: nothing is left for it to do, and nothing will come."""
+        with self._lock:
+            while not (lane.live or self._waiting or self._closed):
+                lane.state = "idle"
+                lane.wake.wait()
+            taken = self._take(lane)
+            lane.state = "running"
+            gone = [key for key, item in lane.live.items() if item.request.gone]
             for key in gone:
-                self._live_tokens -= self._live.pop(key).length
-            taken = self._take()
-            for item in taken:
-                self._live[item.key] = item
-                self._live_tokens += item.length
-                item.request.timing.begin()
+                lane.end(key)
+            lane.begin(taken)
         if taken:
             lengths = [item.length for item in taken]
             observability.observe_batch(self._name, len(taken), sum(lengths), len(taken) * max(lengths))
-        if not (self._live or gone):
+        if not (lane.live or gone):
             return not self._closed
         try:
-            self._engine.drop(gone)
-            self._engine.start([(item.key, item.work) for item in taken])
-            finished = self._engine.advance()
-            news = self._engine.news()
+            lane.engine.drop(gone)
+            lane.engine.start([(item.key, item.work) for item in taken])
+            finished = lane.engine.advance()
+            news = lane.engine.news()
         except Exception as error:
-            self._engine.drop(self._live.keys())
-            self._fail(list(self._live.values()), _failure(error))
-            self._live, self._live_tokens = {}, 0
+            lane.engine.drop(lane.live.keys())
+            self._fail(list(lane.live.values()), _failure(error))
+            lane.live, lane.live_tokens = {}, 0
         else:
             for key, new in news:
-                item = self._live[key]
+                item = lane.live[key]
                 if item.request.heard is not None:
                     _call(item.request.loop, item.request.heard, item.place, new)
-            items = [(self._live.pop(key), result) for key, result in finished]
-            self._live_tokens -= sum(item.length for item, _ in items)
-            self._answer(items)
+            self._answer([(lane.end(key), result) for key, result in finished])
         return True
 
-    def _take(self) -> list[Item[W]]:
-        """What there is room for of what waits: whose turn it is, and others of similar length."""
+    def _take(self, lane: Lane[W, R]) -> list[Item[W]]:
+        """What a lane has room for of what waits: whose turn it is, and others of similar length."""
         if any(item.request.gone for item in self._waiting):
             self._keep_waiting([item for item in self._waiting if not item.request.gone])
         if not self._waiting:
             return []
-        first, room = self._waiting[0], self._limits.batch_tokens - self._live_tokens
-        if first.length > room and self._live:
+        first, room = self._waiting[0], self._limits.batch_tokens - lane.live_tokens
+        if lane.live and (first.length > room or not lane.engine.ready()):
             return []
+        free = min(self._worth(), sum(lane.state != "running" for lane in self._lanes))
+        if free > 1:  # others are about to take theirs
+            room = min(room, max(lane.engine.share, -(-self._waiting_tokens // free)))
         by_length = sorted(self._waiting[:LOOK_AHEAD], key=lambda item: item.length)
         sums = [0, *itertools.accumulate(item.length for item in by_length)]
         low = by_length.index(first)
@@ -278,7 +327,7 @@ class Scheduler(Generic[W, R]):
             wider.sort(key=lambda ends: by_length[ends[1] - 1].length - by_length[ends[0]].length)
             for ends in wider:
                 padded = by_length[ends[1] - 1].length * (ends[1] - ends[0])
-                if padded <= room and sums[ends[1]] - sums[ends[0]] >= self._engine.fill * padded:
+                if padded <= room and sums[ends[1]] - sums[ends[0]] >= lane.engine.fill * padded:
                     low, high = ends
                     break
             else:
@@ -296,12 +345,13 @@ class Scheduler(Generic[W, R]):
 
     def _answer(self, items: Iterable[tuple[Item[W], R]]) -> None:
         complete = []
-        for item, result in items:
-            item.request.results[item.place] = result
-            item.request.left -= 1
-            if item.request.left == 0:
-                item.request.timing.end()
-                complete.append(item.request)
+        with self._lock:  # a request's work may be in several lanes
+            for item, result in items:
+                item.request.results[item.place] = result
+                item.request.left -= 1
+                if item.request.left == 0:
+                    item.request.timing.end()
+                    complete.append(item.request)
         _resolve(complete)
 
     def _fail(self, items: Iterable[Item[W]], failure: LimelightError) -> None:

@@ -66,8 +66,8 @@ class Translator:
         self._target_tokenizer = TextTokenizer(folder / manifest.tokenizers["target"])
         encode, step = runtime.open(folder, manifest, "encode"), runtime.open(folder, manifest, "step")
         self.precision = step.graph.precision
-        decoder = Decoder(manifest, encode, step)
-        self._scheduler = Scheduler(manifest.name, decoder, limits)
+        engines = [Decoder(manifest, encode, step) for _ in range(step.at_once)]
+        self._scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
         self._scheduler.close()

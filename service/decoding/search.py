@@ -61,12 +61,17 @@ class Search(Generic[State]):
     def __init__(self, step: DecoderStep[State], rules: Rules, beam_size: int):
         self._step = step
         self._rules = rules
-        self._width = beam_size
+        self.width = beam_size
         self.clear()
 
     def __len__(self) -> int:
         """How many sentences are live."""
         return len(self._goals)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest live hypothesis."""
+        return int(self._lengths.max(initial=0))
 
     def clear(self) -> None:
         """Let every sentence go."""
@@ -77,7 +82,7 @@ class Search(Generic[State]):
         self._keys: list[int] = []
         self._set_goals([])
         self._finished: list[list[Finished]] = []
-        self._scores: Scores = np.zeros((0, self._width))  # [B, W]
+        self._scores: Scores = np.zeros((0, self.width))  # [B, W]
         self._lengths: Ids = np.zeros(0, np.int64)  # [B]
         self._tokens: Ids = np.zeros(0, np.int64)  # [R]
         self._parents: Rows = np.zeros(0, np.int64)  # [R]
@@ -86,12 +91,12 @@ class Search(Generic[State]):
         """Goals of the live sentences, and what every step asks of them."""
         self._goals = goals
         self._max_lengths = np.array([goal.max_length for goal in goals], np.int64)  # [B]
-        self._may_copy = np.repeat(np.array([goal.may_copy for goal in goals], np.bool_), self._width)  # [R]
+        self._may_copy = np.repeat(np.array([goal.may_copy for goal in goals], np.bool_), self.width)  # [R]
         self._wanted = frozenset[str]().union(*(goal.attention for goal in goals))
 
     def join(self, keys: Sequence[int], goals: Sequence[Goal], state: State) -> None:
         """Sentences join, under keys by which they will be called, with their state before the first step."""
-        width, count = self._width, len(goals)
+        width, count = self.width, len(goals)
         self._state = state if self._state is None else self._step.join(self._state, state)
         self._keys += keys
         self._set_goals([*self._goals, *goals])
@@ -112,7 +117,7 @@ class Search(Generic[State]):
 
     def advance(self) -> list[tuple[int, list[Hypothesis]]]:
         """One step of every sentence. Those that are done leave: their keys and hypotheses, best first."""
-        width, rules, count = self._width, self._rules, len(self)
+        width, rules, count = self.width, self._rules, len(self)
         if not count:
             return []
         assert self._state is not None
@@ -163,7 +168,7 @@ class Search(Generic[State]):
         if not len(self._history):
             return []
         spoken = np.flatnonzero(self._lengths)
-        found = self._history.latest(spoken * self._width)
+        found = self._history.latest(spoken * self.width)
         return [
             (self._keys[b], token, {name: weights[name] for name in self._goals[b].attention})
             for b, (token, weights) in zip(spoken.tolist(), found, strict=True)
@@ -173,7 +178,7 @@ class Search(Generic[State]):
         """Take down the hypotheses that end: ends [B, W]."""
         for b, c in np.argwhere(ends).tolist():
             finished, length = self._finished[b], int(self._lengths[b])
-            if len(finished) < self._width:
+            if len(finished) < self.width:
                 score = float(values[b, c]) / length_penalty(length, self._goals[b].alpha)
                 finished.append(Finished(score, int(rows[b, c]), len(self._history), length - 1))
 
@@ -196,8 +201,7 @@ class Search(Generic[State]):
         self._set_goals([self._goals[b] for b in kept])
         self._finished = [self._finished[b] for b in kept]
         self._scores, self._lengths = self._scores[kept], self._lengths[kept]
-        rows = np.repeat(live, self._width)
+        rows = np.repeat(live, self.width)
         self._tokens, self._parents = self._tokens[rows], self._parents[rows]
-        longest = int(self._lengths.max())
-        self._history.keep(rows, longest)
-        self._state = self._step.keep(self._state, kept, longest)
+        self._history.keep(rows, self.longest)
+        self._state = self._step.keep(self._state, kept, self.longest)

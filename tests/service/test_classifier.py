@@ -14,7 +14,7 @@ from service.bundle import read_manifest
 from service.classifier import Classifier, Prediction
 from service.errors import EmptyText, InferenceFailed, TextTooLong
 from service.runtime import Runtime, Session
-from service.scheduling import Limits
+from service.scheduling import AtOnce, Limits
 from tests.fakes import LABELS, MAX_TOKENS, TEXTS, change_manifest, source_tokenizer
 from tests.service import networks
 
@@ -32,10 +32,10 @@ def classifier(models: Path) -> Iterator[Classifier]:
 
 @pytest.fixture(scope="module")
 def parted(models: Path) -> Iterator[Classifier]:
-    """One that runs whatever it can in three parts."""
+    """One that runs whatever it can in three lanes."""
     folder = models / "toy" / "1"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("service.classifier.PART_TOKENS", 1)
+        patch.setattr(AtOnce, "share", 1)
         made = Classifier(folder, read_manifest(folder), Runtime("cpu", threads=3), Limits())
         yield made
         made.close()

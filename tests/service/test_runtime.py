@@ -169,7 +169,7 @@ def test_cores_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_sessions_use_the_threads(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A classifier's by as many calls at once, a translator's each by itself."""
+    """By as many calls at once; a translator's lanes are few, and have several each where there are many."""
     seen = []
     opened = ort.InferenceSession
 
@@ -178,10 +178,12 @@ def test_sessions_use_the_threads(models: Path, monkeypatch: pytest.MonkeyPatch)
         return opened(path, options, providers=providers)
 
     monkeypatch.setattr(ort, "InferenceSession", watched)
-    runtime, classifier, translator = Runtime("cpu", threads=3), models / "toy" / "1", models / "en-xx" / "1"
-    assert runtime.open(classifier, read_manifest(classifier), "classify").at_once == 3
-    assert runtime.open(translator, read_manifest(translator), "step").at_once == 1
-    assert seen == [(1, 1), (3, 1)]
+    classifier, translator = models / "toy" / "1", models / "en-xx" / "1"
+    for threads, at_once, each in ((1, 1, 1), (3, 3, 1), (9, 4, 2)):
+        runtime = Runtime("cpu", threads=threads)
+        assert runtime.open(classifier, read_manifest(classifier), "classify").at_once == threads
+        assert runtime.open(translator, read_manifest(translator), "step").at_once == at_once
+        assert seen[-2:] == [(1, 1), (each, 1)]
 
 
 def test_precisions(folder: Path, graph: Graph, of: Of) -> None:

@@ -41,8 +41,10 @@ class Network:
 
 
 @contextmanager
-def scheduler(run: Callable[[Sequence[Item]], Sequence[int]], **limits: int) -> Iterator[Scheduler[Item, int]]:
-    made: Scheduler[Item, int] = Scheduler("test", AtOnce(run), Limits(**limits))
+def scheduler(
+    run: Callable[[Sequence[Item]], Sequence[int]], lanes: int = 1, **limits: int
+) -> Iterator[Scheduler[Item, int]]:
+    made: Scheduler[Item, int] = Scheduler("test", [AtOnce(run) for _ in range(lanes)], Limits(**limits))
     try:
         yield made
     finally:
@@ -79,11 +81,12 @@ requests = st.lists(st.lists(st.integers(1, 13), max_size=5), max_size=7)
 """Lengths of what each wants."""
 
 
-@given(requests, st.integers(1, 40), st.booleans(), st.data())
+@given(requests, st.integers(1, 40), st.booleans(), st.integers(1, 3), st.data())
 def test_each_caller_gets_its_own_results(
-    requests: list[list[int]], batch_tokens: int, closed: bool, data: st.DataObject
+    requests: list[list[int]], batch_tokens: int, closed: bool, lanes: int, data: st.DataObject
 ) -> None:
-    """In whatever order requests come, and whether they wait behind a batch or find an idle network."""
+    """In whatever order requests come, whether they wait behind a batch or find an idle network, in however many
+    lanes."""
     pauses = data.draw(st.lists(st.integers(0, 3), min_size=len(requests), max_size=len(requests)))
 
     async def caller(running: Scheduler[Item, int], number: int, work: list[int]) -> None:
@@ -102,8 +105,9 @@ def test_each_caller_gets_its_own_results(
     if closed:
         network = behind_a_running_batch(callers, batch_tokens=batch_tokens)
     else:
-        with scheduler(network.run, batch_tokens=batch_tokens) as running:
-            asyncio.run(callers(running, network))
+        with pytest.MonkeyPatch.context() as patch, scheduler(network.run, lanes, batch_tokens=batch_tokens) as running:
+            patch.setattr(AtOnce, "share", 5)
+            asyncio.run(in_time(callers(running, network)))
 
     assert sorted(network.numbers) == [0] * closed + sorted(
         1 + 10 * number + i for number, work in enumerate(requests) for i in range(len(work))
@@ -271,14 +275,20 @@ def test_a_request_that_failed_in_part_is_given_up() -> None:
 
 
 class Steps:
-    """An engine that needs as many steps for an item as its number says."""
+    """An engine that needs as many steps for an item as its number says. It takes newcomers while no more than `most`
+    run."""
 
     fill = 0.0
+    share = 1
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 10**9) -> None:
+        self.most = most
         self.left: dict[int, int] = {}
         self.sizes: list[int] = []
         self.dropped: list[int] = []
+
+    def ready(self) -> bool:
+        return len(self.left) <= self.most
 
     def start(self, work: Sequence[tuple[int, Item]]) -> None:
         self.left |= {key: item.number for key, item in work}
@@ -300,7 +310,7 @@ class Steps:
 
 def test_work_joins_what_is_running() -> None:
     engine = Steps()
-    running: Scheduler[Item, int] = Scheduler("test", engine, Limits())
+    running: Scheduler[Item, int] = Scheduler("test", [engine], Limits())
 
     async def play() -> None:
         long = asyncio.create_task(running.submit([Item(10**9)]))
@@ -318,7 +328,7 @@ def test_work_joins_what_is_running() -> None:
 
 
 def test_a_caller_hears_of_its_own_work() -> None:
-    running: Scheduler[Item, int] = Scheduler("test", Steps(), Limits())
+    running: Scheduler[Item, int] = Scheduler("test", [Steps()], Limits())
     heard: dict[str, list[tuple[int, int]]] = {"one": [], "other": []}
 
     async def play() -> None:
@@ -336,7 +346,7 @@ def test_a_caller_hears_of_its_own_work() -> None:
 
 def test_a_running_batch_stays_within_its_limit() -> None:
     engine = Steps()
-    running: Scheduler[Item, int] = Scheduler("test", engine, Limits(batch_tokens=3))
+    running: Scheduler[Item, int] = Scheduler("test", [engine], Limits(batch_tokens=3))
 
     async def play() -> None:
         await asyncio.gather(*(running.submit([Item(number, 1)]) for number in (5, 3, 8, 2, 7)))
@@ -346,6 +356,93 @@ def test_a_running_batch_stays_within_its_limit() -> None:
     assert max(engine.sizes) <= 3
 
 
+def test_newcomers_wait_until_an_engine_is_ready() -> None:
+    started, gate = threading.Event(), threading.Event()
+
+    class Gated(Steps):
+        def advance(self) -> list[tuple[int, int]]:
+            started.set()
+            gate.wait(60)
+            return super().advance()
+
+    engine = Gated(most=1)
+    running: Scheduler[Item, int] = Scheduler("test", [engine], Limits())
+
+    async def play() -> None:
+        first = asyncio.create_task(running.submit([Item(30), Item(50), Item(70)]))
+        await asyncio.to_thread(started.wait)
+        later = asyncio.create_task(running.submit([Item(1), Item(2)]))
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, later)
+
+    asyncio.run(in_time(play()))
+    running.close()
+    assert engine.sizes[:51] == [3] * 30 + [2] * 20 + [3]  # what is left of the first, and both of the later
+
+
+class Meeting:
+    """Batches that wait in it until so many are there."""
+
+    def __init__(self, count: int) -> None:
+        self.barrier = threading.Barrier(count)
+        self.batches: list[list[int]] = []
+
+    def run(self, batch: Sequence[Item]) -> list[int]:
+        self.batches.append(sorted(item.number for item in batch))
+        self.barrier.wait(60)
+        return [-item.number for item in batch]
+
+
+def test_lanes_share_what_is_worth_it() -> None:
+    """One request in two lanes at once, by similar lengths."""
+    meeting = Meeting(2)
+    with scheduler(meeting.run, lanes=2) as running:
+        long, short = [Item(n, 100) for n in range(1, 6)], [Item(n, 50) for n in range(6, 16)]
+        assert asyncio.run(running.submit([*long, *short])) == [-n for n in range(1, 16)]
+    assert sorted(meeting.batches) == [[1, 2, 3, 4, 5], list(range(6, 16))]
+
+
+def test_a_request_while_a_lane_is_busy_goes_to_another() -> None:
+    meeting = Meeting(2)
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        first = asyncio.create_task(running.submit([Item(1)]))
+        while not meeting.batches:
+            await asyncio.sleep(0.001)
+        assert await running.submit([Item(2)]) == [-2]
+        assert await first == [-1]
+
+    with scheduler(meeting.run, lanes=3) as running:
+        asyncio.run(in_time(play(running)))
+
+
+def test_little_is_not_divided() -> None:
+    network = Network()
+    with scheduler(network.run, lanes=3) as running:
+        asyncio.run(running.submit([Item(number, 20) for number in range(25)]))
+    assert [len(batch) for batch in network.batches] == [25]
+
+
+def test_a_failure_in_one_lane_fails_its_request_in_all() -> None:
+    """And leaves both lanes at work."""
+    meeting = Meeting(2)
+
+    def run(batch: Sequence[Item]) -> list[int]:
+        found = meeting.run(batch)
+        if any(item.number == 2 for item in batch):
+            raise RuntimeError("boom")
+        return found
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        with pytest.raises(InferenceFailed, match="boom"):
+            await running.submit([Item(1, 600), Item(2, 600)])
+        assert await running.submit([Item(3, 600), Item(4, 600)]) == [-3, -4]
+
+    with scheduler(run, lanes=2) as running:
+        asyncio.run(in_time(play(running)))
+
+
 def test_a_scheduler_that_fails_says_so() -> None:
     """A result of nobody's work is no failure of the network: nothing is sure any more."""
 
@@ -353,7 +450,7 @@ def test_a_scheduler_that_fails_says_so() -> None:
         def advance(self) -> list[tuple[int, int]]:
             return [(13, 13)]
 
-    running: Scheduler[Item, int] = Scheduler("test", Confused(), Limits())
+    running: Scheduler[Item, int] = Scheduler("test", [Confused()], Limits())
 
     async def play() -> None:
         with pytest.raises(InferenceFailed, match="the scheduler has failed: KeyError"):
@@ -388,7 +485,7 @@ def test_errors_of_our_own_are_passed_on() -> None:
 
 def test_close_finishes_what_waits_and_then_refuses() -> None:
     network = Network(closed=True)
-    running: Scheduler[Item, int] = Scheduler("test", AtOnce(network.run), Limits())
+    running: Scheduler[Item, int] = Scheduler("test", [AtOnce(network.run)], Limits())
 
     async def play() -> None:
         first = asyncio.create_task(running.submit([Item(0)]))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.bundle import read_manifest
 from service.bundle_step import BundleState, BundleStep
-from service.decoder import Options
+from service.decoder import Decoder, Options
 from service.decoding.search import Search
 from service.decoding.step import Hypothesis
 from service.errors import EmptyText, InferenceFailed, UnsupportedOption
@@ -257,6 +257,50 @@ def test_options_of_all_kinds_run_side_by_side(translator: Translator) -> None:
                 assert sentence.score == pytest.approx(other.score, abs=1e-5)
                 for matrix, expected in zip(sentence.attention, other.attention, strict=True):
                     assert matrix.weights == pytest.approx(expected.weights, abs=1e-5)
+
+
+@pytest.mark.parametrize("padding", [0, 10**9])
+@pytest.mark.parametrize("few_rows", [0, 10**9])
+def test_who_comes_later_gets_what_they_get_alone(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch, padding: int, few_rows: int
+) -> None:
+    """Whether they wait or start at once, in a search of their own or with others."""
+    monkeypatch.setattr("service.decoder.PADDING", padding)
+    monkeypatch.setattr("service.decoder.FEW_ROWS", few_rows)
+
+    async def one_after_the_other() -> list[list[Translation]]:
+        begun, tasks = asyncio.Event(), []
+        for number, text in enumerate(TEXTS):
+            begun.clear()
+            options = Options(beam_size=1, alternatives=number % 2)
+            heard = None if number % 2 else lambda spoken: begun.set()
+            tasks.append(asyncio.create_task(translator.translate([text], options, heard=heard)))
+            if heard is not None:
+                await begun.wait()
+        return await asyncio.gather(*tasks)
+
+    found = asyncio.run(one_after_the_other())
+    for number, (text, [translation]) in enumerate(zip(TEXTS, found, strict=True)):
+        [alone] = translate(translator, text, beam_size=1, alternatives=number % 2)
+        assert translation.text == alone.text and translation.alternatives == alone.alternatives
+        for sentence, other in zip(translation.sentences, alone.sentences, strict=True):
+            assert sentence.attention[0].weights == pytest.approx(other.attention[0].weights, abs=1e-5)
+
+
+def test_a_search_takes_newcomers_while_that_costs_little(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence joins others that have said 32 tokens, two do not."""
+    [lane] = translator._scheduler._lanes
+    decoder = lane.engine
+    assert isinstance(decoder, Decoder)
+    search = decoder._search(4, 1)
+    assert decoder._search(4, 32) is search  # nothing has been said in it
+    monkeypatch.setattr(Search, "longest", 32)
+    assert decoder._search(4, 1) is search
+    assert decoder._search(2, 1) is not search
+    assert decoder._search(4, 2) is not search
+    decoder._searches.clear()
 
 
 def test_a_greedy_translation_can_be_listened_to(translator: Translator) -> None:
