@@ -65,8 +65,6 @@ class Sampler:
         return True
 
     def start(self, work: Sequence[tuple[int, SamplerWork]]) -> None:
-        if not work:
-            return
         self._running |= dict(work)
         state = self._step.start({}, len(work))
         self._sampling.join([key for key, _ in work], [item.draw for _, item in work], state)

@@ -289,8 +289,10 @@ class Scheduler(Generic[W, R]):
         if not (lane.live or gone):
             return not self._closed
         try:
-            lane.engine.drop(gone)
-            lane.engine.start([(item.key, item.work) for item in taken])
+            if gone:
+                lane.engine.drop(gone)
+            if taken:
+                lane.engine.start([(item.key, item.work) for item in taken])
             finished = lane.engine.advance()
             news = lane.engine.news()
         except Exception as error:
@@ -302,7 +304,8 @@ class Scheduler(Generic[W, R]):
                 item = lane.live[key]
                 if item.request.heard is not None:
                     _call(item.request.loop, item.request.heard, item.place, new)
-            self._answer([(lane.end(key), result) for key, result in finished])
+            if finished:
+                self._answer([(lane.end(key), result) for key, result in finished])
         return True
 
     def _take(self, lane: Lane[W, R]) -> list[Item[W]]:

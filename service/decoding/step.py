@@ -111,10 +111,10 @@ def constrain(
     rows in `may_copy` [R] can copy an unknown symbol."""
     token_ids = candidates.token_ids
     allowed = candidates.log_probs.astype(np.float64)
-    for forbidden in rules.never:
-        allowed[token_ids == forbidden] = -np.inf
+    forbidden = (token_ids[:, :, None] == np.array(rules.never, np.int64)).any(axis=2)
     if rules.unknown is not None:
-        allowed[(token_ids == rules.unknown) & ~may_copy[:, None]] = -np.inf
+        forbidden |= (token_ids == rules.unknown) & ~may_copy[:, None]
+    allowed[forbidden] = -np.inf
     if must_end.any():
         token_ids = token_ids.copy()
         allowed[must_end] = -np.inf
