@@ -1,36 +1,39 @@
 """`python -m bench.decoding`: target tokens per second of every translator in models/, beside CTranslate2.
 
 Captions of Multi30k's validation split, tokenised and decoded in process, one after the other and 32 at a time, greedy
-and beam 4, with one thread and with as many as there are cores; the Transformers also by CTranslate2 on the same
-weights with its attention returned, its threads inside a batch or workers that share the batches. Each in float32 and
-in int8, where our best is compared with its best and its translations with ours. Needs the corpus (LIMELIGHT_DATA).
+and beam 4, as the service would. One Transformer with one thread and with as many as there are cores, in float32 and in
+int8, and by CTranslate2 on the same weights with its attention returned, its threads inside a batch or workers that
+share it: our best beside its best, and how many of its translations are ours. Needs the corpus (LIMELIGHT_DATA).
 """
 
 import asyncio
 import json
-import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import ctranslate2
 from tokenizers import Tokenizer
 
+from bench.clients import MODELS, machine
 from bench.peers import convert
-from service.bundle import find_bundles, read_manifest
+from service.bundle import Precision, find_bundles, read_manifest
 from service.decoder import Options
 from service.registry import Registry
-from service.runtime import Runtime
+from service.runtime import Runtime, available_cores
 from service.scheduling import Limits
 from service.translator import Translator
 from training.corpora import sentence_pairs
 from training.recipe import TranslationData
 
+OURS, PEER = "limelight", "ctranslate2"
+COMPARED = "en-fr"
+"""The model that is also decoded by the peer."""
 SENTENCES = 64
 ROUNDS = 3
 CASES = [(1, 1), (4, 1), (1, 32), (4, 32)]
@@ -38,6 +41,8 @@ CASES = [(1, 1), (4, 1), (1, 32), (4, 32)]
 
 Translate = Callable[[list[str], int], list[tuple[str, int]]]
 """(texts, beam size) -> the best translation of each and its tokens"""
+Results = dict["Engine", tuple[list[float], list[str]]]
+"""Of each engine: target tokens per second of every case, and the translations of the last."""
 
 
 def of_limelight(translator: Translator, attention: Any) -> Translate:
@@ -69,7 +74,7 @@ def of_ctranslate2(bundle: Path, folder: Path, threads: int, workers: int, preci
     return translate
 
 
-def measure(translate: Translate, texts: list[str], beam_size: int, at_a_time: int) -> tuple[float, list[str]]:
+def decode(translate: Translate, texts: list[str], beam_size: int, at_a_time: int) -> tuple[float, list[str]]:
     """Target tokens per second by the wall clock, and the translations."""
     found = []
     since = time.perf_counter()
@@ -83,7 +88,7 @@ class Engine:
     """One way to translate with a bundle."""
 
     name: str
-    precision: Literal["float32", "int8"]
+    precision: Precision
     threads: int
     workers: int = 1
     """Of CTranslate2, with so many threads each. Limelight divides its threads by itself."""
@@ -96,69 +101,98 @@ class Engine:
 def measure_all(engine: Engine, bundle: Path, model: Path, texts: list[str]) -> tuple[list[float], list[str]]:
     """Tokens per second of every case, and the translations of the last. For a process of its own: what one engine
     leaves spinning would slow the next one down."""
-    if engine.name == "ctranslate2":
+    if engine.name == PEER:
         translate = of_ctranslate2(bundle, model, engine.threads, engine.workers, engine.precision)
     else:
         runtime = Runtime("cpu", engine.threads, engine.precision)
         registry = Registry(bundle.parent.parent, runtime, Limits(queue_tokens=10**9))
         registry.load(bundle.parent.name)
         translator = registry.translator(None, None, bundle.parent.name, int(bundle.name))
-        translate = of_limelight(translator, "summary" if engine.name == "limelight" else "none")
+        translate = of_limelight(translator, "summary" if engine.name == OURS else "none")
     translate(texts[:32], 4)
-    found = [measure(translate, texts, beam_size, batch) for beam_size, batch in CASES]
+    found = [decode(translate, texts, beam_size, batch) for beam_size, batch in CASES]
     return [rate for rate, _ in found], found[-1][1]
 
 
-def main() -> None:
-    cores = len(os.sched_getaffinity(0))
-    results: dict[str, Any] = {"cores": cores}
-    header = "".join(f"{f'beam {beam}, {batch}':>14}" for beam, batch in CASES)
-    print(f"{'target tokens/s':<52}{header}")
-    for name, versions in find_bundles(Path("models")).items():
+def captions(source: str, target: str) -> list[str]:
+    data = TranslationData(corpora=["multi30k"], source=source, target=target)
+    return [pair.source for pair in sentence_pairs("multi30k", "valid", data)][:SENTENCES]
+
+
+def best_of(engines: list[Engine], bundle: Path, model: Path, texts: list[str], rounds: int) -> Results:
+    """Each engine's best of every case, and what it said last. Round by round, so that what else the machine does falls
+    on all alike."""
+    best: dict[Engine, list[float]] = {engine: [0.0] * len(CASES) for engine in engines}
+    said: dict[Engine, list[str]] = {}
+    for _ in range(rounds):
+        for engine in engines:
+            with ProcessPoolExecutor(1, get_context("spawn")) as process:
+                rates, said[engine] = process.submit(measure_all, engine, bundle, model, texts).result()
+            best[engine] = [max(pair) for pair in zip(best[engine], rates, strict=True)]
+    return {engine: (best[engine], said[engine]) for engine in engines}
+
+
+def row(name: str, cells: list[str]) -> None:
+    print(f"{name:<56}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
+
+
+def beside_ctranslate2(bundle: Path, texts: list[str], cores: int) -> dict[str, Any]:
+    precisions: list[Precision] = ["float32", "int8"]
+    engines = [
+        Engine(engine, precision, threads)
+        for threads in sorted({1, cores})
+        for engine in (OURS, f"{OURS}, no attention", PEER)
+        for precision in precisions
+    ]
+    if cores > 1:
+        engines += [Engine(PEER, precision, 1, cores) for precision in precisions]
+    with tempfile.TemporaryDirectory() as folder:
+        convert(bundle, Path(folder) / "model")
+        found = best_of(engines, bundle, Path(folder) / "model", texts, ROUNDS)
+    results: dict[str, Any] = {}
+    for engine, (rates, _) in found.items():
+        row(str(engine), [f"{rate:,.0f}" for rate in rates])
+        results[str(engine)] = [round(rate) for rate in rates]
+
+    def best(name: str, among: Sequence[Precision]) -> list[float]:
+        rates = [rates for e, (rates, _) in found.items() if e.name == name and e.precision in among]
+        return [max(case) for case in zip(*rates, strict=True)]
+
+    groups: list[list[Precision]] = [["float32"], ["int8"], precisions]
+    for among in groups:
+        pairs = zip(best(OURS, among), best(PEER, among), strict=True)
+        ratios = results[f"{' or '.join(among)}, times {PEER}"] = [round(ours / theirs, 2) for ours, theirs in pairs]
+        row(f"{' or '.join(among)}: our best / theirs", [f"{ratio:.2f}" for ratio in ratios])
+    for precision in precisions:
+        [one, other] = (found[Engine(name, precision, 1)][1] for name in (OURS, PEER))
+        same = results[f"{precision}, same translations"] = sum(a == b for a, b in zip(one, other, strict=True))
+        print(f"{precision}: {same} of {len(texts)} translations are the same")
+    return results
+
+
+def measure() -> dict[str, Any]:
+    cores = available_cores()
+    results: dict[str, Any] = {}
+    row("target tokens/s", [f"beam {beam}, {batch}" for beam, batch in CASES])
+    for name, versions in find_bundles(MODELS).items():
         bundle = versions[max(versions)]
         manifest = read_manifest(bundle)
         if manifest.task != "translation":
             continue
         assert manifest.source and manifest.target
-        data = TranslationData(corpora=["multi30k"], source=manifest.source, target=manifest.target)
-        texts = [pair.source for pair in sentence_pairs("multi30k", "valid", data)][:SENTENCES]
-        has_peer = manifest.architecture.network == "transformer"
-        precisions: list[Literal["float32", "int8"]] = ["float32", "int8"]
-        found = [
-            Engine(engine, precision, threads)
-            for threads in sorted({1, cores})
-            for engine in ("limelight", "limelight, no attention", *["ctranslate2"] * has_peer)
-            for precision in precisions
-        ]
-        if has_peer and cores > 1:
-            found += [Engine("ctranslate2", precision, 1, cores) for precision in precisions]
-        with tempfile.TemporaryDirectory() as folder:
-            model = Path(folder) / "model"
-            if has_peer:
-                convert(bundle, model)
-            best = {engine: [0.0] * len(CASES) for engine in found}
-            said: dict[Engine, list[str]] = {}
-            # Round by round, so that what else the machine does falls on all alike.
-            for _ in range(ROUNDS):
-                for engine in found:
-                    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                        rates, said[engine] = process.submit(measure_all, engine, bundle, model, texts).result()
-                    best[engine] = [max(pair) for pair in zip(best[engine], rates, strict=True)]
-        for engine, rates in best.items():
-            print(f"{f'{name}/{bundle.name}':<12}{engine!s:<40}" + "".join(f"{rate:>14,.0f}" for rate in rates))
-            cases = (f"beam {beam_size}, {batch}" for beam_size, batch in CASES)
-            results[f"{name}, {engine}"] = dict(zip(cases, map(round, rates), strict=True))
-        for precision in precisions if has_peer else []:
-            theirs = [rates for e, rates in best.items() if e.name == "ctranslate2" and e.precision == precision]
-            ours = [rates for e, rates in best.items() if e.name == "limelight" and e.precision == precision]
-            ratios = [max(a) / max(b) for a, b in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)]
-            print(f"{'':<12}{f'{precision}: our best / theirs':<40}" + "".join(f"{ratio:>14.2f}" for ratio in ratios))
-            results[f"{name}, {precision}, times ctranslate2"] = [round(ratio, 2) for ratio in ratios]
-            [a, b] = (said[Engine(engine, precision, 1)] for engine in ("limelight", "ctranslate2"))
-            same = sum(one == other for one, other in zip(a, b, strict=True))
-            print(f"{'':<12}{f'{same} of {len(texts)} translations are the same'}")
-            results[f"{name}, {precision}, same translations"] = [same, len(texts)]
-    print(json.dumps(results))
+        texts = captions(manifest.source, manifest.target)
+        if name == COMPARED:
+            results[name] = beside_ctranslate2(bundle, texts, cores)
+            continue
+        [(engine, (rates, _))] = best_of([Engine(OURS, "int8", cores)], bundle, bundle, texts, 1).items()
+        row(f"{name}: {engine}", [f"{rate:,.0f}" for rate in rates])
+        results[name] = {str(engine): [round(rate) for rate in rates]}
+    return results
+
+
+def main() -> None:
+    results = measure()
+    print(json.dumps({**machine(), "decoding": results}))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import orjson
+import torch
+from tokenizers import Tokenizer
 
 from bench.clients import HOST, MODELS, Service, free_port, machine
 from bench.load import Load, closed, open_loop
@@ -32,13 +34,17 @@ from bench.rivals import BENTOML, BUNDLE, CANNED, SERVERS
 from bench.rivals.network import ROWS, Network
 from service.api.classify import encode
 from service.api.encoding import dumps
-from service.bundle import find_bundles
+from service.bundle import find_bundles, read_manifest
 from service.decoder import Options
 from service.registry import Registry
 from service.runtime import Runtime, available_cores
 from service.scheduling import Limits
+from training.batching import pad
 from training.corpora import labelled_texts, sentence_pairs
-from training.recipe import ClassificationData, TranslationData
+from training.recipe import ClassificationData, ClassificationRecipe, TranslationData, load_recipe
+from training.start import start_from
+from training.tasks import build_classifier
+from training.tokenization import PAD, special_id
 
 SECONDS = 1.0
 """Of each measurement, at least."""
@@ -122,6 +128,36 @@ def bare_loop(model: str, texts: list[str], rounds: int, threads: int) -> float:
     for _ in range(rounds):
         for batch in batches:
             orjson.dumps(network(batch))
+    return rounds * len(texts) / (time.perf_counter() - since)
+
+
+def torch_loop(model: str, texts: list[str], rounds: int) -> float:
+    """The same of torch, with as many threads as there are cores."""
+    bundle, recipe = bundle_of(model), load_recipe(model)
+    assert isinstance(recipe, ClassificationRecipe)
+    tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    tokenizer.enable_truncation(recipe.limits.max_tokens)
+    pad_id = special_id(tokenizer, PAD)
+    labels = read_manifest(bundle).labels or []
+    network = build_classifier(recipe, tokenizer.get_vocab_size(), len(labels), pad_id).eval()
+    start_from(network, bundle)
+    torch.set_num_threads(available_cores())
+
+    @torch.inference_mode()
+    def answer(batch: list[str]) -> bytes:
+        ids = [encoding.ids for encoding in tokenizer.encode_batch(batch)]
+        logits, weights = network(pad(ids, pad_id), torch.tensor([len(one) for one in ids]))
+        assert weights is not None
+        rows = zip(logits.softmax(-1).tolist(), weights[:, 0].tolist(), ids, strict=True)
+        return orjson.dumps([{"scores": scores, "attention": row[: len(one)]} for scores, row, one in rows])
+
+    ordered = sorted(texts, key=len)
+    batches = [ordered[start : start + ROWS] for start in range(0, len(ordered), ROWS)]
+    answer(batches[-1])
+    since = time.perf_counter()
+    for _ in range(rounds):
+        for batch in batches:
+            answer(batch)
     return rounds * len(texts) / (time.perf_counter() - since)
 
 
@@ -251,6 +287,7 @@ def in_process(model: str, most: int, rounds: int, per_s: float) -> Results:
     texts = texts_of(model, most)
     found = {}
     for name, rates in (
+        ("torch in process", [apart(torch_loop, model, texts, rounds)]),
         ("onnxruntime in process", [apart(bare_loop, model, texts, rounds, n) for n in sorted({1, available_cores()})]),
         ("limelight in process", [apart(predictor, model, texts, rounds)]),
     ):
@@ -313,7 +350,7 @@ PARTS: dict[str, Callable[[], Results]] = {
 }
 
 
-def measure(parts: Sequence[str]) -> Results:
+def measure(parts: Sequence[str] = ()) -> Results:
     return {name: PARTS[name]() for name in parts or PARTS}
 
 
