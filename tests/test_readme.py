@@ -85,6 +85,26 @@ def test_results_are_those_of_the_bundles(row: tuple[str, ...]) -> None:
     assert (int(minutes), hardware) == (round(manifest.training.minutes), manifest.training.hardware)
 
 
+TRANSLATOR = re.compile(
+    r"^\| \[([^\]]+)\]\((models/[^)]+)\) \| [^|]+ \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.-]+) "
+    r"\| (\d+) min, ([^|]+) \|",
+    re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize("row", TRANSLATOR.findall(README), ids=lambda row: row[0])
+def test_results_of_translators_are_those_of_the_bundles(row: tuple[str, ...]) -> None:
+    name, folder, *values, error, minutes, hardware = row
+    manifest = read_manifest(ROOT / folder)
+    assert manifest.name == name
+    tests = [(metric, corpus) for corpus in ("tatoeba", "multi30k") for metric in ("BLEU", "chrF2")]
+    measured = {(m.name, m.data.split("-")[0].split()[0]): m.value for m in manifest.metrics}
+    assert [float(value) for value in values] == [measured[test] for test in tests]
+    errors = [m.value for m in manifest.metrics if m.name == "alignment error rate"]
+    assert ([] if error == "-" else [float(error)]) == errors
+    assert (int(minutes), hardware) == (round(manifest.training.minutes), manifest.training.hardware)
+
+
 def test_every_model_has_a_row_of_results() -> None:
     for folder in sorted((ROOT / "models").iterdir()):
         assert f"](models/{folder.name}/" in README
