@@ -317,9 +317,9 @@ class Scheduler(Generic[W, R]):
         first, room = self._waiting[0], self._limits.batch_tokens - lane.live_tokens
         if lane.live and (first.length > room or not lane.engine.ready()):
             return []
+        # Its part, where others are about to take theirs.
         free = min(self._worth(), sum(lane.state != "running" for lane in self._lanes))
-        if free > 1:  # others are about to take theirs
-            room = min(room, max(lane.engine.share, -(-self._waiting_tokens // free)))
+        part = max(lane.engine.share, -(-self._waiting_tokens // max(1, free)))
         by_length = sorted(self._waiting[:LOOK_AHEAD], key=lambda item: item.length)
         sums = [0, *itertools.accumulate(item.length for item in by_length)]
         low = by_length.index(first)
@@ -330,7 +330,8 @@ class Scheduler(Generic[W, R]):
             wider.sort(key=lambda ends: by_length[ends[1] - 1].length - by_length[ends[0]].length)
             for ends in wider:
                 padded = by_length[ends[1] - 1].length * (ends[1] - ends[0])
-                if padded <= room and sums[ends[1]] - sums[ends[0]] >= lane.engine.fill * padded:
+                real = sums[ends[1]] - sums[ends[0]]
+                if padded <= room and real <= part and real >= lane.engine.fill * padded:
                     low, high = ends
                     break
             else:
