@@ -13,7 +13,7 @@ import onnxruntime as ort
 from service.bundle import read_manifest
 from training import report
 from training.card import table
-from training.evaluate import evaluate, length_curve
+from training.evaluate import evaluate, length_counts, length_curve
 from training.export import export
 from training.fit import fit, run_folder
 from training.recipe import ClassificationRecipe, RecipeError, varied
@@ -71,11 +71,14 @@ def compare(recipe: ClassificationRecipe, grid: dict[str, list[str]], epochs: in
 
 
 def compare_lengths(folders: list[Path], into: Path) -> list[list[str]]:
-    """BLEU by the length of the source of several measured bundles; writes a table and a plot into a folder."""
+    """BLEU by the length of the source of several bundles that were measured on the same sentences; writes a table and
+    a plot into a folder."""
     manifests = [read_manifest(folder) for folder in folders]
     curves = {manifest.name: length_curve(manifest.metrics) for manifest in manifests}
     lengths = list(dict.fromkeys(length for curve in curves.values() for length in curve))
+    counts = length_counts(manifests[0].metrics)
     rows = [[name, *(f"{curve[n]:.1f}" if n in curve else "" for n in lengths)] for name, curve in curves.items()]
+    rows.append(["sentences", *(counts.get(n, "") for n in lengths)])
     into.mkdir(parents=True, exist_ok=True)
     picture = report.bleu_by_length(curves, into / "lengths.png")
     text = f"# BLEU by the length of the source\n\n{table(['words', *lengths], rows)}\n\n![BLEU]({picture.name})\n"

@@ -267,6 +267,12 @@ def length_curve(metrics: Sequence[Metric]) -> dict[str, float]:
     return {match[1]: value for match, value in by_length if match}
 
 
+def length_counts(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Words of the source -> how many sentences have so many, as `scores_by_length` counted them."""
+    found = [(re.fullmatch(r"BLEU, (.+) words", m.name), re.search(r"\((\d+) sentences\)", m.data)) for m in metrics]
+    return {words[1]: count[1] for words, count in found if words and count}
+
+
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:
     """sacreBLEU and chrF of each corpus against all its references, decoded as the service does by default."""
     metrics: list[Metric] = []

@@ -48,12 +48,12 @@ def test_scores_are_told_apart_by_the_length_of_the_source() -> None:
 
 
 def test_lengths_of_several_bundles_make_one_table(tmp_path: Path) -> None:
-    metrics = [{"name": f"BLEU, {n} words", "value": 50.25, "data": ""} for n in ("1-5", "6-10")]
+    metrics = [{"name": f"BLEU, {n} words", "value": 50.25, "data": "(13 sentences)"} for n in ("1-5", "6-10")]
     folders = [
         write_translator(tmp_path, "one", metrics=metrics),
         write_translator(tmp_path, "two", metrics=metrics[1:]),
     ]
     table = compare_lengths(folders, tmp_path / "docs")
-    assert table == [["words", "1-5", "6-10"], ["one", "50.2", "50.2"], ["two", "", "50.2"]]
+    assert table == [["words", "1-5", "6-10"], ["one", "50.2", "50.2"], ["two", "", "50.2"], ["sentences", "13", "13"]]
     assert "| two |  | 50.2 |" in (tmp_path / "docs" / "lengths.md").read_text()
     assert (tmp_path / "docs" / "lengths.png").read_bytes().startswith(b"\x89PNG")
