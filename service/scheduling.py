@@ -248,7 +248,7 @@ class Scheduler(Generic[W, R]):
 
     def _worth(self) -> int:
         """How many lanes what waits is worth."""
-        return min(len(self._waiting), -(-self._waiting_tokens // self._lanes[0].engine.share))
+        return min(len(self._waiting), max(1, -(-self._waiting_tokens // self._lanes[0].engine.share)))
 
     def close(self) -> None:
         """Finish what waits, take nothing more, and end the threads."""
@@ -318,8 +318,8 @@ class Scheduler(Generic[W, R]):
         if lane.live and (first.length > room or not lane.engine.ready()):
             return []
         # Its part, where others are about to take theirs.
-        free = min(self._worth(), sum(lane.state != "running" for lane in self._lanes))
-        part = max(lane.engine.share, -(-self._waiting_tokens // max(1, free)))
+        takers = 1 + sum(other.state != "running" for other in self._lanes if other is not lane)
+        part = max(lane.engine.share, -(-self._waiting_tokens // min(self._worth(), takers)))
         by_length = sorted(self._waiting[:LOOK_AHEAD], key=lambda item: item.length)
         sums = [0, *itertools.accumulate(item.length for item in by_length)]
         low = by_length.index(first)
