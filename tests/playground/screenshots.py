@@ -13,11 +13,13 @@ FOLDER = Path(__file__).parents[2] / "docs" / "playground"
 COMPARE = "".join(f"&model=sms-spam{score}" for score in ("", "-dot", "-scaled-dot", "-general", "-location"))
 WON = "URGENT! You have won a 1 week FREE holiday. Call 09061234567 to claim."
 JACKET = "A man in a red jacket is riding a bicycle down the street."
+GENERATIONS = "".join(f"&model=en-fr{network}" for network in ("-bahdanau", "-luong", ""))
 BEGINNING = "The philosopher of the future will be "
 VIEWS = {  # picture -> hash, width, height, colours
     "classify": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "light"),
     "compare": (f"view=classify&text={WON}{COMPARE}", 1240, 1180, "light"),
     "translate": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1150, "light"),
+    "generations": (f"view=translate&q={JACKET}&source=en&target=fr{GENERATIONS}", 1240, 1300, "light"),
     "translate-dark": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1150, "dark"),
     "classify-dark": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "dark"),
     "phone": (f"view=classify&text={WON}&model=sms-spam", 390, 1020, "light"),
@@ -37,7 +39,7 @@ def take(browser: Browser, address: str, name: str) -> None:
     if "generate" in hash_:
         page.locator(".panel:not(.growing) .token").nth(120).hover()
     if "translate" in hash_:
-        page.get_by_label("Words of the translation").locator(".token").nth(4).hover()
+        page.get_by_label("Words of the translation").first.locator(".token").nth(4).hover()
     path = FOLDER / f"{name}.png"
     page.screenshot(path=path)
     page.close()
