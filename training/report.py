@@ -100,7 +100,8 @@ def bleu_by_length(curves: Mapping[str, Mapping[str, float]], path: Path) -> Pat
     axes.set_ylabel("BLEU")
     axes.grid(alpha=0.3)
     if len(curves) > 1:
-        axes.legend()
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="lower left")
     return save(figure, path)
 
 
