@@ -2,8 +2,8 @@
 
 Single calls (here), decoding beside CTranslate2 (decoding.py), the service beside other servers and the same work in
 process (service.py), memory under inputs of 10,000 shapes (soak.py). Tables for people, then one JSON document on the
-last line. A quarter of an hour; `python -m bench.decoding` and the others run alone, too. Clients share the machine's
-cores with the service, so the figures are those of a small machine doing both.
+last line. `python -m bench.decoding` and the others run alone, too. Clients share the machine's cores with the service,
+so the figures are those of a small machine doing both.
 """
 
 import json

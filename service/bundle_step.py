@@ -69,6 +69,8 @@ class BundleStep:
         return Candidates(*found), replace(state, past=after), {name: arrays[name] for name in attention}
 
     def join(self, *states: BundleState) -> BundleState:
+        if len(states) == 1:
+            return states[0]
         source = {
             name: self._together(name, [state.source[name] for state in states], "right") for name in states[0].source
         }

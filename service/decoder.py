@@ -1,4 +1,4 @@
-"""The decoder: sentences as ids -> hypotheses with their attention, in one running batch.
+"""The decoder: sentences as ids -> hypotheses with their attention, in running batches.
 
 Legend: B sentences, S source length, T target length, R rows, N heads.
 """

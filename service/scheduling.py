@@ -145,18 +145,7 @@ class Lane(Generic[W, R]):
     state: Literal["idle", "called", "running"] = "running"
     """Whether it waits for work, has been woken for some, or looks for more by itself."""
     live: dict[int, Item[W]] = field(default_factory=dict)
-    live_tokens: int = 0
-
-    def begin(self, items: Iterable[Item[W]]) -> None:
-        for item in items:
-            self.live[item.key] = item
-            self.live_tokens += item.length
-            item.request.timing.begin()
-
-    def end(self, key: int) -> Item[W]:
-        item = self.live.pop(key)
-        self.live_tokens -= item.length
-        return item
+    """What it runs, by key."""
 
 
 class Scheduler(Generic[W, R]):
@@ -281,8 +270,10 @@ class Scheduler(Generic[W, R]):
             lane.state = "running"
             gone = [key for key, item in lane.live.items() if item.request.gone]
             for key in gone:
-                lane.end(key)
-            lane.begin(taken)
+                del lane.live[key]
+            for item in taken:
+                lane.live[item.key] = item
+                item.request.timing.begin()
         if taken:
             lengths = [item.length for item in taken]
             observability.observe_batch(self._name, len(taken), sum(lengths), len(taken) * max(lengths))
@@ -298,14 +289,14 @@ class Scheduler(Generic[W, R]):
         except Exception as error:
             lane.engine.drop(lane.live.keys())
             self._fail(list(lane.live.values()), _failure(error))
-            lane.live, lane.live_tokens = {}, 0
+            lane.live = {}
         else:
             for key, new in news:
                 item = lane.live[key]
                 if item.request.heard is not None:
                     _call(item.request.loop, item.request.heard, item.place, new)
             if finished:
-                self._answer([(lane.end(key), result) for key, result in finished])
+                self._answer([(lane.live.pop(key), result) for key, result in finished])
         return True
 
     def _take(self, lane: Lane[W, R]) -> list[Item[W]]:
@@ -314,7 +305,8 @@ class Scheduler(Generic[W, R]):
             self._keep_waiting([item for item in self._waiting if not item.request.gone])
         if not self._waiting:
             return []
-        first, room = self._waiting[0], self._limits.batch_tokens - lane.live_tokens
+        first = self._waiting[0]
+        room = self._limits.batch_tokens - sum(item.length for item in lane.live.values())
         if lane.live and (first.length > room or not lane.engine.ready()):
             return []
         # Its part, where others are about to take theirs.

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.schemas import EXAMPLES
-from service.bundle import read_manifest
+from service.bundle import find_bundles, read_manifest
 from service.registry import differences
 from service.settings import Settings
 
@@ -103,6 +103,12 @@ def test_results_of_translators_are_those_of_the_bundles(row: tuple[str, ...]) -
     errors = [m.value for m in manifest.metrics if m.name == "alignment error rate"]
     assert ([] if error == "-" else [float(error)]) == errors
     assert (int(minutes), hardware) == (round(manifest.training.minutes), manifest.training.hardware)
+
+
+def test_every_translator_has_a_row_of_results() -> None:
+    newest = {name: versions[max(versions)] for name, versions in find_bundles(ROOT / "models").items()}
+    translators = {name for name, folder in newest.items() if read_manifest(folder).task == "translation"}
+    assert {row[0] for row in TRANSLATOR.findall(README)} == translators
 
 
 def test_every_model_has_a_row_of_results() -> None:

@@ -269,8 +269,8 @@ def length_curve(metrics: Sequence[Metric]) -> dict[str, float]:
 
 def length_counts(metrics: Sequence[Metric]) -> dict[str, str]:
     """Words of the source -> how many sentences have so many, as `scores_by_length` counted them."""
-    found = [(re.fullmatch(r"BLEU, (.+) words", m.name), re.search(r"\((\d+) sentences\)", m.data)) for m in metrics]
-    return {words[1]: count[1] for words, count in found if words and count}
+    data = {metric.name: metric.data for metric in metrics}
+    return {words: re.sub(r"\D", "", data[f"BLEU, {words} words"]) for words in length_curve(metrics)}
 
 
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:
