@@ -32,7 +32,7 @@ from service.api import (
 from service.api.encoding import MSGPACK
 from service.memory import trim
 from service.registry import Registry
-from service.runtime import Runtime
+from service.runtime import Runtime, available_cores
 from service.scheduling import Limits
 from service.settings import Settings
 
@@ -59,11 +59,14 @@ def create_app(settings: Settings) -> FastAPI:
     Raises BundleNotFound if there are none, BundleCorrupt if none can be read, ModelNotFound if the default that is
     asked for is not there, and DeviceUnavailable if the device is not.
     """
-    runtime = Runtime(settings.device, settings.threads, settings.precision)
+    threads = max(1, (settings.threads or available_cores()) // settings.processes)
+    runtime = Runtime(settings.device, threads, settings.precision)
     limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens)
     registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)
-    if settings.device == "cuda":
-        registry.load()  # only a loaded graph tells whether CUDA works, and without it nothing is to be served
+    # Only a loaded graph tells whether CUDA works, and without it nothing is to be served. Of several processes none
+    # takes connections that the others could answer already.
+    if settings.device == "cuda" or settings.processes > 1:
+        registry.load()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -86,6 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.registry = registry
     app.state.turn = limits.Turnstile()
     app.state.access = Access(settings.keys(), settings.rate_limit)
+    app.state.tell_all_to_reload = lambda: None
     errors.install(app)
     for module in (
         classify,

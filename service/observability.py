@@ -12,6 +12,7 @@ a request are
 
 import functools
 import logging
+import os
 import random
 import re
 import sys
@@ -24,7 +25,10 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 import orjson
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 Phase = Literal["queue", "tokenise", "infer", "decode", "encode"]
@@ -34,16 +38,14 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 REQUESTS = Counter("limelight_requests", "Requests that have ended.", ["method", "route", "status"])
 REQUEST_SECONDS = Histogram("limelight_request_seconds", "From request to answer.", ["route"], buckets=SECONDS)
-IN_FLIGHT = Gauge("limelight_requests_in_flight", "Requests being worked on.")
+IN_FLIGHT = Gauge("limelight_requests_in_flight", "Requests being worked on.", multiprocess_mode="livesum")
 PHASE_SECONDS = Histogram("limelight_phase_seconds", "What answers are spent on.", ["model", "phase"], buckets=SECONDS)
 BATCH_ROWS = Histogram("limelight_batch_rows", "Texts or sentences run together.", ["model"], buckets=ROWS)
 BATCH_TOKENS = Counter("limelight_batch_tokens", "Tokens run, without padding.", ["model"])
 PADDING_TOKENS = Counter("limelight_batch_padding_tokens", "Padding run beside them: waste.", ["model"])
-QUEUE_TOKENS = Gauge("limelight_queue_tokens", "Tokens that wait.", ["model"])
+QUEUE_TOKENS = Gauge("limelight_queue_tokens", "Tokens that wait.", ["model"], multiprocess_mode="livesum")
 TOKENS_IN = Counter("limelight_tokens_in", "Tokens read from texts.", ["model"])
 TOKENS_OUT = Counter("limelight_tokens_out", "Tokens of translations.", ["model"])
-MODEL_READY = Gauge("limelight_model_ready", "1 where the version answers.", ["model", "version"])
-PROVIDER = Gauge("limelight_provider_info", "What networks run on.", ["provider"])
 
 
 @dataclass
@@ -140,14 +142,31 @@ def observe_tokens(model: str, read: int = 0, written: int = 0) -> None:
     of(TOKENS_OUT, model).inc(written)
 
 
-def observe_models(states: Iterable[tuple[str, int, bool]], providers: Iterable[str]) -> None:
-    """Every (model, version, ready) there is now, and what networks run on."""
-    MODEL_READY.clear()
-    for model, version, ready in states:
-        MODEL_READY.labels(model, str(version)).set(ready)
-    PROVIDER.clear()
-    for provider in providers:
-        PROVIDER.labels(provider).set(1)
+def figures(models: Iterable[tuple[str, int, bool]], provider: str) -> bytes:
+    """Everything for Prometheus, of all processes where there are several; of this one every (model, version, ready)
+    there is now, and what networks run on."""
+    ready = GaugeMetricFamily("limelight_model_ready", "1 where the version answers.", labels=["model", "version"])
+    for model, version, is_ready in models:
+        ready.add_metric([model, str(version)], is_ready)
+    runs_on = GaugeMetricFamily("limelight_provider_info", "What networks run on.", labels=["provider"])
+    runs_on.add_metric([provider], 1)
+    now = CollectorRegistry()
+    now.register(_Found([ready, runs_on]))
+    counted = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        counted = CollectorRegistry()
+        MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    return generate_latest(counted) + generate_latest(now)
+
+
+class _Found(Collector):
+    """Metrics that are looked up, not counted."""
+
+    def __init__(self, metrics: list[Metric]):
+        self._metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self._metrics
 
 
 def server_timing(trace: Trace, seconds: float) -> str:

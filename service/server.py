@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import Callable
 from signal import SIGTERM
@@ -67,9 +68,15 @@ class Server(uvicorn.Server):
 
 
 def serve(
-    app: Any, host: str, port: int, drain: Callable[[], None], drain_delay_s: float, drain_timeout_s: float
+    app: Any,
+    at: socket.socket | tuple[str, int],
+    drain: Callable[[], None],
+    drain_delay_s: float,
+    drain_timeout_s: float,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. What is in flight `drain_timeout_s` after the door is closed is cut off."""
+    """Serve on a bound socket, or on a host and port, until SIGTERM or SIGINT. What is in flight `drain_timeout_s`
+    after the door is closed is cut off."""
+    host, port, *_ = at.getsockname() if isinstance(at, socket.socket) else at
     config = uvicorn.Config(
         app,
         host=host,
@@ -82,4 +89,4 @@ def serve(
         timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
     )
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config, drain, drain_delay_s).run()
+        Server(config, drain, drain_delay_s).run([at] if isinstance(at, socket.socket) else None)

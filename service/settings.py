@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.access import parse_keys, parse_rate
@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     )
     threads: int | None = Field(
         default=None, gt=0, description="Threads of a network; by default the cores that the container's quota allows."
+    )
+    processes: int = Field(
+        default=1, gt=0, description="Processes that share the port and the threads; each has its models and limits."
     )
     max_body_bytes: int = Field(default=2_000_000, gt=0, description="Largest request body; more is answered with 413.")
     max_texts: int = Field(default=256, gt=0, description="Most texts in one request.")
@@ -92,9 +95,11 @@ class Settings(BaseSettings):
 
     @field_validator("rate_limit")
     @classmethod
-    def _is_a_rate(cls, value: str | None) -> str | None:
+    def _is_a_rate(cls, value: str | None, others: ValidationInfo) -> str | None:
         if value is not None:
             parse_rate(value)
+            if others.data.get("processes", 1) > 1:
+                raise ValueError("a rate is counted within one process, and LIMELIGHT_PROCESSES is more")
         return value
 
     def keys(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """GET /metrics, for Prometheus."""
 
 from fastapi import APIRouter, Request
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
 from service import observability
@@ -20,9 +20,8 @@ router = APIRouter(tags=["operations"])
 )
 async def metrics(request: Request, registry: RegistryOf) -> Response:
     """Requests, phases, batches, queues, tokens and models; no text, no address, no key. Where API keys are set, one
-    of them or the admin's token opens it.
+    of them or the admin's token opens it. Where several processes serve, these are the sums of all.
     """
     check_operator(request)
     states = [(entry.name, entry.version, entry.ready) for entry in registry.entries()]
-    observability.observe_models(states, [registry.provider])
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(observability.figures(states, registry.provider), media_type=CONTENT_TYPE_LATEST)

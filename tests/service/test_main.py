@@ -1,24 +1,18 @@
-import json
 import logging
-import os
 import runpy
-import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
 import pytest
 
-from service import server
+from service import processes, server
 from service.__main__ import main
 from service.access import new_key
 from service.settings import Settings
-from tests.fakes import change_manifest, until
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +30,8 @@ def handler() -> Iterator[None]:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the server was asked to do, which it does not."""
     calls: list[dict[str, Any]] = []
-    for module in (server, sys.modules["service.__main__"]):
-        monkeypatch.setattr(module, "serve", lambda app, host, port, *_: calls.append({"app": app, "at": (host, port)}))
+    for module in (server, processes):
+        monkeypatch.setattr(module, "serve", lambda app, at, *_: calls.append({"app": app, "at": at}))
     return calls
 
 
@@ -69,6 +63,7 @@ def test_settings_come_from_the_environment(
         ("API_KEYS", "alice:secret"),
         ("API_KEYS_FILE", "/nowhere/keys"),
         ("RATE_LIMIT", "often"),
+        ("PROCESSES", "0"),
         ("ADMIN_TOKEN", "short"),
         ("DRAIN_DELAY_S", "-1"),
     ],
@@ -86,6 +81,13 @@ def test_a_wrong_setting_is_named(
     assert said.startswith(f"LIMELIGHT_{name}: ")
     assert "secret" not in said and "short" not in said.replace("shorter", "")
     assert not served
+
+
+def test_a_rate_is_not_counted_by_several(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"RATE_LIMIT": "60/minute", "PROCESSES": "2"}.items():
+        monkeypatch.setenv(f"LIMELIGHT_{name}", value)
+    assert main() == 2
+    assert capsys.readouterr().err.startswith("LIMELIGHT_RATE_LIMIT: ")
 
 
 def test_it_runs_as_a_module(models: Path, monkeypatch: pytest.MonkeyPatch, served: list[dict[str, Any]]) -> None:
@@ -162,108 +164,3 @@ def test_cuda_that_does_not_start(
     assert main() == 1
     assert "the CUDA provider did not start" in capsys.readouterr().err
     assert not served
-
-
-class Running:
-    """The service in a process of its own."""
-
-    def __init__(self, models: Path, **settings: str):
-        environment = {"MODELS": str(models), "PORT": "0", "DEVICE": "cpu", "THREADS": "1", **settings}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
-            env={**os.environ, **{f"LIMELIGHT_{name}": value for name, value in environment.items()}},
-            cwd=Path(__file__).parents[2],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stderr is not None
-        self.log = self.process.stderr
-        self.address = self.wait_for("running on")["message"].split("http://")[1].split()[0]
-        for _ in models.glob("*/*/bundle.json"):
-            self.wait_for("is ready")
-
-    def wait_for(self, said: str) -> dict[str, Any]:
-        """The next line of the log that says so."""
-        return next(line for line in map(json.loads, self.log) if said in line["message"])
-
-    def ask(self, path: str, method: str = "GET", body: str | None = None) -> tuple[int, Any]:
-        connection = HTTPConnection(self.address, timeout=30)
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, json.loads(content)
-
-    def end(self) -> str:
-        """What it still said, after it left well."""
-        with self.process:
-            rest = self.log.read()
-        assert self.process.returncode == 0, rest
-        assert "Traceback" not in rest
-        return rest
-
-
-@pytest.fixture
-def running() -> Iterator[Callable[..., Running]]:
-    made: list[Running] = []
-
-    def start(models: Path, **settings: str) -> Running:
-        made.append(Running(models, **settings))
-        return made[-1]
-
-    yield start
-    for one in made:
-        one.process.kill()
-        one.process.wait()
-        one.log.close()
-
-
-def test_sigterm_ends_it_well(models: Path, running: Callable[..., Running]) -> None:
-    """Load balancers see that it goes before it is gone; whoever asks meanwhile is answered."""
-    service = running(models, DRAIN_DELAY_S="0.7")
-    assert service.ask("/health/ready")[0] == 200
-    service.process.send_signal(signal.SIGTERM)
-    until(lambda: service.ask("/health/ready")[0] == 503)
-    assert service.ask("/health/live")[0] == 200
-    assert service.ask("/classify", "POST", '{"text": "wind"}')[0] == 200
-    service.end()
-
-
-def test_sigint_does_not_wait(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, DRAIN_DELAY_S="60")
-    service.process.send_signal(signal.SIGINT)
-    service.end()
-
-
-def test_sighup_looks_into_the_folder_again(models: Path, tmp_path: Path, running: Callable[..., Running]) -> None:
-    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
-    service = running(tmp_path, DRAIN_DELAY_S="0")
-    change_manifest(tmp_path / "toy" / "1", description="Another.")
-    service.process.send_signal(signal.SIGHUP)
-    assert "loaded=['toy/1']" in service.wait_for("reloaded")["message"]
-    assert service.ask("/models/toy")[1]["description"] == "Another."
-    shutil.rmtree(tmp_path)
-    service.process.send_signal(signal.SIGHUP)
-    assert "no bundle in" in service.wait_for("nothing is reloaded")["message"]
-    assert service.ask("/classify", "POST", '{"text": "wind"}')[0] == 200
-    service.process.send_signal(signal.SIGTERM)
-    service.end()
-
-
-def test_a_port_that_is_taken(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, DRAIN_DELAY_S="0")
-    other = subprocess.run(
-        [sys.executable, "-m", "service"],
-        env={
-            **os.environ,
-            "LIMELIGHT_MODELS": str(models),
-            "LIMELIGHT_DEVICE": "cpu",
-            "LIMELIGHT_PORT": service.address.split(":")[1],
-        },
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert other.returncode != 0
-    assert "address already in use" in other.stderr

@@ -58,11 +58,11 @@ def test_tokens_and_queues() -> None:
     assert value("limelight_queue_tokens", model="n") == 2
 
 
-def test_models_that_are_gone_are_not_told_of() -> None:
-    observability.observe_models([("a", 1, True), ("b", 2, False)], ["CPU"])
-    observability.observe_models([("b", 2, True)], ["CPU"])
-    assert REGISTRY.get_sample_value("limelight_model_ready", {"model": "a", "version": "1"}) is None
-    assert value("limelight_model_ready", model="b", version="2") == 1
+def test_models_are_told_of_as_they_are() -> None:
+    assert b'limelight_model_ready{model="a",version="1"} 1.0' in observability.figures([("a", 1, True)], "CPU")
+    figures = observability.figures([("b", 2, False)], "CPU")
+    assert b'limelight_model_ready{model="b",version="2"} 0.0' in figures and b'model="a"' not in figures
+    assert b'limelight_provider_info{provider="CPU"} 1.0' in figures and b"limelight_queue_tokens" in figures
 
 
 def record(message: str, **more: object) -> logging.LogRecord:
