@@ -57,7 +57,11 @@ class Service:
         named = {f"LIMELIGHT_{name}": value for name, value in {**defaults, **settings}.items()}
         target = open(stderr, "w") if stderr else subprocess.DEVNULL
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "service"], env={**os.environ, **named}, stderr=target, cwd=MODELS.parent
+            [sys.executable, "-m", "service"],
+            env={**os.environ, **named},
+            stderr=target,
+            cwd=MODELS.parent,
+            start_new_session=True,  # a group of processes that can be told apart
         )
         since = time.monotonic()
         while not self.is_ready():
@@ -105,7 +109,7 @@ class Service:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.process.poll() is None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)  # its others, too, which may be stopped
         self.process.wait()
 
 
