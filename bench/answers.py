@@ -63,7 +63,7 @@ def forms(answer: Callable[[Encoding], Any]) -> dict[str, tuple[int, float]]:
 async def ask(registry: Registry, **body: Any) -> Callable[[Encoding], Any]:
     request = TranslateRequest(source="en", target="fr", beam_size=1, **body)
     question: Question = await asked(request, [body["q"]], registry)
-    translations = await answered(question, timeout_s=60)
+    translations = await answered(question)
     return lambda encoding: question.answer(translations, encoding)
 
 

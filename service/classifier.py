@@ -61,17 +61,16 @@ class Classifier:
         texts: Sequence[str],
         attention: AttentionDetail = "summary",
         truncate: bool = False,
-        timeout_s: float | None = None,
     ) -> list[Prediction]:
         """One prediction per text, in order.
 
-        Raises EmptyText, TextTooLong, Overloaded, InferenceTimeout or InferenceFailed; nothing runs unless
+        Raises EmptyText, TextTooLong, Overloaded or InferenceFailed; nothing runs unless
         every text can.
         """
         with observability.timed(self.manifest.name, "tokenise"):
             encodings = await beside(texts, lambda: self._encode(texts, truncate))
         work = [ClassifierWork(encoded, attention) for encoded, _ in encodings]
-        predictions = await self._scheduler.submit(work, timeout_s)
+        predictions = await self._scheduler.submit(work)
         return [
             Prediction(*prediction, truncated, encoded.tokens, found)
             for (prediction, found), (encoded, truncated) in zip(predictions, encodings, strict=True)

@@ -128,12 +128,11 @@ class Generator:
         self,
         prompt: str,
         manner: Manner,
-        timeout_s: float | None = None,
         heard: Callable[[Spoken], None] | None = None,
     ) -> Generation:
         """Write a prompt on. `heard` is called with each token of the text as soon as it is sure to be part of it.
 
-        Raises EmptyText, TextTooLong, UnsupportedOption, Overloaded, InferenceTimeout or InferenceFailed.
+        Raises EmptyText, TextTooLong, UnsupportedOption, Overloaded or InferenceFailed.
         """
         told: list[Spoken] = []
 
@@ -144,7 +143,7 @@ class Generator:
 
         encoded, work = await self._prepare(prompt, manner, heard is not None)
         listener = None if heard is None else self._listener(encoded.ids, manner, tell)
-        [sampled] = await self._scheduler.submit([work], timeout_s, listener)
+        [sampled] = await self._scheduler.submit([work], listener)
         generation = self._generation(encoded, work, manner, sampled)
         summary = [m.weights for m in generation.attention if manner.attention == "summary"]
         for place in range(len(told), len(generation.tokens)):  # what might have begun a stop string, and did not
@@ -152,12 +151,10 @@ class Generator:
             tell(Spoken(generation.tokens[place], summary[0][place, :seen] if summary else None))
         return generation
 
-    async def generate_all(
-        self, prompts: Sequence[str], manner: Manner, timeout_s: float | None = None
-    ) -> list[Generation]:
+    async def generate_all(self, prompts: Sequence[str], manner: Manner) -> list[Generation]:
         """Write several prompts on, side by side. Raises as `generate`; nothing runs unless every prompt can."""
         prepared = [await self._prepare(prompt, manner) for prompt in prompts]
-        results = await self._scheduler.submit([work for _, work in prepared], timeout_s)
+        results = await self._scheduler.submit([work for _, work in prepared])
         return [self._generation(*one, manner, sampled) for one, sampled in zip(prepared, results, strict=True)]
 
     async def _prepare(self, prompt: str, manner: Manner, heard: bool = False) -> tuple[Encoded, SamplerWork]:

@@ -55,19 +55,19 @@ SYMBOL = "\ue000"
 
 
 async def translate(
-    translator: Translator, texts: Sequence[str], format: Format, options: Options, timeout_s: float | None = None
+    translator: Translator, texts: Sequence[str], format: Format, options: Options
 ) -> list[Translation]:
     """As `Translator.translate`, with markup, placeholders and addresses kept; offsets are into the texts as sent.
 
     A text with nothing to translate but something to keep comes back as it is.
     """
     if format == "text" and not any(map(SIGNS.search, texts)):
-        return await translator.translate(texts, options, timeout_s)
+        return await translator.translate(texts, options)
     marked = await beside(texts, lambda: [protect(translator, text, format) for text in texts])
     if not any(one.is_marked for one in marked):
-        return await translator.translate(texts, options, timeout_s)
+        return await translator.translate(texts, options)
     asked = [one.text for one in marked if one.has_words]
-    answers = iter(await translator.translate(asked, with_alignment(options), timeout_s) if asked else [])
+    answers = iter(await translator.translate(asked, with_alignment(options)) if asked else [])
 
     def put_back(one: Marked) -> Translation:
         placed = one.placed(next(answers), options, translator.manifest) if one.has_words else []

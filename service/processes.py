@@ -17,7 +17,6 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 
 from prometheus_client import multiprocess
-from uvicorn.config import STARTUP_FAILURE
 
 from service.app import create_app
 from service.errors import LimelightError
@@ -29,8 +28,8 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 CANNOT_START = 1
-HAS_SAID_WHY = (CANNOT_START, STARTUP_FAILURE)
-"""Exit codes of a process that has said why it does not serve: the next would say the same."""
+HAS_SAID_WHY = (CANNOT_START, 3)
+"""Exit codes, ours and uvicorn's, of a process that has said why it does not serve: the next would say the same."""
 REST_S = 1.0
 """Before a process that died is started anew, so that one that dies at once does not keep the machine busy."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)

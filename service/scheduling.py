@@ -16,7 +16,6 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from service import observability
 from service.errors import (
     InferenceFailed,
-    InferenceTimeout,
     LimelightError,
     ModelNotReady,
     Overloaded,
@@ -142,7 +141,7 @@ class Lane(Generic[W, R]):
 
     engine: Engine[W, R]
     wake: threading.Condition
-    state: Literal["idle", "called", "running"] = "running"
+    state: Literal["idle", "called", "running"] = "called"
     """Whether it waits for work, has been woken for some, or looks for more by itself."""
     live: dict[int, Item[W]] = field(default_factory=dict)
     """What it runs, by key."""
@@ -180,23 +179,18 @@ class Scheduler(Generic[W, R]):
     async def submit(
         self,
         work: Sequence[W],
-        timeout_s: float | None = None,
         heard: Callable[[int, Any], None] | None = None,
     ) -> list[R]:
-        """Run some work and wait for its results, in order. `heard` is called meanwhile with the place of a piece and
-        what is new of it.
+        """Run some work and wait for its results, in order; what nobody waits for any more is not run. `heard` is
+        called meanwhile with the place of a piece and what is new of it.
 
-        Raises Overloaded at once if the queue is full, InferenceTimeout after `timeout_s`, and
-        InferenceFailed if the network failed.
+        Raises Overloaded at once if the queue is full, and InferenceFailed if the network failed.
         """
         if not work:
             return []
         request = self._enqueue(work, heard)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await request.done
-        except TimeoutError:
-            raise InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later") from None
+            return await request.done
         finally:
             request.gone = True
 

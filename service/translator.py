@@ -76,13 +76,12 @@ class Translator:
         self,
         texts: Sequence[str],
         options: Options = DEFAULT,
-        timeout_s: float | None = None,
         heard: Callable[[Spoken], None] | None = None,
     ) -> list[Translation]:
         """One translation per text, in order; each is split into sentences, which keep the white space between them.
         Where search is greedy, `heard` is called with each token as it is said.
 
-        Raises EmptyText, UnsupportedOption, Overloaded, InferenceTimeout or InferenceFailed; nothing runs
+        Raises EmptyText, UnsupportedOption, Overloaded or InferenceFailed; nothing runs
         unless every text can.
         """
         self._check(options)
@@ -94,7 +93,7 @@ class Translator:
             for _, _, encoded in text_pieces
         ]
         listener = None if heard is None else self._listener(pieces, heard)
-        results = await self._scheduler.submit(work, timeout_s, listener)
+        results = await self._scheduler.submit(work, listener)
         observability.observe_tokens(self.manifest.name, written=sum(len(r.hypotheses[0].token_ids) for r in results))
         decoded = iter(results)
         with observability.timed(self.manifest.name, "decode"):

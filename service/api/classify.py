@@ -41,7 +41,7 @@ async def classify(request: Request) -> Response:
     encoding = encoding_of(request)
     texts = check_texts("text", body.text, settings)
     classifier = registry.classifier(body.model, body.version)
-    predictions = await answered(classifier, body, texts, settings.timeout_s)
+    predictions = await answered(classifier, body, texts)
     await request.app.state.turn()
     manifest = classifier.manifest
     with timed(manifest.name, "encode"):
@@ -49,11 +49,9 @@ async def classify(request: Request) -> Response:
         return encoding.response({**content, "predictions": [encode(one, encoding) for one in predictions]})
 
 
-async def answered(
-    classifier: Classifier, body: ClassifyRequest, texts: list[str], timeout_s: float
-) -> list[Prediction]:
+async def answered(classifier: Classifier, body: ClassifyRequest, texts: list[str]) -> list[Prediction]:
     """One prediction for each text, as the request wants it."""
-    predictions = await classifier.classify(texts, body.attention, body.truncate, timeout_s)
+    predictions = await classifier.classify(texts, body.attention, body.truncate)
     if body.attention_unit == "word":
         predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
     return predictions

@@ -49,8 +49,8 @@ async def generate(request: Request) -> Response:
     generator = registry.generator(body.model, body.version)
     manner = manner_of(body)
     if wants_events(request):
-        return await stream(generator, prompt, manner, settings.timeout_s).response(request)
-    generation = await generator.generate(prompt, manner, settings.timeout_s)
+        return await stream(generator, prompt, manner).response(request)
+    generation = await generator.generate(prompt, manner)
     await request.app.state.turn()
     with timed(generator.manifest.name, "encode"):
         return encoding.response(encode(generator, generation, encoding))
@@ -69,7 +69,7 @@ def manner_of(body: GenerateRequest) -> Manner:
     )
 
 
-def stream(generator: Generator, prompt: str, manner: Manner, timeout_s: float) -> Events:
+def stream(generator: Generator, prompt: str, manner: Manner) -> Events:
     """The tokens as they are written."""
     found: list[Generation] = []
 
@@ -78,7 +78,7 @@ def stream(generator: Generator, prompt: str, manner: Manner, timeout_s: float) 
         answer.tell("token", {**likely(spoken.token), "weights": weights})
 
     async def write() -> None:
-        found.append(await generator.generate(prompt, manner, timeout_s, heard))
+        found.append(await generator.generate(prompt, manner, heard))
 
     answer = Events(lambda: encode(generator, found[0], AS_JSON))
     answer.run(write())

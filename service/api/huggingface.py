@@ -70,7 +70,7 @@ async def labelled(
     if not (top_k is None or isinstance(top_k, int) and top_k > 0):
         raise InvalidInput("parameters.top_k: a number above 0")
     asked = ClassifyRequest(text=texts, attention="none")
-    predictions = await classify.answered(registry.classifier(name), asked, texts, settings.timeout_s)
+    predictions = await classify.answered(registry.classifier(name), asked, texts)
     ranked = [sorted(prediction.scores.items(), key=lambda item: -item[1])[:top_k] for prediction in predictions]
     return [[{"label": label, "score": rounded(score)} for label, score in labels] for labels in ranked]
 
@@ -83,7 +83,7 @@ async def translated(
     if not all(isinstance(language, str | None) for language in (source, target)):
         raise InvalidInput("parameters.src_lang, parameters.tgt_lang: codes of languages")
     asked = TranslateRequest(q=texts, model=name, source=source, target=target, attention="none")
-    found = await question.answered(await question.asked(asked, texts, registry), settings.timeout_s)
+    found = await question.answered(await question.asked(asked, texts, registry))
     return [{"translation_text": translation.text} for translation in found]
 
 
@@ -111,7 +111,7 @@ async def written(
     except ValidationError as error:
         raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
     manner = generate.manner_of(asked)
-    found = await registry.generator(name).generate_all(texts, manner, settings.timeout_s)
+    found = await registry.generator(name).generate_all(texts, manner)
     whole = bool(given.get("return_full_text"))
     return [{"generated_text": text * whole + one.text} for text, one in zip(texts, found, strict=True)]
 

@@ -295,18 +295,18 @@ async def answered(
     if task == "classification":
         body = ClassifyRequest.model_validate({**named, "text": texts}, strict=True)
         classifier = registry.classifier(entry.name, entry.version)
-        arrays = of_predictions(await classify_api.answered(classifier, body, texts, settings.timeout_s))
+        arrays = of_predictions(await classify_api.answered(classifier, body, texts))
     elif task == "generation":
         wish = GenerateRequest.model_validate({**named, "prompt": texts[0]}, strict=True)
         generator = registry.generator(entry.name, entry.version)
         manner = generate_api.manner_of(wish)
-        arrays = of_generations(await generator.generate_all(texts, manner, settings.timeout_s))
+        arrays = of_generations(await generator.generate_all(texts, manner))
     else:
         if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
             raise InvalidInput(f"parameters: there is no {', '.join(unknown)}")
         question = TranslateRequest.model_validate({**named, "q": texts}, strict=True)
         question_api.required(question)
-        found = await question_api.answered(await question_api.asked(question, texts, registry), settings.timeout_s)
+        found = await question_api.answered(await question_api.asked(question, texts, registry))
         if question.attention_unit == "word":
             found = [question_api.in_words(one, text) for one, text in zip(found, texts, strict=True)]
         arrays = of_translations(found, question.alternatives)

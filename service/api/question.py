@@ -103,7 +103,7 @@ async def asked(body: TranslateRequest, texts: list[str], registry: Registry) ->
     return Question(texts, [translators.get(guess.language) for guess in guesses], guesses, options, body, format)
 
 
-async def answered(question: Question, timeout_s: float) -> list[Translation]:
+async def answered(question: Question) -> list[Translation]:
     """One translation for each text, those of one translator together."""
     found: dict[int, Translation] = {}
     for translator in dict.fromkeys(question.translators):
@@ -112,7 +112,7 @@ async def answered(question: Question, timeout_s: float) -> list[Translation]:
         if translator is None:
             translations = [Translation(text, [], [text] * question.options.alternatives) for text in texts]
         else:
-            translations = await markup.translate(translator, texts, question.format, question.options, timeout_s)
+            translations = await markup.translate(translator, texts, question.format, question.options)
         found.update(zip(places, translations, strict=True))
     return [found[place] for place in range(len(question.texts))]
 

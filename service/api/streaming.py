@@ -35,9 +35,8 @@ def prepare(question: Question) -> list[tuple[Marked, list[Span]]]:
 class Streamed:
     """A question whose sentences are translated on their own."""
 
-    def __init__(self, question: Question, prepared: list[tuple[Marked, list[Span]]], timeout_s: float):
+    def __init__(self, question: Question, prepared: list[tuple[Marked, list[Span]]]):
         self._question = question
-        self._timeout_s = timeout_s
         self._marked = [marked for marked, _ in prepared]
         self._found: list[list[list[Sentence]]] = [[[] for _ in spans] for _, spans in prepared]
         self.events = Events(lambda: question.answer(self._translations(), AS_JSON))
@@ -58,7 +57,7 @@ class Streamed:
         # A stand-in is nobody's business, and only a greedy search never takes back what it said.
         listener = heard if options.width == 1 and not marked.is_marked else None
         text = marked.text[slice(*span)]
-        [translation] = await translator.translate([text], needed, self._timeout_s, listener)
+        [translation] = await translator.translate([text], needed, listener)
         found = marked.placed(translation, options, translator.manifest, at=span[0])
         self._found[number][place] = found
         for sentence in found:
@@ -73,7 +72,7 @@ class Streamed:
         ]
 
 
-async def stream(request: Request, question: Question, timeout_s: float) -> Response:
+async def stream(request: Request, question: Question) -> Response:
     """Raises, as an answer at once would, what goes wrong before the first sentence is there."""
     prepared = await beside(question.texts, lambda: prepare(question))
-    return await Streamed(question, prepared, timeout_s).events.response(request)
+    return await Streamed(question, prepared).events.response(request)

@@ -45,8 +45,8 @@ async def translate(request: Request) -> Response:
     texts = check_texts("q", required(body), settings)
     question = await asked(body, texts, registry)
     if wants_events(request):
-        return await stream(request, question, settings.timeout_s)
-    translations = await answered(question, settings.timeout_s)
+        return await stream(request, question)
+    translations = await answered(question)
     await request.app.state.turn()
     with timed(question.model, "encode"):
         return encoding.response(question.answer(translations, encoding))

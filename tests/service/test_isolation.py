@@ -11,6 +11,7 @@ SERVICE = Path(__file__).parents[2] / "service"
 MODULES = sorted(SERVICE.rglob("*.py"))
 LAYERS = [
     {"__main__"},
+    {"processes"},
     {"app", "terminal", "server"},
     {"api"},
     {"registry", "settings", "markup"},
