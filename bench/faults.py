@@ -7,8 +7,10 @@ of two bundles in a temporary folder.
 
 import asyncio
 import json
+import os
 import random
 import shutil
+import signal
 import socket
 import struct
 import sys
@@ -78,6 +80,29 @@ def terminate_under_load(models: Path) -> Result:
         "holds": {
             "nothing dropped, refused or 5xx": not tally.wrong() and set(tally.outcomes) <= {"200", "429"},
             "exit 0 within 21 s": code == 0 and seconds < 21,
+        },
+    }
+
+
+def a_process_dies(models: Path) -> Result:
+    """One of two, three times, while 50 clients ask; each has at most one request there."""
+    with Service(models, PROCESSES="2") as service, ThreadPoolExecutor() as pool:
+        dying = True
+        loading = pool.submit(lambda: asyncio.run(load(service.port, CLIENTS, lambda: dying)))
+        for _ in range(3):
+            time.sleep(2)
+            os.kill(service.workers()[0], signal.SIGKILL)
+        time.sleep(4)
+        dying = False
+        tally = loading.result()
+        left = len(service.workers())
+    allowed = {"200", "429", "dropped"}
+    return {
+        **tally.summary(),
+        "holds": {
+            "nothing refused or 5xx": set(tally.outcomes) <= allowed,
+            "dropped is what was there": tally.outcomes["dropped"] <= 3 * CLIENTS,
+            "two again": left == 2,
         },
     }
 
@@ -321,6 +346,7 @@ def a_log_that_is_full(models: Path) -> Result:
 
 FAULTS: list[Callable[[Path], Result]] = [
     terminate_under_load,
+    a_process_dies,
     swap_under_load,
     memory_given_back,
     bundles_broken_at_reload,
