@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from service.api.encoding import accepted, dumps
 from service.api.errors import body as problem_body
 from service.api.errors import snake_case, status_of
+from service.api.limits import too_late
 from service.errors import ServiceError
 
 EVENTS_TYPE = "text/event-stream"
@@ -80,10 +81,14 @@ class Events:
         try:
             while left:
                 following = asyncio.ensure_future(self._queue.get())
-                await asyncio.wait({following, gone}, return_when=asyncio.FIRST_COMPLETED)
+                time_left = request.state.until - asyncio.get_running_loop().time()
+                await asyncio.wait({following, gone}, timeout=time_left, return_when=asyncio.FIRST_COMPLETED)
                 if gone.done():
                     following.cancel()
                     return
+                if not following.done():
+                    following.cancel()
+                    raise too_late(request.app.state.settings)
                 found = following.result()
                 if found is None:
                     left -= 1

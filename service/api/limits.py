@@ -34,6 +34,14 @@ UNWATCHED_S = 0.05
 """Seconds after which a request's client is looked after: most are answered by then, for less than looking costs."""
 
 
+LAST_WORD_S = 1.0
+"""Seconds that an answer which has begun has beyond its time."""
+
+
+def too_late(settings: Settings) -> InferenceTimeout:
+    return InferenceTimeout(f"no answer within {settings.timeout_s:g} s; send less text or try again later")
+
+
 class Turnstile:
     """Lets requests pass for a few milliseconds in each turn of the event loop; the others pass in the next.
 
@@ -106,7 +114,7 @@ class Limited:
         answering = asyncio.current_task()
         assert answering is not None
         timeout_s = self.settings.timeout_s
-        until = loop.time() + timeout_s
+        until = scope.setdefault("state", {})["until"] = loop.time() + timeout_s
         body_read = asyncio.Event()
         started = late = ended = False
         watching: asyncio.Task[None] | None = None
@@ -134,6 +142,8 @@ class Limited:
                     await disconnect()
             except TimeoutError:
                 late = True
+                if started:  # a stream ends by itself, and says why
+                    await asyncio.sleep(LAST_WORD_S)
             ended = True
             # Frees its place in the queue, too: what waits is cancelled with the one who waits for it.
             answering.cancel()
@@ -155,8 +165,7 @@ class Limited:
             if ended:
                 answering.uncancel()
         if late and not started:
-            error = InferenceTimeout(f"no answer within {timeout_s:g} s; send less text or try again later")
-            await _refuse(error, scope, receive, send)
+            await _refuse(too_late(self.settings), scope, receive, send)
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -141,6 +141,21 @@ def test_what_goes_wrong_later_is_an_event(client: TestClient, monkeypatch: pyte
     assert (name, problem["status"], problem["error_type"]) == ("error", 500, "inference_failed")
 
 
+def test_what_takes_too_long_is_an_event(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    translate = Translator.translate
+
+    async def slow(self: Translator, texts: Sequence[str], *options: Any) -> Any:
+        if texts != ["Wind!"]:
+            await asyncio.sleep(30)
+        return await translate(self, texts, *options)
+
+    with serving(models, timeout_s=0.3) as client:
+        monkeypatch.setattr(Translator, "translate", slow)
+        *sentences, (name, problem) = stream(client, q="Wind! Rain. No!")
+    assert [name for name, _ in sentences] == ["sentence"]
+    assert (name, problem["status"], problem["error_type"]) == ("error", 504, "inference_timeout")
+
+
 def test_who_leaves_stops_the_work(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the network is busy with somebody else's text, the caller hangs up: his sentences are never run."""
     running, finish, encoded = threading.Event(), threading.Event(), []
