@@ -83,10 +83,16 @@ class BundleStep:
     def _together(self, name: str, arrays: list[NDArray[Any]], side: str) -> NDArray[Any]:
         """Arrays one behind the other, the shorter ones padded with zeros."""
         axis = self._lengths[name]
-        if axis is not None:
-            longest = max(array.shape[axis] for array in arrays)
-            arrays = [_padded(array, axis, longest, side) for array in arrays]
-        return np.concatenate(arrays)
+        if axis is None:
+            return np.concatenate(arrays)
+        shape = [sum(len(array) for array in arrays), *arrays[0].shape[1:]]
+        shape[axis] = longest = max(array.shape[axis] for array in arrays)
+        together, row = np.zeros(shape, arrays[0].dtype), 0
+        for array in arrays:
+            own = slice(0, array.shape[axis]) if side == "right" else slice(longest - array.shape[axis], None)
+            together[(slice(row, row + len(array)), *[slice(None)] * (axis - 1), own)] = array
+            row += len(array)
+        return together
 
     def keep(self, state: BundleState, sentences: Rows, longest: int) -> BundleState:
         past = dict(state.past)
@@ -95,13 +101,7 @@ class BundleStep:
             if axis is not None and value.shape[axis] > longest:
                 recent = (*[slice(None)] * axis, slice(value.shape[axis] - longest, None))
                 past[name] = self._session.value(value.numpy()[recent])
-        return self._state({name: array[sentences] for name, array in state.source.items()}, past)
-
-
-def _padded(array: NDArray[Any], axis: int, length: int, side: str) -> NDArray[Any]:
-    missing = length - array.shape[axis]
-    if not missing:
-        return array
-    widths = [(0, 0)] * array.ndim
-    widths[axis] = (missing, 0) if side == "left" else (0, missing)
-    return np.pad(array, widths)
+        moved = np.flatnonzero(sentences != np.arange(len(sentences)))
+        for array in state.source.values():
+            array[moved] = array[sentences[moved]]
+        return self._state({name: array[: len(sentences)] for name, array in state.source.items()}, past)

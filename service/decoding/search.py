@@ -196,12 +196,15 @@ class Search(Generic[State]):
         if self._state is None or not live.any():
             self.clear()
             return
-        kept = np.flatnonzero(live)
+        # The last ones take the places of those that leave: the others have not to be moved.
+        count = int(live.sum())
+        kept = np.arange(count)
+        kept[~live[:count]] = count + np.flatnonzero(live[count:])
         self._keys = [self._keys[b] for b in kept]
         self._set_goals([self._goals[b] for b in kept])
         self._finished = [self._finished[b] for b in kept]
         self._scores, self._lengths = self._scores[kept], self._lengths[kept]
-        rows = np.repeat(live, self.width)
+        rows = (kept[:, None] * self.width + np.arange(self.width)).ravel()
         self._tokens, self._parents = self._tokens[rows], self._parents[rows]
         self._history.keep(rows, self.longest)
         self._state = self._step.keep(self._state, kept, self.longest)

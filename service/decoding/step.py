@@ -48,8 +48,8 @@ class DecoderStep(Protocol[State]):
         """The sentences and rows of both, those of `state` first."""
 
     def keep(self, state: State, sentences: Rows, longest: int) -> State:
-        """The state for these sentences only, none of whose hypotheses is longer than `longest`. The rows stay: the
-        parents of the next step choose among them."""
+        """The state for these sentences only, in this order, none of whose hypotheses is longer than `longest`; `state`
+        itself is used up. The rows stay: the parents of the next step choose among them."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ class History:
         of the step's rows *before* the choice, which `parents` indexes [R_before, ...]."""
         self._steps.append((parents, token_ids, attention))
 
-    def keep(self, rows: Flags, steps: int) -> None:
-        """Only these rows go on (newcomers, who have said nothing yet, stand behind those of the last step), and none
-        goes back beyond the last `steps`."""
+    def keep(self, rows: Rows, steps: int) -> None:
+        """Only these rows go on, in this order (newcomers, who have said nothing yet, are counted behind those of the
+        last step), and none goes back beyond the last `steps`."""
         if self._steps:
             parents, token_ids, attention = self._steps[-1]
-            own = rows[: len(parents)]
+            own = np.where(rows < len(parents), rows, 0)  # a newcomer's is never read
             self._steps[-1] = (parents[own], token_ids[own], attention)
         extra = max(0, len(self._steps) - steps)
         del self._steps[:extra]

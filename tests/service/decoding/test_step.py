@@ -49,7 +49,7 @@ def test_history_reads_a_hypothesis_back_along_its_parents() -> None:
     assert [weights.tolist() for weights in attention["weights"]] == [[[7.0]], [[5.0, 6.0]]]
     assert history.read(2, 2, 2, frozenset()) == ([11, 23], {})
     assert history.read(2, 1, 1, frozenset()) == ([13], {})
-    history.keep(np.array([False, False, True, True]), 1)
+    history.keep(np.array([2, 3]), 1)
     assert history.read(0, 2, 1, frozenset()) == ([23], {})
     assert len(history) == 2
 
