@@ -73,7 +73,7 @@ def run_several(settings: Settings) -> int:
     The sockets stay open here until the end: who comes to a process that has died waits for the next.
     """
     try:
-        doors = bind(settings.processes, settings.host, settings.port)
+        doors = _bind(settings.processes, settings.host, settings.port)
     except OSError as error:
         print(f"cannot start: {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return CANNOT_START
@@ -105,7 +105,7 @@ def run_several(settings: Settings) -> int:
     return code
 
 
-def bind(count: int, host: str, port: int) -> list[socket.socket]:
+def _bind(count: int, host: str, port: int) -> list[socket.socket]:
     """So many sockets on one address, which do not listen yet; port 0 is any that is free. Raises OSError."""
     doors: list[socket.socket] = []
     for _ in range(count):
