@@ -47,7 +47,7 @@ TAGS = [
     {"name": "operations", "description": "For whoever runs the service."},
 ]
 CHECK_S = 10.0
-"""Seconds between two looks at whether every model still answers its golden inputs."""
+"""Seconds in which every model is looked at once: whether it still answers its golden inputs."""
 
 COMPRESSED_FROM = 4_096
 """Bytes of an answer from which on it is compressed for callers who ask for it: less is two packets anyway."""
@@ -126,6 +126,5 @@ async def keep_ready(registry: Registry) -> None:
     """Load every model, then look again and again whether it still answers, and give back what is not needed."""
     await asyncio.to_thread(registry.load)
     while True:
-        await asyncio.sleep(CHECK_S)
-        await registry.check()
+        await registry.check(CHECK_S)
         await asyncio.to_thread(trim)

@@ -265,9 +265,12 @@ class Registry:
             with self._swapping:
                 readers.count -= 1
 
-    async def check(self) -> None:
-        """Ask every loaded model its golden inputs again; one that fails is not ready, and loaded anew."""
-        for entry in self.entries():
+    async def check(self, over_s: float = 0.0) -> None:
+        """Ask every loaded model its golden inputs again, one after the other in so many seconds: all at once would be
+        a burst that requests have to wait for. One that fails is not ready, and loaded anew."""
+        entries = self.entries()
+        for entry in entries:
+            await asyncio.sleep(over_s / len(entries))
             if entry.predictor is None:
                 continue
             try:
