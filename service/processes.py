@@ -54,8 +54,7 @@ def run_one(settings: Settings, door: socket.socket | None = None) -> int:
     # uvicorn drains on SIGTERM and then raises it again, for whoever handled it before: that ends the process well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=[registry], daemon=True).start())
-    at = door if door is not None else (settings.host, settings.port)
-    serve(app, at, registry.drain, settings.drain_delay_s, settings.drain_timeout_s)
+    serve(app, settings.host, settings.port, registry.drain, settings.drain_delay_s, settings.drain_timeout_s, door)
     return 0
 
 

@@ -142,7 +142,7 @@ class Lane(Generic[W, R]):
     engine: Engine[W, R]
     wake: threading.Condition
     state: Literal["idle", "called", "running"] = "called"
-    """Whether it waits for work, has been woken for some, or looks for more by itself."""
+    """Whether it waits for work, is on its way to some (woken, or just started), or looks for more by itself."""
     live: dict[int, Item[W]] = field(default_factory=dict)
     """What it runs, by key."""
 
@@ -176,11 +176,7 @@ class Scheduler(Generic[W, R]):
         for thread in self._threads:
             thread.start()
 
-    async def submit(
-        self,
-        work: Sequence[W],
-        heard: Callable[[int, Any], None] | None = None,
-    ) -> list[R]:
+    async def submit(self, work: Sequence[W], heard: Callable[[int, Any], None] | None = None) -> list[R]:
         """Run some work and wait for its results, in order; what nobody waits for any more is not run. `heard` is
         called meanwhile with the place of a piece and what is new of it.
 

@@ -69,14 +69,15 @@ class Server(uvicorn.Server):
 
 def serve(
     app: Any,
-    at: socket.socket | tuple[str, int],
+    host: str,
+    port: int,
     drain: Callable[[], None],
     drain_delay_s: float,
     drain_timeout_s: float,
+    door: socket.socket | None = None,
 ) -> None:
-    """Serve on a bound socket, or on a host and port, until SIGTERM or SIGINT. What is in flight `drain_timeout_s`
-    after the door is closed is cut off."""
-    host, port, *_ = at.getsockname() if isinstance(at, socket.socket) else at
+    """Serve until SIGTERM or SIGINT, on a socket that is bound already (`door`) or one of its own. What is in flight
+    `drain_timeout_s` after the door is closed is cut off."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -89,4 +90,4 @@ def serve(
         timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
     )
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config, drain, drain_delay_s).run([at] if isinstance(at, socket.socket) else None)
+        Server(config, drain, drain_delay_s).run(None if door is None else [door])

@@ -20,7 +20,6 @@ from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, GenerateRequest, Texts, TranslateRequest
 from service.errors import InvalidInput
 from service.registry import Registry
-from service.settings import Settings
 
 router = APIRouter(tags=["huggingface"])
 
@@ -57,14 +56,14 @@ async def ask(request: Request, registry: RegistryOf, settings: SettingsOf, name
     texts = check_texts("inputs", body.inputs, settings)
     manifest = registry.entry(name).manifest
     if manifest is not None and manifest.task == "translation":
-        return FastJSON(await translated(name, texts, body.parameters, registry, settings))
+        return FastJSON(await translated(name, texts, body.parameters, registry))
     if manifest is not None and manifest.task == "generation":
-        return FastJSON(await written(name, texts, body, registry, settings))
-    return FastJSON(await labelled(name, texts, body.parameters, registry, settings))
+        return FastJSON(await written(name, texts, body, registry))
+    return FastJSON(await labelled(name, texts, body.parameters, registry))
 
 
 async def labelled(
-    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry, settings: Settings
+    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry
 ) -> list[list[dict[str, Any]]]:
     top_k = known(parameters, "top_k").get("top_k")
     if not (top_k is None or isinstance(top_k, int) and top_k > 0):
@@ -76,7 +75,7 @@ async def labelled(
 
 
 async def translated(
-    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry, settings: Settings
+    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry
 ) -> list[dict[str, str]]:
     languages = known(parameters, "src_lang", "tgt_lang")
     source, target = languages.get("src_lang"), languages.get("tgt_lang")
@@ -92,9 +91,7 @@ MANNER = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop")
 DETAILS = ("details", "decoder_input_details")
 
 
-async def written(
-    name: str, texts: list[str], body: HuggingFaceRequest, registry: Registry, settings: Settings
-) -> list[dict[str, str]]:
+async def written(name: str, texts: list[str], body: HuggingFaceRequest, registry: Registry) -> list[dict[str, str]]:
     if body.stream:
         raise InvalidInput("stream: ask /generate with `Accept: text/event-stream`")
     given = known(body.parameters, *MANNER, "max_new_tokens", "do_sample", "return_full_text", *DETAILS)

@@ -264,7 +264,7 @@ async def inferred(
     try:
         asked, binary = read_request(raw, request.headers.get(HEADER_LENGTH))
         texts = check_texts(TEXT, texts_of(asked, binary, TEXT), settings)
-        tensors = await answered(asked, texts, entry, registry, settings)
+        tensors = await answered(asked, texts, entry, registry)
     except (ServiceError, ValidationError) as error:
         counted.failures += 1
         counted.failure_ns += time.perf_counter_ns() - start
@@ -280,9 +280,7 @@ async def inferred(
     return Response(content, headers=headers)
 
 
-async def answered(
-    asked: InferRequest, texts: list[str], entry: Entry, registry: Registry, settings: Settings
-) -> list[Tensor]:
+async def answered(asked: InferRequest, texts: list[str], entry: Entry, registry: Registry) -> list[Tensor]:
     """The outputs that were asked for, from the same questions that /classify, /translate and /generate ask."""
     task = manifest_of(entry).task
     options = {key: value for key, value in asked.parameters.items() if key not in OWN}

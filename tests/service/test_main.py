@@ -9,7 +9,7 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from service import processes, server
+from service import processes
 from service.__main__ import main
 from service.access import new_key
 from service.settings import Settings
@@ -30,8 +30,7 @@ def handler() -> Iterator[None]:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the server was asked to do, which it does not."""
     calls: list[dict[str, Any]] = []
-    for module in (server, processes):
-        monkeypatch.setattr(module, "serve", lambda app, at, *_: calls.append({"app": app, "at": at}))
+    monkeypatch.setattr(processes, "serve", lambda app, host, port, *_: calls.append({"app": app, "at": (host, port)}))
     return calls
 
 
