@@ -73,7 +73,7 @@ export class Classify {
     if (this.begun || !(this.values.text || example)) return;
     this.begun = true;
     if (this.values.text) this.ask();
-    else this.set({ text: example });
+    else if (document.activeElement !== this.text) this.set({ text: example }); // never under somebody's hands
   }
 
   /** @returns {string[]} the models that are asked: those named, else the service's default */

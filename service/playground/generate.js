@@ -78,7 +78,7 @@ export class Generate {
     if (this.begun || !(this.values.prompt || example)) return;
     this.begun = true;
     if (this.values.prompt) this.ask();
-    else this.set({ prompt: example });
+    else if (document.activeElement !== this.text) this.set({ prompt: example }); // never under somebody's hands
   }
 
   /** @returns {string[]} the models that are asked: those named, else the service's first */

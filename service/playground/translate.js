@@ -103,7 +103,7 @@ export class Translate {
     if (this.begun || !(this.values.q || example)) return;
     this.begun = true;
     if (this.values.q) this.ask();
-    else this.set({ q: example });
+    else if (document.activeElement !== this.text) this.set({ q: example }); // never under somebody's hands
   }
 
   /** @param {any} select @param {string[]} codes @param {string} chosen */

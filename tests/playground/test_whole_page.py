@@ -1,7 +1,9 @@
 """What goes for every view: models' pages, sizes, colours, the docs page, and the real models."""
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.playground.conftest import EXAMPLES
 
 VIEWS = ["classify", "translate", "generate", "models"]
 
@@ -27,6 +29,22 @@ def test_a_models_page(page: Page, address: str) -> None:
 def test_a_model_that_is_gone(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=models&name=gone")
     expect(page.get_by_role("article")).to_contain_text("There is no model gone.")
+
+
+@pytest.mark.parametrize("view", ["classify", "translate", "generate"])
+def test_an_example_does_not_come_under_somebodys_hands(page: Page, address: str, view: str) -> None:
+    text = page.locator(f"#{view} textarea")
+
+    def meanwhile(route: Route) -> None:
+        text.focus()
+        route.continue_()
+
+    page.route("**/models", meanwhile)
+    page.goto(f"{address}/#view={view}")
+    expect(page.locator(f"#{view}-examples button")).to_have_count(len(EXAMPLES))
+    page.keyboard.type("wind")
+    expect(text).to_have_value("wind")
+    page.locator(f"#{view}-results .panel:not(.growing)").first.wait_for()
 
 
 @pytest.mark.parametrize("view", VIEWS)
