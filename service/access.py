@@ -60,6 +60,11 @@ class Access:
     def keyed(self) -> bool:
         return bool(self._keys)
 
+    @property
+    def open(self) -> bool:
+        """Everyone may ask, as often as they like."""
+        return not self._keys and self._rate is None
+
     def admit(self, key: str | None, address: str) -> None:
         """Raises Unauthorized without a key, Forbidden with a wrong one, and RateLimited."""
         caller = f"key {self.name(key)}" if self.keyed else f"address {address}"

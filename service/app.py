@@ -9,7 +9,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette_compress import CompressMiddleware, add_compress_type
 
-from service import __version__
+from service import __version__, observability
 from service.access import Access
 from service.api import (
     admin,
@@ -70,10 +70,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(keep_ready(registry))
+        background = [asyncio.create_task(each) for each in (keep_ready(registry), observability.keep_written())]
         yield
-        keeping.cancel()
+        for task in background:
+            task.cancel()
         await asyncio.to_thread(registry.close, settings.drain_timeout_s)
+        observability.write()
 
     # FastAPI's own docs page fetches its scripts from a CDN; this one has them in the package.
     app = FastAPIOffline(
@@ -84,6 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
+        # Looks up three providers a request, whether there are any; OpenTelemetry's own instrumentation is what we use.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
     app.state.registry = registry

@@ -5,6 +5,10 @@ import gc
 
 _libc = ctypes.CDLL(None)
 
+YOUNG = 10_000
+"""So many new objects are looked through together for those that refer to themselves, not Python's 700: few do, and
+what a hundred requests at once still hold would be looked at again and again."""
+
 
 def settle() -> None:
     """After loading: free what refers to itself, as predictors and their schedulers do, and freeze the rest.
@@ -14,6 +18,7 @@ def settle() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG)
     trim()
 
 

@@ -10,6 +10,7 @@ a request are
   encode    the answer -> bytes
 """
 
+import asyncio
 import functools
 import logging
 import os
@@ -17,12 +18,14 @@ import random
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from bisect import bisect_left
+from collections import Counter as tally
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import orjson
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -30,7 +33,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-M = TypeVar("M", Counter, Gauge, Histogram)
 Phase = Literal["queue", "tokenise", "infer", "decode", "encode"]
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -74,29 +76,89 @@ def new_trace(request_id: str | None, traceparent: str | None) -> Trace:
     return Trace(known[0] if known else trace_id, trace_id, f"{random.getrandbits(64):016x}")
 
 
+class Series:
+    """One time series, and what has been seen of it since it was last written down.
+
+    prometheus_client takes a lock for every number and, where several processes serve, writes each into a file, which
+    would be a tenth of what a short text costs. Here they are put down, without a lock, to be written together: before
+    /metrics is answered, and every second for the other processes.
+    """
+
+    def __init__(self, metric: Counter | Gauge | Histogram):
+        self._metric = metric
+        self._seen: deque[float] = deque()
+        self.see = self._seen.append
+
+    def write(self) -> None:
+        seen = [self._seen.popleft() for _ in range(len(self._seen))]
+        if not seen:
+            return
+        if isinstance(self._metric, Histogram):
+            # Its own way to observe takes one number at a time.
+            for bucket, count in tally(bisect_left(self._metric._upper_bounds, number) for number in seen).items():
+                self._metric._buckets[bucket].inc(count)
+            self._metric._sum.inc(sum(seen))
+        elif isinstance(self._metric, Counter):
+            self._metric.inc(sum(seen))
+        else:
+            self._metric.set(seen[-1])
+
+
+_all: list[Series] = []
+WRITTEN_EVERY_S = 1.0
+
+
 @functools.cache
-def of(metric: M, *labels: str) -> M:
-    """One time series: `labels` looks it up behind a lock, every time. Not for metrics that are cleared."""
-    return metric.labels(*labels)
+def of(metric: Counter | Gauge | Histogram, *labels: str) -> Callable[[float], None]:
+    """What one time series is told: how many more, of a gauge how many there are now, of a histogram one number.
+
+    Not for metrics that are cleared.
+    """
+    _all.append(Series(metric.labels(*labels) if labels else metric))
+    return _all[-1].see
+
+
+def write() -> None:
+    """Everything that was seen until now."""
+    for series in list(_all):
+        series.write()
+
+
+async def keep_written() -> None:
+    while True:
+        await asyncio.sleep(WRITTEN_EVERY_S)
+        write()
 
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
-    of(REQUESTS, method, route, str(status)).inc()
-    of(REQUEST_SECONDS, route).observe(seconds)
+    of(REQUESTS, method, route, str(status))(1)
+    of(REQUEST_SECONDS, route)(seconds)
+
+
+def observe_in_flight(requests: int) -> None:
+    of(IN_FLIGHT)(requests)
 
 
 def observe_phase(model: str, phase: Phase, seconds: float) -> None:
     """Count a phase's time, and add it to the request this is called in, if it is called in one."""
-    of(PHASE_SECONDS, model, phase).observe(seconds)
+    of(PHASE_SECONDS, model, phase)(seconds)
     if (trace := current.get()) is not None:
         trace.phases[phase] = trace.phases.get(phase, 0.0) + seconds
 
 
-@contextmanager
-def timed(model: str, phase: Phase) -> Iterator[None]:
-    since = time.perf_counter()
-    yield
-    observe_phase(model, phase, time.perf_counter() - since)
+class timed:
+    """What is done within it is a phase; where it fails it is none."""
+
+    def __init__(self, model: str, phase: Phase):
+        self._model = model
+        self._phase: Phase = phase
+
+    def __enter__(self) -> None:
+        self._since = time.perf_counter()
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            observe_phase(self._model, self._phase, time.perf_counter() - self._since)
 
 
 class Timing:
@@ -121,30 +183,31 @@ class Timing:
         begun = self._begun if self._begun is not None else self._since
         spent: dict[Phase, float] = {"queue": begun - self._since, "infer": time.perf_counter() - begun}
         for phase, seconds in spent.items():
-            of(PHASE_SECONDS, self._model, phase).observe(seconds)
+            of(PHASE_SECONDS, self._model, phase)(seconds)
             if self._trace is not None:
                 self._trace.phases[phase] = self._trace.phases.get(phase, 0.0) + seconds
 
 
 def observe_batch(model: str, rows: int, tokens: int, padded_tokens: int) -> None:
     """`padded_tokens` is rows times the longest: what the network works on."""
-    of(BATCH_ROWS, model).observe(rows)
-    of(BATCH_TOKENS, model).inc(tokens)
-    of(PADDING_TOKENS, model).inc(padded_tokens - tokens)
+    of(BATCH_ROWS, model)(rows)
+    of(BATCH_TOKENS, model)(tokens)
+    of(PADDING_TOKENS, model)(padded_tokens - tokens)
 
 
 def observe_queue(model: str, tokens: int) -> None:
-    of(QUEUE_TOKENS, model).set(tokens)
+    of(QUEUE_TOKENS, model)(tokens)
 
 
 def observe_tokens(model: str, read: int = 0, written: int = 0) -> None:
-    of(TOKENS_IN, model).inc(read)
-    of(TOKENS_OUT, model).inc(written)
+    of(TOKENS_IN, model)(read)
+    of(TOKENS_OUT, model)(written)
 
 
 def figures(models: Iterable[tuple[str, int, bool]], provider: str) -> bytes:
     """Everything for Prometheus, of all processes where there are several; of this one every (model, version, ready)
-    there is now, and what networks run on."""
+    there is now, and what networks run on. What other processes saw is at most a second old."""
+    write()
     ready = GaugeMetricFamily("limelight_model_ready", "1 where the version answers.", labels=["model", "version"])
     for model, version, is_ready in models:
         ready.add_metric([model, str(version)], is_ready)

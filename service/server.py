@@ -19,17 +19,25 @@ HEADERS_S = 10.0
 class Protocol(HttpToolsProtocol):
     """Closes connections that send no request, or one that does not end."""
 
+    _begun = False
+    """A request's first byte is there, and its headers are not complete."""
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._wait()
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._begun:  # nearly always headers come in one piece, and need no timer
+            self._wait()
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._wait()
+        self._begun = True
 
     def on_headers_complete(self) -> None:
+        self._begun = False
         self._stop_waiting()
         super().on_headers_complete()
 

@@ -17,8 +17,11 @@ def bearer(request: Request) -> str | None:
 
 def admit_by_header(request: Request) -> bool:
     """Let the caller in, before its body is read; False where the body may still hold its key (`admit`)."""
+    access = _access(request)
+    if access.open:
+        return True
     key = bearer(request)
-    if key is None and _access(request).keyed:
+    if key is None and access.keyed:
         return False
     admit(request, key)
     return True

@@ -5,14 +5,26 @@ have, which takes longer than all that is done for a short text. It still docume
 here: other methods, other paths.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from fastapi.routing import APIRoute
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.routing import BaseRoute, request_response
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.errors import HANDLERS
+
+
+def answering(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    """Starlette's own also looks after exceptions, once more."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
+
+    return answer
 
 
 class Direct:
@@ -23,7 +35,7 @@ class Direct:
         self.routes: dict[tuple[str, str], tuple[BaseRoute, ASGIApp]] = {}
         for route in routes:
             assert isinstance(route, APIRoute)
-            answer = ExceptionMiddleware(request_response(route.endpoint), HANDLERS)
+            answer = ExceptionMiddleware(answering(route.endpoint), HANDLERS)
             for method in route.methods or ():
                 self.routes[method, route.path] = route, answer
 

@@ -38,6 +38,7 @@ class Observed:
     def __init__(self, app: ASGIApp, registry: Registry, shared: bool):
         self.app = app
         self.registry = registry
+        self.in_flight = 0
         self.headers = [
             (name, value) for name, value in HEADERS if not (shared and name == b"cross-origin-resource-policy")
         ]
@@ -69,10 +70,13 @@ class Observed:
                     headers.append((b"connection", b"close"))
             await send(message)
 
+        self.in_flight += 1
+        observability.observe_in_flight(self.in_flight)
         try:
-            with observability.IN_FLIGHT.track_inprogress():
-                await self.app(scope, receive, send_with_headers)
+            await self.app(scope, receive, send_with_headers)
         finally:
+            self.in_flight -= 1
+            observability.observe_in_flight(self.in_flight)
             seconds = time.perf_counter() - since
             # The route's own pattern: what was really asked for may hold anything.
             route = getattr(scope.get("route"), "path", None) or "other"

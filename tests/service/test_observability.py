@@ -2,14 +2,15 @@ import io
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from service import observability
-from service.observability import JsonFormatter, configure_logging, new_trace, server_timing, timed
+from service.observability import JsonFormatter, Series, configure_logging, new_trace, server_timing, timed
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +22,7 @@ def root() -> Iterator[None]:
 
 
 def value(name: str, **labels: str) -> float:
+    observability.write()
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
@@ -39,6 +41,38 @@ def test_phases_belong_to_their_request() -> None:
     assert value("limelight_phase_seconds_count", model="toy", phase="decode") == before + 3
     assert server_timing(trace, 1.0).startswith("decode;dur=750.00, encode;dur=0.")
     assert server_timing(trace, 1.0).endswith(", total;dur=1000.00")
+
+
+def test_a_series_writes_what_prometheus_would() -> None:
+    bounds = (0.1, 1.0, 10.0)
+    numbers = [0.0, 0.1, 0.100001, 1.0, 5.0, 10.0, 11.0, 0.05, 5.0]
+    registry = CollectorRegistry()
+    one = Histogram("one", "By one.", buckets=bounds, registry=registry)
+    together = Histogram("together", "All together.", buckets=bounds, registry=registry)
+    series = Series(together)
+    for number in numbers:
+        one.observe(number)
+        series.see(number)
+    assert registry.get_sample_value("together_count") == 0
+    series.write()
+    series.write()  # of what is written nothing is left
+    for bound in ("0.1", "1.0", "10.0", "+Inf"):
+        found = [registry.get_sample_value(f"{name}_bucket", {"le": bound}) for name in ("one", "together")]
+        assert found[0] == found[1]
+    assert registry.get_sample_value("together_sum") == registry.get_sample_value("one_sum")
+    assert registry.get_sample_value("together_count") == len(numbers)
+
+
+def test_nothing_is_lost_between_threads() -> None:
+    counted = Counter("seen", "By many.", registry=CollectorRegistry())
+    series = Series(counted)
+    threads = [threading.Thread(target=lambda: [series.see(1) for _ in range(20_000)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        series.write()
+    series.write()
+    assert list(counted.collect())[0].samples[0].value == 80_000
 
 
 def test_batches_and_their_padding() -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from service.observability import WRITTEN_EVERY_S
 from tests.fakes import change_manifest, until
 
 WIND = ("/classify", "POST", '{"text": "wind"}')
@@ -179,11 +181,22 @@ def test_figures_are_of_all(models: Path, running: Callable[..., Running]) -> No
     service = running(models, DRAIN_DELAY_S="0", PROCESSES="2")
     for _ in range(16):
         assert service.ask(*WIND)[0] == 200
+
+    def figures() -> dict[str, str]:
+        lines = service.ask("/metrics")[1].splitlines()
+        return dict(line.rsplit(" ", 1) for line in lines if line[0] != "#")
+
+    counted = 'limelight_requests_total{method="POST",route="/classify",status="200"}'
+    until(lambda: float(figures()[counted]) == 16)  # what others saw is a second old
+
+    def one_in_flight() -> bool:
+        time.sleep(1.5 * WRITTEN_EVERY_S)  # until the last one who was asked has told that it is done
+        return float(figures()["limelight_requests_in_flight"]) == 1  # the one that asks
+
+    until(one_in_flight)
     for _ in range(4):  # whoever is asked
-        figures = dict(line.rsplit(" ", 1) for line in service.ask("/metrics")[1].splitlines() if line[0] != "#")
-        assert float(figures['limelight_requests_total{method="POST",route="/classify",status="200"}']) == 16
-        assert float(figures['limelight_model_ready{model="toy",version="1"}']) == 1
-        assert float(figures["limelight_requests_in_flight"]) == 1  # this one
+        assert float(figures()[counted]) == 16
+        assert float(figures()['limelight_model_ready{model="toy",version="1"}']) == 1
 
 
 def test_a_reload_reaches_all(models: Path, tmp_path: Path, running: Callable[..., Running]) -> None:
