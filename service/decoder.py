@@ -3,6 +3,7 @@
 Legend: B sentences, S source length, T target length, R rows, N heads.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,6 +102,7 @@ class Decoder:
     fill = 0.25
     """The encoder takes similar lengths together, whatever else starts with them; to begin a step later costs more."""
     share = 1
+    pace = math.inf
 
     def __init__(self, manifest: Manifest, encode: Session, step: Session):
         assert manifest.special_ids and manifest.limits.max_target_tokens  # the manifest checked itself

@@ -3,6 +3,7 @@
 Legend: P tokens of a prompt, T tokens written, K keys of one step, N heads.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,7 @@ class Sampler:
     fill = 0.0
     """Texts of any lengths run side by side: nothing is padded."""
     share = 1
+    pace = math.inf
 
     def __init__(self, manifest: Manifest, step: Session, vocabulary: int):
         assert manifest.special_ids  # the manifest checked itself

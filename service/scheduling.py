@@ -1,14 +1,17 @@
 """Batching across requests: whatever waits goes together into a running batch, as soon as there is room.
 
 Lanes, a thread each, run the network side by side, so that the event loop never waits for it and nothing inside a
-batch waits for another thread. Nothing waits on purpose: an idle lane runs a single item at once.
+batch waits for another thread. Nothing waits on purpose: an idle lane runs a single item at once, and what is alone and
+takes no longer than it takes to wake a lane is run where it is.
 """
 
 import asyncio
 import bisect
 import itertools
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -45,6 +48,8 @@ class Engine(Protocol[W_contra, R]):
     """So much of what is taken in at once is to be real, at least; the rest is padding to the longest."""
     share: int
     """So many tokens are worth a lane of their own; fewer are not divided among several."""
+    pace: float
+    """Seconds that one call of `advance` takes for each token, as the last one did; infinite where one is not all."""
 
     def ready(self) -> bool:
         """Whether newcomers would better start now, beside what runs, than wait until there is less of it."""
@@ -70,6 +75,7 @@ class AtOnce(Generic[W, R]):
     """What takes longer to run than it takes to wake a thread."""
 
     def __init__(self, run: Callable[[Sequence[W]], Sequence[R]]):
+        self.pace = math.inf
         self._run = run
         self._batch: list[tuple[int, W]] = []
 
@@ -81,9 +87,13 @@ class AtOnce(Generic[W, R]):
 
     def advance(self) -> list[tuple[int, R]]:
         batch, self._batch = self._batch, []
-        results = self._run([work for _, work in batch]) if batch else []
+        if not batch:
+            return []
+        since = time.perf_counter()
+        results = self._run([work for _, work in batch])
         if len(results) != len(batch):
             raise ValueError(f"{len(results)} results for {len(batch)} texts")
+        self.pace = (time.perf_counter() - since) / sum(work.length for _, work in batch)
         return [(key, result) for (key, _), result in zip(batch, results, strict=True)]
 
     def news(self) -> list[tuple[int, Any]]:
@@ -103,6 +113,8 @@ class Limits:
     """Most tokens of one request."""
 
 
+BRIEF_S = 0.0005
+"""Seconds in which the event loop may run a network itself: about as long as it takes to wake a lane and be woken."""
 LOOK_AHEAD = 512
 """Among so many of those that wait, items of similar length are looked for."""
 
@@ -164,6 +176,8 @@ class Scheduler(Generic[W, R]):
         self._turn = 0
         """Of the last item that was taken."""
         self._keys = itertools.count()
+        self._arriving: list[None] = []
+        """One for each caller who looks whether there are others."""
         self._lock = threading.Lock()
         self._closed = False
         self.failure: str | None = None
@@ -184,11 +198,52 @@ class Scheduler(Generic[W, R]):
         """
         if not work:
             return []
+        tokens = sum(item.length for item in work)
+        if tokens > (most := self._limits.request_tokens):
+            raise TooManyTokens(
+                f"{tokens} tokens in one request, at most {most} are taken; send fewer or shorter texts"
+            )
+        if len(work) == 1 and heard is None and tokens * self._lanes[0].engine.pace <= BRIEF_S and await self._alone():
+            if (found := self._run_here(self._lanes[0], work[0])) is not None:
+                return found
         request = self._enqueue(work, heard)
         try:
             return await request.done
         finally:
             request.gone = True
+
+    async def _alone(self) -> bool:
+        """Whether nobody else comes in this turn of the event loop: several are better run together, beside it."""
+        self._arriving.append(None)
+        try:
+            await asyncio.sleep(0)
+            return len(self._arriving) == 1
+        finally:
+            self._arriving.pop()
+
+    def _run_here(self, lane: Lane[W, R], item: W) -> list[R] | None:
+        """What an idle lane would say, without waking it; None where it is not idle."""
+        with self._lock:
+            if lane.state != "idle" or self._waiting or self._closed or self.failure is not None:
+                return None
+            lane.state = "running"
+        timing = observability.Timing(self._name)
+        timing.begin()
+        observability.observe_tokens(self._name, read=item.length)
+        observability.observe_batch(self._name, 1, item.length, item.length)
+        try:
+            lane.engine.start([(0, item)])
+            [(_, result)] = lane.engine.advance()
+        except Exception as error:
+            lane.engine.drop([0])
+            failure = _failure(error)
+            raise failure from failure.__cause__
+        finally:
+            with self._lock:
+                lane.state = "idle"
+                self._call_lanes()
+        timing.end()
+        return [result]
 
     def _enqueue(self, work: Sequence[W], heard: Callable[[int, Any], None] | None) -> Request:
         loop = asyncio.get_running_loop()
@@ -196,10 +251,6 @@ class Scheduler(Generic[W, R]):
             loop, loop.create_future(), [None] * len(work), len(work), observability.Timing(self._name), heard
         )
         lengths = [item.length for item in work]
-        if sum(lengths) > (most := self._limits.request_tokens):
-            raise TooManyTokens(
-                f"{sum(lengths)} tokens in one request, at most {most} are taken; send fewer or shorter texts"
-            )
         with self._lock:
             if self.failure is not None:
                 raise ModelNotReady(self.failure)

@@ -1,4 +1,5 @@
 import asyncio
+import math
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service import scheduling
 from service.errors import InferenceFailed, InvalidInput, ModelNotReady, Overloaded
 from service.scheduling import AtOnce, Limits, Scheduler
 
@@ -280,6 +282,7 @@ class Steps:
 
     fill = 0.0
     share = 1
+    pace = math.inf
 
     def __init__(self, most: int = 10**9) -> None:
         self.most = most
@@ -424,8 +427,9 @@ def test_little_is_not_divided() -> None:
     assert [len(batch) for batch in network.batches] == [25]
 
 
-def test_a_failure_in_one_lane_fails_its_request_in_all() -> None:
+def test_a_failure_in_one_lane_fails_its_request_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """And leaves both lanes at work."""
+    monkeypatch.setattr(scheduling, "BRIEF_S", 0.0)  # who waits for somebody else is not brief
     meeting = Meeting(2)
 
     def run(batch: Sequence[Item]) -> list[int]:
@@ -445,6 +449,94 @@ def test_a_failure_in_one_lane_fails_its_request_in_all() -> None:
 
     with scheduler(run, lanes=2) as running:
         asyncio.run(in_time(play(running)))
+
+
+class Watched:
+    """In which thread each batch ran."""
+
+    def __init__(self) -> None:
+        self.threads: list[int] = []
+        self.batches: list[list[int]] = []
+
+    def run(self, batch: Sequence[Item]) -> list[int]:
+        self.threads.append(threading.get_ident())
+        self.batches.append([item.number for item in batch])
+        if any(item.number == 13 for item in batch):
+            raise RuntimeError("boom")
+        return [-item.number for item in batch]
+
+
+async def rest(running: Scheduler[Item, int]) -> None:
+    """Until every lane sleeps."""
+    while any(lane.state != "idle" for lane in running._lanes):
+        await asyncio.sleep(0.001)
+
+
+def test_what_is_alone_and_brief_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "BRIEF_S", 60.0)
+    watched, here = Watched(), threading.get_ident()
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        for number in range(3):  # nothing is known of the first
+            assert await running.submit([Item(number, 5)]) == [-number]
+            await rest(running)
+        assert await running.submit([Item(3), Item(4)]) == [-3, -4]
+
+    with scheduler(watched.run, lanes=2) as running:
+        asyncio.run(in_time(play(running)))
+    assert watched.batches == [[0], [1], [2], [3, 4]]
+    assert [thread == here for thread in watched.threads] == [False, True, True, False]
+
+
+def test_what_is_not_alone_runs_together_in_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "BRIEF_S", 60.0)
+    watched = Watched()
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        await running.submit([Item(0)])
+        await rest(running)
+        assert await asyncio.gather(*(running.submit([Item(number)]) for number in range(1, 5))) == [
+            [-number] for number in range(1, 5)
+        ]
+
+    with scheduler(watched.run) as running:
+        asyncio.run(in_time(play(running)))
+    assert threading.get_ident() not in watched.threads
+    assert sorted(number for batch in watched.batches for number in batch) == list(range(5))
+
+
+def test_what_is_long_runs_in_a_lane() -> None:
+    watched = Watched()
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        await running.submit([Item(0)])
+        await rest(running)
+        running._lanes[0].engine.pace = scheduling.BRIEF_S / 10
+        await running.submit([Item(1, 11)])
+
+    with scheduler(watched.run) as running:
+        asyncio.run(in_time(play(running)))
+    assert threading.get_ident() not in watched.threads
+
+
+def test_a_failure_of_what_is_alone_is_told_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "BRIEF_S", 60.0)
+    watched, here = Watched(), threading.get_ident()
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        await running.submit([Item(0)])
+        await rest(running)
+        with pytest.raises(InferenceFailed, match="boom") as raised:
+            await running.submit([Item(13)])
+        assert isinstance(raised.value.__cause__, RuntimeError)
+        assert await running.submit([Item(1)]) == [-1]
+
+    with scheduler(watched.run) as running:
+        asyncio.run(in_time(play(running)))
+        with pytest.raises(ModelNotReady, match="unloaded"):
+            running.close()
+            asyncio.run(running.submit([Item(2)]))
+    assert [thread == here for thread in watched.threads] == [False, True, True]
 
 
 def test_a_scheduler_that_fails_says_so() -> None:
