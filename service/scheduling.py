@@ -1,8 +1,8 @@
 """Batching across requests: whatever waits goes together into a running batch, as soon as there is room.
 
 Lanes, a thread each, run the network side by side, so that the event loop never waits for it and nothing inside a
-batch waits for another thread. Nothing waits on purpose: an idle lane runs a single item at once, and what is alone and
-takes no longer than it takes to wake a lane is run where it is.
+batch waits for another thread. Nothing waits on purpose: an idle lane runs a single item at once. What takes no longer
+than it takes to wake a lane, and to be woken by it, the event loop runs itself.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ W_contra = TypeVar("W_contra", bound=Work, contravariant=True)
 
 
 class Engine(Protocol[W_contra, R]):
-    """What runs the work of one lane, all of it side by side. Called from one thread."""
+    """What runs the work of one lane, all of it side by side. Called from one thread at a time."""
 
     fill: float
     """So much of what is taken in at once is to be real, at least; the rest is padding to the longest."""
@@ -153,8 +153,9 @@ class Lane(Generic[W, R]):
 
     engine: Engine[W, R]
     wake: threading.Condition
-    state: Literal["idle", "called", "running"] = "called"
-    """Whether it waits for work, is on its way to some (woken, or just started), or looks for more by itself."""
+    state: Literal["idle", "called", "running", "lent"] = "called"
+    """Whether it waits for work, is on its way to some (woken, or just started), looks for more by itself, or waits
+    until the event loop has done what there was."""
     live: dict[int, Item[W]] = field(default_factory=dict)
     """What it runs, by key."""
 
@@ -176,8 +177,8 @@ class Scheduler(Generic[W, R]):
         self._turn = 0
         """Of the last item that was taken."""
         self._keys = itertools.count()
-        self._arriving: list[None] = []
-        """One for each caller who looks whether there are others."""
+        self._looking: asyncio.AbstractEventLoop | None = None
+        """The event loop that will look at what waits, at the end of its turn."""
         self._lock = threading.Lock()
         self._closed = False
         self.failure: str | None = None
@@ -203,47 +204,11 @@ class Scheduler(Generic[W, R]):
             raise TooManyTokens(
                 f"{tokens} tokens in one request, at most {most} are taken; send fewer or shorter texts"
             )
-        if len(work) == 1 and heard is None and tokens * self._lanes[0].engine.pace <= BRIEF_S and await self._alone():
-            if (found := self._run_here(self._lanes[0], work[0])) is not None:
-                return found
         request = self._enqueue(work, heard)
         try:
             return await request.done
         finally:
             request.gone = True
-
-    async def _alone(self) -> bool:
-        """Whether nobody else comes in this turn of the event loop: several are better run together, beside it."""
-        self._arriving.append(None)
-        try:
-            await asyncio.sleep(0)
-            return len(self._arriving) == 1
-        finally:
-            self._arriving.pop()
-
-    def _run_here(self, lane: Lane[W, R], item: W) -> list[R] | None:
-        """What an idle lane would say, without waking it; None where it is not idle."""
-        with self._lock:
-            if lane.state != "idle" or self._waiting or self._closed or self.failure is not None:
-                return None
-            lane.state = "running"
-        timing = observability.Timing(self._name)
-        timing.begin()
-        observability.observe_tokens(self._name, read=item.length)
-        observability.observe_batch(self._name, 1, item.length, item.length)
-        try:
-            lane.engine.start([(0, item)])
-            [(_, result)] = lane.engine.advance()
-        except Exception as error:
-            lane.engine.drop([0])
-            failure = _failure(error)
-            raise failure from failure.__cause__
-        finally:
-            with self._lock:
-                lane.state = "idle"
-                self._call_lanes()
-        timing.end()
-        return [result]
 
     def _enqueue(self, work: Sequence[W], heard: Callable[[int, Any], None] | None) -> Request:
         loop = asyncio.get_running_loop()
@@ -265,9 +230,34 @@ class Scheduler(Generic[W, R]):
                 turn += length
             self._waiting_tokens += sum(lengths)
             observability.observe_queue(self._name, self._waiting_tokens)
-            self._call_lanes()
+            if not self._is_brief():
+                self._call_lanes()
+            elif self._looking is not loop:
+                self._looking = loop
+                loop.call_soon(self._run_here)
         observability.observe_tokens(self._name, read=sum(lengths))
         return request
+
+    def _is_brief(self) -> bool:
+        """Whether what waits is done in less time than it takes to wake a lane."""
+        lane = self._lanes[0]
+        return lane.state == "idle" and self._waiting_tokens * lane.engine.pace <= BRIEF_S
+
+    def _run_here(self) -> None:
+        """Do for a lane, in the event loop's thread, what has come in one turn of it, if that is still brief."""
+        with self._lock:
+            self._looking = None
+            if not (self._waiting and self._is_brief()):
+                self._call_lanes()
+                return
+            lane = self._lanes[0]
+            lane.state = "lent"
+        self._guarded(lane)
+        with self._lock:
+            lane.state = "idle"
+            if self._closed:
+                lane.wake.notify()
+            self._call_lanes()
 
     def _call_lanes(self) -> None:
         """Wake as many lanes as what waits is worth."""
@@ -290,9 +280,23 @@ class Scheduler(Generic[W, R]):
             thread.join()
 
     def _run(self, lane: Lane[W, R]) -> None:
+        while self._awaited(lane) and self._guarded(lane):
+            pass
+
+    def _awaited(self, lane: Lane[W, R]) -> bool:
+        """Wait until there is something to do for a lane. False: nothing is left, and nothing will come."""
+        with self._lock:
+            while lane.state == "lent" or not (lane.live or self._waiting or self._closed):
+                if lane.state != "lent":
+                    lane.state = "idle"
+                lane.wake.wait()
+            lane.state = "running"
+            return bool(lane.live or self._waiting)
+
+    def _guarded(self, lane: Lane[W, R]) -> bool:
+        """One step of a lane. False: the scheduler itself has failed in it."""
         try:
-            while self._advance(lane):
-                pass
+            self._advance(lane)
         except Exception as error:
             # Not the network's failure, which fails its batch only: a mistake here, after which nothing is sure.
             log.exception("the scheduler has failed")
@@ -300,15 +304,12 @@ class Scheduler(Generic[W, R]):
                 self.failure = f"the scheduler has failed: {error!r}"
                 items, self._waiting, lane.live = [*lane.live.values(), *self._waiting], [], {}
             self._fail(items, InferenceFailed(self.failure))
+        return self.failure is None
 
-    def _advance(self, lane: Lane[W, R]) -> bool:
-        """One step of a lane. False: nothing is left for it to do, and nothing will come."""
+    def _advance(self, lane: Lane[W, R]) -> None:
+        """Take in what there is room for, go on with everything, hand out what is finished."""
         with self._lock:
-            while not (lane.live or self._waiting or self._closed):
-                lane.state = "idle"
-                lane.wake.wait()
             taken = self._take(lane)
-            lane.state = "running"
             gone = [key for key, item in lane.live.items() if item.request.gone]
             for key in gone:
                 del lane.live[key]
@@ -319,7 +320,7 @@ class Scheduler(Generic[W, R]):
             lengths = [item.length for item in taken]
             observability.observe_batch(self._name, len(taken), sum(lengths), len(taken) * max(lengths))
         if not (lane.live or gone):
-            return not self._closed
+            return
         try:
             if gone:
                 lane.engine.drop(gone)
@@ -338,7 +339,6 @@ class Scheduler(Generic[W, R]):
                     _call(item.request.loop, item.request.heard, item.place, new)
             if finished:
                 self._answer([(lane.live.pop(key), result) for key, result in finished])
-        return True
 
     def _take(self, lane: Lane[W, R]) -> list[Item[W]]:
         """What a lane has room for of what waits: whose turn it is, and others of similar length."""
@@ -351,7 +351,7 @@ class Scheduler(Generic[W, R]):
         if lane.live and (first.length > room or not lane.engine.ready()):
             return []
         # Its part, where others are about to take theirs.
-        takers = 1 + sum(other.state != "running" for other in self._lanes if other is not lane)
+        takers = 1 + sum(other.state in ("idle", "called") for other in self._lanes if other is not lane)
         part = max(lane.engine.share, -(-self._waiting_tokens // min(self._worth(), takers)))
         by_length = sorted(self._waiting[:LOOK_AHEAD], key=lambda item: item.length)
         sums = [0, *itertools.accumulate(item.length for item in by_length)]
@@ -409,7 +409,8 @@ def _resolve(requests: Iterable[Request]) -> None:
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
     try:
-        loop.call_soon_threadsafe(function, *args)
+        here = asyncio._get_running_loop() is loop
+        (loop.call_soon if here else loop.call_soon_threadsafe)(function, *args)
     except RuntimeError:
         pass  # the loop is closed: nobody waits there any more
 

@@ -1,10 +1,12 @@
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,8 @@ from hypothesis import strategies as st
 from service import scheduling
 from service.errors import InferenceFailed, InvalidInput, ModelNotReady, Overloaded
 from service.scheduling import AtOnce, Limits, Scheduler
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -53,9 +57,9 @@ def scheduler(
         made.close()
 
 
-async def in_time(awaitable: Awaitable[None]) -> None:
+async def in_time(awaitable: Awaitable[T]) -> T:
     """Fail instead of waiting for ever."""
-    await asyncio.wait_for(awaitable, 60)
+    return await asyncio.wait_for(awaitable, 60)
 
 
 Scenario = Callable[[Scheduler[Item, int], Network], Coroutine[Any, Any, None]]
@@ -472,37 +476,28 @@ async def rest(running: Scheduler[Item, int]) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_what_is_alone_and_brief_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is, of which anything is known."""
     monkeypatch.setattr(scheduling, "BRIEF_S", 60.0)
+
+
+@pytest.mark.usefixtures("brief")
+def test_what_is_brief_wakes_nobody() -> None:
     watched, here = Watched(), threading.get_ident()
 
     async def play(running: Scheduler[Item, int]) -> None:
-        for number in range(3):  # nothing is known of the first
-            assert await running.submit([Item(number, 5)]) == [-number]
-            await rest(running)
-        assert await running.submit([Item(3), Item(4)]) == [-3, -4]
+        assert await running.submit([Item(0)]) == [0]  # nothing is known yet
+        await rest(running)
+        assert await running.submit([Item(1)]) == [-1]
+        # What comes in one turn goes together, as in a lane.
+        found = await asyncio.gather(running.submit([Item(2), Item(3)]), running.submit([Item(4)]))
+        assert [*found] == [[-2, -3], [-4]]
 
     with scheduler(watched.run, lanes=2) as running:
         asyncio.run(in_time(play(running)))
-    assert watched.batches == [[0], [1], [2], [3, 4]]
-    assert [thread == here for thread in watched.threads] == [False, True, True, False]
-
-
-def test_what_is_not_alone_runs_together_in_a_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "BRIEF_S", 60.0)
-    watched = Watched()
-
-    async def play(running: Scheduler[Item, int]) -> None:
-        await running.submit([Item(0)])
-        await rest(running)
-        assert await asyncio.gather(*(running.submit([Item(number)]) for number in range(1, 5))) == [
-            [-number] for number in range(1, 5)
-        ]
-
-    with scheduler(watched.run) as running:
-        asyncio.run(in_time(play(running)))
-    assert threading.get_ident() not in watched.threads
-    assert sorted(number for batch in watched.batches for number in batch) == list(range(5))
+    assert [sorted(batch) for batch in watched.batches] == [[0], [1], [2, 3, 4]]
+    assert [thread == here for thread in watched.threads] == [False, True, True]
 
 
 def test_what_is_long_runs_in_a_lane() -> None:
@@ -510,17 +505,19 @@ def test_what_is_long_runs_in_a_lane() -> None:
 
     async def play(running: Scheduler[Item, int]) -> None:
         await running.submit([Item(0)])
-        await rest(running)
-        running._lanes[0].engine.pace = scheduling.BRIEF_S / 10
-        await running.submit([Item(1, 11)])
+        for work in ([Item(1, 11)], [Item(2, 6), Item(3, 6)]):
+            await rest(running)
+            running._lanes[0].engine.pace = scheduling.BRIEF_S / 10
+            await running.submit(work)
 
     with scheduler(watched.run) as running:
         asyncio.run(in_time(play(running)))
     assert threading.get_ident() not in watched.threads
+    assert watched.batches == [[0], [1], [2, 3]]
 
 
-def test_a_failure_of_what_is_alone_is_told_as_any(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduling, "BRIEF_S", 60.0)
+@pytest.mark.usefixtures("brief")
+def test_a_failure_of_what_is_brief_is_told_as_any() -> None:
     watched, here = Watched(), threading.get_ident()
 
     async def play(running: Scheduler[Item, int]) -> None:
@@ -533,22 +530,69 @@ def test_a_failure_of_what_is_alone_is_told_as_any(monkeypatch: pytest.MonkeyPat
 
     with scheduler(watched.run) as running:
         asyncio.run(in_time(play(running)))
-        with pytest.raises(ModelNotReady, match="unloaded"):
-            running.close()
-            asyncio.run(running.submit([Item(2)]))
     assert [thread == here for thread in watched.threads] == [False, True, True]
 
 
-def test_a_scheduler_that_fails_says_so() -> None:
+@pytest.mark.usefixtures("brief")
+def test_a_close_meanwhile_waits_for_what_is_brief() -> None:
+    network, calls = Network(), []
+
+    class Counted(AtOnce[Item, int]):
+        def advance(self) -> list[tuple[int, int]]:
+            calls.append(threading.get_ident())
+            return super().advance()
+
+    with closing(Scheduler("test", [Counted(network.run)], Limits())) as running:
+        asyncio.run(running.submit([Item(0)]))
+        asyncio.run(rest(running))
+        network.closed = True
+        with ThreadPoolExecutor() as pool:
+            network.started.clear()
+            answer = pool.submit(asyncio.run, running.submit([Item(1)]))
+            network.started.wait()
+            closed = pool.submit(running.close)
+            while not running._closed:
+                time.sleep(0.001)
+            assert not closed.done()
+            network.gate.set()
+            assert answer.result() == [-1]
+            closed.result(60)
+    assert network.numbers == [0, 1] and len(calls) == 2  # not the lane's thread, too
+
+
+@pytest.mark.usefixtures("brief")
+def test_an_event_loop_that_ends_before_it_looked_holds_up_no_other() -> None:
+    network = Network()
+
+    loop = asyncio.new_event_loop()
+
+    def come_and_go(running: Scheduler[Item, int]) -> None:
+        running._enqueue([Item(1)], None)
+        loop.stop()
+
+    with scheduler(network.run) as running:
+        asyncio.run(running.submit([Item(0)]))
+        asyncio.run(rest(running))
+        loop.call_soon(come_and_go, running)
+        loop.run_forever()
+        loop.close()
+        assert asyncio.run(in_time(running.submit([Item(2)]))) == [-2]
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 0.0])
+def test_a_scheduler_that_fails_says_so(seconds: float) -> None:
     """A result of nobody's work is no failure of the network: nothing is sure any more."""
 
     class Confused(Steps):
+        pace = seconds
+
         def advance(self) -> list[tuple[int, int]]:
             return [(13, 13)]
 
     running: Scheduler[Item, int] = Scheduler("test", [Confused()], Limits())
 
     async def play() -> None:
+        await rest(running)
         with pytest.raises(InferenceFailed, match="the scheduler has failed: KeyError"):
             await running.submit([Item(1)])
         with pytest.raises(ModelNotReady, match="the scheduler has failed"):
