@@ -42,8 +42,8 @@ DEFAULT = Options()
 
 PADDING = 128
 """So many places of the past that are no row's own cost as much as another call of the step."""
-FEW_ROWS = 16
-"""So few rows cost little more than one."""
+FEW_ROWS = 4
+"""So few rows, or an eighth of those that began, are few: nobody waits until they are done."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Decoder:
         self._running: dict[int, _Running] = {}
 
     def ready(self) -> bool:
-        return self._live_rows() <= max(FEW_ROWS, self._rows // 4)
+        return self._live_rows() <= max(FEW_ROWS, self._rows // 8)
 
     def _live_rows(self) -> int:
         return sum(len(search) * search.width for search in self._searches)
