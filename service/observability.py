@@ -17,6 +17,7 @@ import os
 import random
 import re
 import sys
+import threading
 import time
 from bisect import bisect_left
 from collections import Counter as tally
@@ -90,6 +91,7 @@ class Series:
         self.see = self._seen.append
 
     def write(self) -> None:
+        """Called from one thread at a time."""
         seen = [self._seen.popleft() for _ in range(len(self._seen))]
         if not seen:
             return
@@ -105,6 +107,7 @@ class Series:
 
 
 _all: list[Series] = []
+_writing = threading.Lock()
 WRITTEN_EVERY_S = 1.0
 
 
@@ -114,14 +117,16 @@ def of(metric: Counter | Gauge | Histogram, *labels: str) -> Callable[[float], N
 
     Not for metrics that are cleared.
     """
-    _all.append(Series(metric.labels(*labels) if labels else metric))
-    return _all[-1].see
+    series = Series(metric.labels(*labels) if labels else metric)
+    _all.append(series)
+    return series.see
 
 
 def write() -> None:
     """Everything that was seen until now."""
-    for series in list(_all):
-        series.write()
+    with _writing:
+        for series in list(_all):
+            series.write()
 
 
 async def keep_written() -> None:

@@ -199,11 +199,6 @@ class Scheduler(Generic[W, R]):
         """
         if not work:
             return []
-        tokens = sum(item.length for item in work)
-        if tokens > (most := self._limits.request_tokens):
-            raise TooManyTokens(
-                f"{tokens} tokens in one request, at most {most} are taken; send fewer or shorter texts"
-            )
         request = self._enqueue(work, heard)
         try:
             return await request.done
@@ -216,6 +211,10 @@ class Scheduler(Generic[W, R]):
             loop, loop.create_future(), [None] * len(work), len(work), observability.Timing(self._name), heard
         )
         lengths = [item.length for item in work]
+        if sum(lengths) > (most := self._limits.request_tokens):
+            raise TooManyTokens(
+                f"{sum(lengths)} tokens in one request, at most {most} are taken; send fewer or shorter texts"
+            )
         with self._lock:
             if self.failure is not None:
                 raise ModelNotReady(self.failure)

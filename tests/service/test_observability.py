@@ -75,6 +75,26 @@ def test_nothing_is_lost_between_threads() -> None:
     assert list(counted.collect())[0].samples[0].value == 80_000
 
 
+def test_series_that_begin_together_are_not_mixed_up() -> None:
+    counted = Counter("begun", "In several threads at once.", ["by"], registry=CollectorRegistry())
+    names = [str(number) for number in range(200)]
+    start = threading.Barrier(4)
+
+    def begin(part: int) -> None:
+        start.wait()
+        for name in names[part::4]:
+            observability.of(counted, name)(int(name))
+
+    threads = [threading.Thread(target=begin, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        observability.write()
+    observability.write()
+    found = {s.labels["by"]: s.value for s in list(counted.collect())[0].samples if s.name == "begun_total"}
+    assert found == {name: float(name) for name in names}
+
+
 def test_batches_and_their_padding() -> None:
     names = ("limelight_batch_rows_sum", "limelight_batch_tokens_total", "limelight_batch_padding_tokens_total")
     before = [value(name, model="m") for name in names]
