@@ -407,9 +407,11 @@ def _resolve(requests: Iterable[Request]) -> None:
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    if asyncio._get_running_loop() is loop:
+        function(*args)
+        return
     try:
-        here = asyncio._get_running_loop() is loop
-        (loop.call_soon if here else loop.call_soon_threadsafe)(function, *args)
+        loop.call_soon_threadsafe(function, *args)
     except RuntimeError:
         pass  # the loop is closed: nobody waits there any more
 

@@ -211,7 +211,7 @@ def registry_of(client: TestClient) -> Registry:
     return registry
 
 
-def before_networks(patch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+def before_networks(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """From now on call something before a network runs, whichever and in whatever way; it may raise, and it may wait:
     what has been brief until now is not run by the event loop any more."""
     patch.setattr(scheduling, "BRIEF_S", 0.0)

@@ -16,7 +16,7 @@ from service.classifier import Classifier
 from service.errors import BundleCorrupt, BundleNotFound, DeviceUnavailable, ModelNotFound, ModelNotReady, Overloaded
 from service.registry import Registry
 from service.runtime import Runtime, Session
-from tests.fakes import change_manifest, read_json, rewrite, until, write_classifier, write_translator
+from tests.fakes import before_networks, change_manifest, read_json, rewrite, until, write_classifier, write_translator
 from tests.service.conftest import Open
 
 
@@ -233,13 +233,7 @@ def test_a_model_that_hangs_is_not_ready_until_it_answers(
     loaded = registry(folder)
     before = loaded.classifier()
     go_on = threading.Event()
-    run = Session.run
-
-    def hang(*args: Any) -> Any:
-        go_on.wait()
-        return run(*args)
-
-    monkeypatch.setattr(Session, "run", hang)
+    before_networks(monkeypatch, go_on.wait)
     monkeypatch.setattr("service.registry.GOLDEN_S", 0.05)
     check(loaded)
     assert loaded.problems()["toy/1"] == "no answer to a golden input within 0.05 s"
