@@ -5,7 +5,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
-from signal import SIGTERM
+from signal import SIGINT, SIGTERM
 from types import FrameType
 from typing import Any
 
@@ -56,19 +56,26 @@ class Protocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM says so through `drain`, goes on for `drain_delay_s`, and only then closes its door."""
+    """On SIGTERM says so through `drain`, goes on for `drain_delay_s`, and only then closes its door. SIGINT does not
+    wait."""
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_delay_s: float):
         super().__init__(config)
         self._drain = drain
         self._drain_delay_s = drain_delay_s
         self._open_until = 0.0
+        self._interrupted = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if sig == SIGTERM and not self.should_exit:
             self._drain()
             self._open_until = time.monotonic() + self._drain_delay_s
         super().handle_exit(sig, frame)
+        if sig == SIGINT and not self._interrupted:
+            # Only a second one cuts off what is in flight. Of several processes, the first may say SIGTERM to the
+            # others before a terminal's Ctrl-C has come to them.
+            self._interrupted, self.force_exit = True, False
+            self._open_until = 0.0
 
     async def on_tick(self, counter: int) -> bool:
         ending = await super().on_tick(counter)

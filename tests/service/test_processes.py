@@ -81,7 +81,7 @@ class Running:
         with self.process:
             rest = self.log.read()
         assert self.process.returncode == 0, rest
-        assert "Traceback" not in rest
+        assert "Traceback" not in rest, rest
         return rest
 
 
@@ -119,6 +119,16 @@ def test_sigterm_ends_it_well(models: Path, running: Callable[..., Running], cou
 def test_sigint_does_not_wait(models: Path, running: Callable[..., Running], count: str) -> None:
     """All of them get it from a terminal."""
     service = running(models, DRAIN_DELAY_S="60", PROCESSES=count)
+    os.killpg(service.process.pid, signal.SIGINT)
+    service.end()
+
+
+@ANY
+def test_sigint_ends_the_wait(models: Path, running: Callable[..., Running], count: str) -> None:
+    """It cuts nothing off, also where another has said SIGTERM before it."""
+    service = running(models, DRAIN_DELAY_S="60", PROCESSES=count)
+    service.process.send_signal(signal.SIGTERM)
+    until(lambda: service.ask("/health/ready")[0] == 503)
     os.killpg(service.process.pid, signal.SIGINT)
     service.end()
 
