@@ -130,6 +130,7 @@ def write() -> None:
 
 
 async def keep_written() -> None:
+    """For the other processes, and so that little is lost where this one dies."""
     while True:
         await asyncio.sleep(WRITTEN_EVERY_S)
         write()

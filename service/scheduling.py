@@ -293,9 +293,10 @@ class Scheduler(Generic[W, R]):
             return bool(lane.live or self._waiting)
 
     def _guarded(self, lane: Lane[W, R]) -> bool:
-        """One step of a lane. False: the scheduler itself has failed in it."""
+        """One step of a lane. False: the scheduler itself has failed in it; other lanes still finish what they run."""
         try:
             self._advance(lane)
+            return True
         except Exception as error:
             # Not the network's failure, which fails its batch only: a mistake here, after which nothing is sure.
             log.exception("the scheduler has failed")
@@ -303,7 +304,7 @@ class Scheduler(Generic[W, R]):
                 self.failure = f"the scheduler has failed: {error!r}"
                 items, self._waiting, lane.live = [*lane.live.values(), *self._waiting], [], {}
             self._fail(items, InferenceFailed(self.failure))
-        return self.failure is None
+            return False
 
     def _advance(self, lane: Lane[W, R]) -> None:
         """Take in what there is room for, go on with everything, hand out what is finished."""

@@ -125,7 +125,7 @@ def test_sigint_does_not_wait(models: Path, running: Callable[..., Running], cou
 
 @ANY
 def test_sigint_ends_the_wait(models: Path, running: Callable[..., Running], count: str) -> None:
-    """It cuts nothing off, also where another has said SIGTERM before it."""
+    """Where somebody has said SIGTERM before it."""
     service = running(models, DRAIN_DELAY_S="60", PROCESSES=count)
     service.process.send_signal(signal.SIGTERM)
     until(lambda: service.ask("/health/ready")[0] == 503)

@@ -603,6 +603,34 @@ def test_a_scheduler_that_fails_says_so(seconds: float) -> None:
     assert running.failure is not None
 
 
+def test_other_lanes_finish_what_they_run_when_it_fails() -> None:
+    started, gate = threading.Event(), threading.Event()
+
+    class Gated(Steps):
+        def advance(self) -> list[tuple[int, int]]:
+            started.set()
+            gate.wait(60)
+            return super().advance()
+
+    class Confused(Steps):
+        def advance(self) -> list[tuple[int, int]]:
+            return [(13, 13)]
+
+    running: Scheduler[Item, int] = Scheduler("test", [Gated(), Confused()], Limits())
+
+    async def play() -> None:
+        await rest(running)
+        first = asyncio.create_task(running.submit([Item(3)]))
+        await asyncio.to_thread(started.wait)
+        with pytest.raises(InferenceFailed, match="the scheduler has failed"):
+            await running.submit([Item(1)])
+        gate.set()
+        assert await first == [0]
+
+    asyncio.run(in_time(play()))
+    running.close()
+
+
 @pytest.mark.parametrize("results", [[], [1], [1, 2, 3]])
 def test_too_few_or_too_many_results_are_a_failure(results: list[int]) -> None:
     async def callers(running: Scheduler[Item, int]) -> None:
