@@ -315,6 +315,19 @@ class Steps:
         self.dropped += [key for key in keys if self.left.pop(key, None) is not None]
 
 
+class Gated(Steps):
+    """Waits at its gate before each step, until it is opened."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        super().__init__(most)
+        self.started, self.gate = threading.Event(), threading.Event()
+
+    def advance(self) -> list[tuple[int, int]]:
+        self.started.set()
+        self.gate.wait(60)
+        return super().advance()
+
+
 def test_work_joins_what_is_running() -> None:
     engine = Steps()
     running: Scheduler[Item, int] = Scheduler("test", [engine], Limits())
@@ -364,23 +377,15 @@ def test_a_running_batch_stays_within_its_limit() -> None:
 
 
 def test_newcomers_wait_until_an_engine_is_ready() -> None:
-    started, gate = threading.Event(), threading.Event()
-
-    class Gated(Steps):
-        def advance(self) -> list[tuple[int, int]]:
-            started.set()
-            gate.wait(60)
-            return super().advance()
-
     engine = Gated(most=1)
     running: Scheduler[Item, int] = Scheduler("test", [engine], Limits())
 
     async def play() -> None:
         first = asyncio.create_task(running.submit([Item(30), Item(50), Item(70)]))
-        await asyncio.to_thread(started.wait)
+        await asyncio.to_thread(engine.started.wait)
         later = asyncio.create_task(running.submit([Item(1), Item(2)]))
         await asyncio.sleep(0)
-        gate.set()
+        engine.gate.set()
         await asyncio.gather(first, later)
 
     asyncio.run(in_time(play()))
@@ -604,27 +609,20 @@ def test_a_scheduler_that_fails_says_so(seconds: float) -> None:
 
 
 def test_other_lanes_finish_what_they_run_when_it_fails() -> None:
-    started, gate = threading.Event(), threading.Event()
-
-    class Gated(Steps):
-        def advance(self) -> list[tuple[int, int]]:
-            started.set()
-            gate.wait(60)
-            return super().advance()
-
     class Confused(Steps):
         def advance(self) -> list[tuple[int, int]]:
             return [(13, 13)]
 
-    running: Scheduler[Item, int] = Scheduler("test", [Gated(), Confused()], Limits())
+    gated = Gated()
+    running: Scheduler[Item, int] = Scheduler("test", [gated, Confused()], Limits())
 
     async def play() -> None:
         await rest(running)
         first = asyncio.create_task(running.submit([Item(3)]))
-        await asyncio.to_thread(started.wait)
+        await asyncio.to_thread(gated.started.wait)
         with pytest.raises(InferenceFailed, match="the scheduler has failed"):
             await running.submit([Item(1)])
-        gate.set()
+        gated.gate.set()
         assert await first == [0]
 
     asyncio.run(in_time(play()))
