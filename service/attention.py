@@ -16,7 +16,7 @@ AttentionDetail = Literal["none", "summary", "full"]
 Floats = NDArray[np.floating]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class AttentionMatrix:
     kind: AttentionKind
     layer: int | None
@@ -63,5 +63,5 @@ def significant(weights: Floats, digits: int = 4) -> NDArray[np.float64]:
     """
     wide = weights.astype(np.float64)
     # An integer over a power of ten: the nearest float to the decimal, so it prints with so many digits and no more.
-    scale = SCALES[np.searchsorted(POWERS, np.abs(wide), side="right")] * 10.0**digits
+    scale = SCALES[POWERS.searchsorted(abs(wide), side="right")] * 10.0**digits
     return np.rint(wide * scale) / scale

@@ -16,7 +16,7 @@ from service.scheduling import AtOnce, Limits, Scheduler
 from service.text import Encoded, TextTokenizer, Token, beside, is_blank
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Prediction:
     label: str
     score: float
@@ -30,7 +30,7 @@ class Prediction:
 Result = tuple[tuple[str, float, dict[str, float]], list[AttentionMatrix]]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ClassifierWork:
     encoded: Encoded
     attention: AttentionDetail
@@ -90,7 +90,9 @@ class Classifier:
                     f"text {index} has {len(encoded.ids)} tokens, {self.manifest.name} reads up to {limit}; "
                     'shorten it, or allow it to be cut with "truncate": true'
                 )
-            encodings.append((Encoded(encoded.ids[:limit], encoded.tokens[:limit]), too_long))
+            if too_long:
+                encoded = Encoded(encoded.ids[:limit], encoded.tokens[:limit])
+            encodings.append((encoded, too_long))
         return encodings
 
     def _run(self, batch: Sequence[ClassifierWork]) -> list[Result]:

@@ -27,7 +27,10 @@ async def beside(texts: Sequence[str], function: Callable[[], R]) -> R:
     return await asyncio.to_thread(function)
 
 
-@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to make, and there are many
+# What there are many of is not frozen: a frozen one takes four times as long to make.
+
+
+@dataclass(slots=True)
 class Token:
     """A token and the piece of text it stands for: text == whole[start:end], end exclusive."""
 
@@ -38,7 +41,7 @@ class Token:
     """The name of a special token, such as </s>, which stands for no text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
     ids: list[int]
     tokens: list[Token]

@@ -38,11 +38,12 @@ class Network:
         return [
             {
                 "label": self.labels[scores.argmax()],
+                "score": scores.max().item(),
                 "scores": dict(zip(self.labels, scores.tolist(), strict=True)),
-                "tokens": encoding.tokens,
-                "attention": row[0, : len(encoding.ids)].tolist(),
+                "tokens": [{"text": text[start:end], "start": start, "end": end} for start, end in encoding.offsets],
+                "attention": [{"kind": "pooling", "weights": row[:, : len(encoding.ids)].tolist()}],
             }
-            for encoding, scores, row in zip(encodings, probabilities, weights, strict=True)
+            for text, encoding, scores, row in zip(texts, encodings, probabilities, weights, strict=True)
         ]
 
 

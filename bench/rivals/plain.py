@@ -10,11 +10,23 @@ class Question(BaseModel):
     text: str | list[str]
 
 
+class Token(BaseModel):
+    text: str
+    start: int
+    end: int
+
+
+class Attention(BaseModel):
+    kind: str
+    weights: list[list[float]]
+
+
 class Prediction(BaseModel):
     label: str
+    score: float
     scores: dict[str, float]
-    tokens: list[str]
-    attention: list[float]
+    tokens: list[Token]
+    attention: list[Attention]
 
 
 class Answer(BaseModel):

@@ -5,26 +5,14 @@ have, which takes longer than all that is done for a short text. It still docume
 here: other methods, other paths.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from fastapi.routing import APIRoute
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.api.errors import HANDLERS
-
-
-def answering(endpoint: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
-    """Starlette's own also looks after exceptions, once more."""
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        response = await endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
-
-    return answer
+from service.api.errors import answer_to
 
 
 class Direct:
@@ -32,15 +20,21 @@ class Direct:
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]):
         self.app = app
-        self.routes: dict[tuple[str, str], tuple[BaseRoute, ASGIApp]] = {}
+        self.routes: dict[tuple[str, str], APIRoute] = {}
         for route in routes:
             assert isinstance(route, APIRoute)
-            answer = ExceptionMiddleware(answering(route.endpoint), HANDLERS)
             for method in route.methods or ():
-                self.routes[method, route.path] = route, answer
+                self.routes[method, route.path] = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route, answer = self.routes.get((scope.get("method", ""), scope.get("path", "")), (None, self.app))
-        if route is not None:
-            scope["route"] = route
-        await answer(scope, receive, send)
+        route = self.routes.get((scope.get("method", ""), scope.get("path", "")))
+        if route is None:
+            await self.app(scope, receive, send)
+            return
+        scope["route"] = route
+        request = Request(scope, receive, send)
+        try:
+            response = await route.endpoint(request)
+        except Exception as error:
+            response = await answer_to(request, error)
+        await response(scope, receive, send)

@@ -137,6 +137,14 @@ HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
 }
 
 
+async def answer_to(request: Request, error: Exception) -> Response:
+    """What the caller is told. Raises the error where it is none of ours: Starlette logs it and has `on_unexpected`."""
+    handler = next((HANDLERS[cls] for cls in type(error).__mro__ if cls in HANDLERS), None)
+    if handler is None:
+        raise error
+    return await handler(request, error)
+
+
 def install(app: FastAPI) -> None:
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)

@@ -94,21 +94,14 @@ class Limited:
             return
         place = object()
         self.running.add(place)
-
-        async def send_and_leave(message: Message) -> None:
-            # With the answer's last byte: the client may ask again before this request has wound up.
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                self.running.discard(place)
-            await send(message)
-
         try:
             await self.turn()
             with self.reading():
-                await self._run(scope, receive, send_and_leave)
+                await self._run(scope, receive, send, place)
         finally:
             self.running.discard(place)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run(self, scope: Scope, receive: Receive, send: Send, place: object) -> None:
         """Answer, unless the time runs out or the client goes before that."""
         loop = asyncio.get_running_loop()
         answering = asyncio.current_task()
@@ -128,6 +121,9 @@ class Limited:
         async def send_noting(message: Message) -> None:
             nonlocal started
             started = True
+            # With the answer's last byte: the client may ask again before this request has wound up.
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self.running.discard(place)
             await send(message)
 
         async def disconnect() -> None:
