@@ -3,7 +3,7 @@
 Legend: B sentences, R rows.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ class BundleStep:
         )
         found: Any = (arrays["top_log_probs"], arrays["top_ids"], arrays["end_log_probs"][:, 0])
         after = {name: past[output] for name, output in self._states.items()}
-        return Candidates(*found), replace(state, past=after), {name: arrays[name] for name in attention}
+        after_it = BundleState(state.source, state.source_values, after)
+        return Candidates(*found), after_it, {name: arrays[name] for name in attention}
 
     def join(self, *states: BundleState) -> BundleState:
         if len(states) == 1:

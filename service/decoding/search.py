@@ -5,7 +5,7 @@ Legend: B live sentences, W beam size, R = B * W rows, C candidates of one row.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,14 @@ Scores = NDArray[np.float64]
 
 
 def best_candidates(totals: Scores, count: int) -> tuple[Scores, Rows]:
-    """The `count` largest of each row of totals [B, W*C], best first: their values and places [B, count].
+    """The `count` largest of each row of totals [B, W*C], best first: their values and places [B, count], which are
+    counted through all the rows.
 
     Of equal values the one at the lower place comes first, so that results do not depend on the batch.
     """
-    places = np.argsort(-totals, axis=1, kind="stable")[:, :count]
-    return totals[np.arange(len(totals))[:, None], places], places
+    places = (-totals).argsort(axis=1, kind="stable")[:, :count]
+    places += totals.shape[1] * np.arange(len(totals))[:, None]
+    return totals.take(places), places
 
 
 @dataclass(frozen=True)
@@ -80,26 +82,28 @@ class Search(Generic[State]):
         """Rows of the step before, and newcomers behind them: what `parents` chooses among."""
         self._history = History()
         self._keys: list[int] = []
-        self._set_goals([])
         self._finished: list[list[Finished]] = []
         self._scores: Scores = np.zeros((0, self.width))  # [B, W]
         self._lengths: Ids = np.zeros(0, np.int64)  # [B]
         self._tokens: Ids = np.zeros(0, np.int64)  # [R]
         self._parents: Rows = np.zeros(0, np.int64)  # [R]
+        self._set_goals([])
 
     def _set_goals(self, goals: list[Goal]) -> None:
         """Goals of the live sentences, and what every step asks of them."""
         self._goals = goals
-        self._max_lengths = np.array([goal.max_length for goal in goals], np.int64)  # [B]
-        self._may_copy = np.repeat(np.array([goal.may_copy for goal in goals], np.bool_), self.width)  # [R]
         self._wanted = frozenset[str]().union(*(goal.attention for goal in goals))
+        self._max_lengths = np.array([goal.max_length for goal in goals], np.int64)  # [B]
+        self._left = int((self._max_lengths - self._lengths).min(initial=0))
+        """Steps until somebody has to end."""
+        copying = np.array([goal.may_copy for goal in goals], np.bool_)
+        self._may_copy = np.repeat(copying, self.width) if copying.any() else None  # [R]
 
     def join(self, keys: Sequence[int], goals: Sequence[Goal], state: State) -> None:
         """Sentences join, under keys by which they will be called, with their state before the first step."""
         width, count = self.width, len(goals)
         self._state = state if self._state is None else self._step.join(self._state, state)
         self._keys += keys
-        self._set_goals([*self._goals, *goals])
         self._finished += [[] for _ in goals]
         # A new sentence has one hypothesis; what stands in its other rows is impossible, and so never chosen.
         first = np.full((count, width), -np.inf)
@@ -109,6 +113,7 @@ class Search(Generic[State]):
         self._tokens = np.concatenate([self._tokens, np.full(count * width, self._rules.bos)])
         self._parents = np.concatenate([self._parents, self._entries + np.repeat(np.arange(count), width)])
         self._entries += count
+        self._set_goals([*self._goals, *goals])
 
     def leave(self, keys: Collection[int]) -> None:
         """Sentences leave unfinished, those of these keys that are here."""
@@ -125,26 +130,25 @@ class Search(Generic[State]):
         candidates, self._state, attention = self._step(
             self._tokens,
             self._parents,
-            np.repeat(self._lengths, width),
+            self._of_rows(self._lengths),
             self._state,
             2 * width + rules.spare,
             self._wanted,
         )
-        must_end = np.repeat(self._lengths >= self._max_lengths, width)
+        must_end = None if self._left > 0 else self._of_rows(self._lengths >= self._max_lengths)
         allowed, choices = constrain(candidates, rules, must_end, self._may_copy)
         totals = (self._scores.reshape(-1, 1) + allowed).reshape(count, -1)
         values, places = best_candidates(totals, 2 * width)  # [B, 2W]
-        sentences = np.arange(count)[:, None]
-        tokens = choices.reshape(count, -1)[sentences, places]
-        rows = places // allowed.shape[1] + width * sentences
+        tokens, rows = choices.take(places), places // allowed.shape[1]
         ends = tokens == rules.eos
         self._lengths = self._lengths + 1
+        self._left -= 1
         if ended := ends.any():
             self._finish(ends[:, :width] & np.isfinite(values[:, :width]), values, rows)
             # The W best candidates that go on: </s> sorts behind them, -inf stays where there are too few.
             going_on = np.where(ends, -np.inf, values)
-            keep = np.argsort(-going_on, axis=1, kind="stable")
-            values, rows, tokens = going_on[sentences, keep], rows[sentences, keep], tokens[sentences, keep]
+            values, keep = best_candidates(going_on, 2 * width)
+            rows, tokens = rows.take(keep), tokens.take(keep)
         self._scores = values[:, :width]
         self._parents = rows[:, :width].ravel()
         self._tokens = tokens[:, :width].ravel()
@@ -161,6 +165,10 @@ class Search(Generic[State]):
         ]
         self._keep(live)
         return done
+
+    def _of_rows(self, of_sentences: NDArray[Any]) -> NDArray[Any]:
+        """[B] -> [R]"""
+        return of_sentences if self.width == 1 else np.repeat(of_sentences, self.width)
 
     def latest(self) -> list[tuple[int, int, dict[str, Floats]]]:
         """Of every live sentence that has said something: its key, the token that its best hypothesis said last, and
@@ -201,9 +209,9 @@ class Search(Generic[State]):
         kept = np.arange(count)
         kept[~live[:count]] = count + np.flatnonzero(live[count:])
         self._keys = [self._keys[b] for b in kept]
-        self._set_goals([self._goals[b] for b in kept])
         self._finished = [self._finished[b] for b in kept]
         self._scores, self._lengths = self._scores[kept], self._lengths[kept]
+        self._set_goals([self._goals[b] for b in kept])
         rows = (kept[:, None] * self.width + np.arange(self.width)).ravel()
         self._tokens, self._parents = self._tokens[rows], self._parents[rows]
         self._history.keep(rows, self.longest)

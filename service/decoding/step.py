@@ -5,6 +5,7 @@ C candidates per row.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -68,6 +69,14 @@ class Rules:
         """How many candidates more than wanted have to be asked for, since so many may be forbidden."""
         return len(self.never) + (self.unknown is not None)
 
+    @cached_property
+    def penalties(self) -> NDArray[np.float64]:
+        """What is added to the log-probability of each id; of all that are too high for it, the last."""
+        forbidden = [*self.never, *([] if self.unknown is None else [self.unknown])]
+        penalties = np.zeros(max(forbidden, default=0) + 2)
+        penalties[forbidden] = -np.inf
+        return penalties
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -105,17 +114,16 @@ def length_penalty(length: int, alpha: float) -> float:
 
 
 def constrain(
-    candidates: Candidates, rules: Rules, must_end: Flags, may_copy: Flags
+    candidates: Candidates, rules: Rules, must_end: Flags | None = None, may_copy: Flags | None = None
 ) -> tuple[NDArray[np.float64], Ids]:
     """Log-probabilities and ids [R, C] with the impossible at -inf: rows in `must_end` [R] can only say </s>, and only
-    rows in `may_copy` [R] can copy an unknown symbol."""
+    rows in `may_copy` [R] can copy an unknown symbol. None: no row."""
     token_ids = candidates.token_ids
-    allowed = candidates.log_probs.astype(np.float64)
-    forbidden = (token_ids[:, :, None] == np.array(rules.never, np.int64)).any(axis=2)
-    if rules.unknown is not None:
-        forbidden |= (token_ids == rules.unknown) & ~may_copy[:, None]
-    allowed[forbidden] = -np.inf
-    if must_end.any():
+    allowed = candidates.log_probs + rules.penalties.take(token_ids, mode="clip")
+    if may_copy is not None:
+        copies = (token_ids == rules.unknown) & may_copy[:, None]
+        allowed[copies] = candidates.log_probs[copies]
+    if must_end is not None:
         token_ids = token_ids.copy()
         allowed[must_end] = -np.inf
         allowed[must_end, 0] = candidates.end[must_end]
