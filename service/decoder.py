@@ -16,6 +16,7 @@ from service.bundle import AttentionOutput, Manifest
 from service.bundle_step import BundleState, BundleStep
 from service.decoding.search import Search
 from service.decoding.step import Arrays, Goal, Hypothesis, Rules
+from service.errors import InferenceFailed, LimelightError
 from service.runtime import Session
 
 
@@ -169,7 +170,7 @@ class Decoder:
         source = {name: array for name, array in encoded.items() if name in self._step_inputs}
         return goals, self._step.start(source, len(work))
 
-    def advance(self) -> list[tuple[int, Decoded]]:
+    def advance(self) -> list[tuple[int, Decoded | LimelightError]]:
         finished = [found for search in self._searches for found in search.advance()]
         self._searches = [search for search in self._searches if len(search)]
         return [(key, self._decoded(self._running.pop(key), hypotheses)) for key, hypotheses in finished]
@@ -210,7 +211,9 @@ class Decoder:
         for key in keys:
             self._running.pop(key, None)
 
-    def _decoded(self, running: _Running, hypotheses: list[Hypothesis]) -> Decoded:
+    def _decoded(self, running: _Running, hypotheses: list[Hypothesis]) -> Decoded | LimelightError:
+        if not hypotheses:
+            return InferenceFailed("the network gives no token of this sentence's translation a probability")
         copied = [self._copied(hypothesis, running) for hypothesis in hypotheses]
         return Decoded(hypotheses, copied, self._attention(hypotheses[0], running))
 

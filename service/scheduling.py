@@ -39,9 +39,10 @@ class Work(Protocol):
 W = TypeVar("W", bound=Work)
 R = TypeVar("R")
 W_contra = TypeVar("W_contra", bound=Work, contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Engine(Protocol[W_contra, R]):
+class Engine(Protocol[W_contra, R_co]):
     """What runs the work of one lane, all of it side by side. Called from one thread at a time."""
 
     fill: float
@@ -57,8 +58,9 @@ class Engine(Protocol[W_contra, R]):
     def start(self, work: Sequence[tuple[int, W_contra]]) -> None:
         """Take work into the running batch, each piece under a key."""
 
-    def advance(self) -> list[tuple[int, R]]:
-        """Go on with everything; what is finished leaves, with its result."""
+    def advance(self) -> Sequence[tuple[int, R_co | LimelightError]]:
+        """Go on with everything; what is finished leaves, with its result or with why it has none. What is raised is
+        the failure of everything."""
 
     def news(self) -> list[tuple[int, Any]]:
         """What is new of the work that goes on, where somebody wants to hear it."""
@@ -85,7 +87,7 @@ class AtOnce(Generic[W, R]):
     def start(self, work: Sequence[tuple[int, W]]) -> None:
         self._batch += work
 
-    def advance(self) -> list[tuple[int, R]]:
+    def advance(self) -> Sequence[tuple[int, R | LimelightError]]:
         batch, self._batch = self._batch, []
         if not batch:
             return []
@@ -380,10 +382,14 @@ class Scheduler(Generic[W, R]):
         self._waiting_tokens = sum(item.length for item in items)
         observability.observe_queue(self._name, self._waiting_tokens)
 
-    def _answer(self, items: Iterable[tuple[Item[W], R]]) -> None:
+    def _answer(self, items: Iterable[tuple[Item[W], R | LimelightError]]) -> None:
         complete = []
         with self._lock:  # a request's work may be in several lanes
             for item, result in items:
+                if isinstance(result, LimelightError):
+                    item.request.failure, item.request.gone = result, True
+                    complete.append(item.request)
+                    continue
                 item.request.results[item.place] = result
                 item.request.left -= 1
                 if item.request.left == 0:

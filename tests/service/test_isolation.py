@@ -107,7 +107,7 @@ def test_decoding_knows_nothing_of_models() -> None:
     """One loop for every translator: numpy in, numpy out."""
     for path in (SERVICE / "decoding").glob("*.py"):
         packages = {name.split(".")[0] for name in imports(path)}
-        assert packages <= {"collections", "dataclasses", "typing", "numpy", "service"}
+        assert packages <= {"collections", "dataclasses", "functools", "typing", "numpy", "service"}
         assert all(n.startswith("service.decoding.") for n in imports(path) if n.startswith("service"))
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import scheduling
-from service.errors import InferenceFailed, InvalidInput, ModelNotReady, Overloaded
+from service.errors import InferenceFailed, InvalidInput, LimelightError, ModelNotReady, Overloaded
 from service.scheduling import AtOnce, Limits, Scheduler
 
 T = TypeVar("T")
@@ -242,6 +242,21 @@ def test_a_failure_fails_its_batch_only(error: Exception) -> None:
         assert bad.__cause__ is error
         assert good == [-3]
         assert await running.submit([Item(4)]) == [-4]
+
+    with scheduler(run) as running:
+        asyncio.run(in_time(callers(running)))
+
+
+def test_one_that_has_no_result_fails_its_request_only() -> None:
+    def run(batch: Sequence[Item]) -> list[Any]:
+        return [InferenceFailed("boom") if item.number == 2 else -item.number for item in batch]
+
+    async def callers(running: Scheduler[Item, int]) -> None:
+        first = asyncio.create_task(running.submit([Item(0)]))
+        together = [running.submit([Item(1), Item(2), Item(3)]), running.submit([Item(4)])]
+        bad, good = await asyncio.gather(*together, return_exceptions=True)
+        assert isinstance(bad, InferenceFailed) and str(bad) == "boom"
+        assert good == [-4] and await first == [0]
 
     with scheduler(run) as running:
         asyncio.run(in_time(callers(running)))
@@ -543,7 +558,7 @@ def test_a_close_meanwhile_waits_for_what_is_brief() -> None:
     network, calls = Network(), []
 
     class Counted(AtOnce[Item, int]):
-        def advance(self) -> list[tuple[int, int]]:
+        def advance(self) -> Sequence[tuple[int, int | LimelightError]]:
             calls.append(threading.get_ident())
             return super().advance()
 

@@ -222,6 +222,26 @@ def test_a_network_that_fails(translator: Translator, monkeypatch: pytest.Monkey
     assert translate(translator, "wind")[0].text == "wwiinndd"
 
 
+def test_a_sentence_that_nothing_can_be_said_of(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its numbers overflow: those beside it have their translations."""
+    call = BundleStep.__call__
+
+    def overflowing(self: BundleStep, *args: Any) -> Any:
+        candidates, state, attention = call(self, *args)
+        odd = state.source["source_mask"].sum(axis=1) == len(TOKENIZER.encode("wind rain").ids)
+        candidates.log_probs[np.repeat(odd, len(candidates.log_probs) // len(odd))] = np.nan
+        return candidates, state, attention
+
+    async def callers() -> list[Any]:
+        asked = [translator.translate([text]) for text in ("wind", "wind rain", "rain")]
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    monkeypatch.setattr(BundleStep, "__call__", overflowing)
+    first, failed, last = asyncio.run(callers())
+    assert isinstance(failed, InferenceFailed) and "no token of this sentence" in str(failed)
+    assert (first[0].text, last[0].text) == ("wwiinndd", "rraaiinn")
+
+
 @pytest.mark.parametrize("detail", ["none", "summary", "full"])
 def test_an_empty_translation(translator: Translator, monkeypatch: pytest.MonkeyPatch, detail: str) -> None:
     """Nothing was said, so nothing was looked at, but by the encoder."""
