@@ -2,8 +2,9 @@
 
 Captions of Multi30k's validation split, tokenised and decoded in process, one after the other and 32 at a time, greedy
 and beam 4, as the service would. One Transformer with one thread and with as many as there are cores, in float32 and in
-int8, and by CTranslate2 on the same weights with its attention returned, its threads inside a batch or workers that
-share it: our best beside its best, and how many of its translations are ours. Needs the corpus (LIMELIGHT_DATA).
+int8, and by CTranslate2 on the same weights with its attention returned, with the threads it chooses itself, with one,
+and with workers that share a batch: our best beside its best, and how many of its translations are ours. Needs the
+corpus (LIMELIGHT_DATA).
 """
 
 import asyncio
@@ -90,12 +91,14 @@ class Engine:
     name: str
     precision: Precision
     threads: int
+    """0: what CTranslate2 takes where nobody says."""
     workers: int = 1
     """Of CTranslate2, with so many threads each. Limelight divides its threads by itself."""
 
     def __str__(self) -> str:
         workers = f"{self.workers} workers, " if self.workers > 1 else ""
-        return f"{self.name} {self.precision}, {workers}{self.threads} thread{'s' * (self.threads > 1)}"
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}" if self.threads else "its own threads"
+        return f"{self.name} {self.precision}, {workers}{threads}"
 
 
 def measure_all(engine: Engine, bundle: Path, model: Path, texts: list[str]) -> tuple[list[float], list[str]]:
@@ -141,11 +144,11 @@ def beside_ctranslate2(bundle: Path, texts: list[str], cores: int) -> dict[str, 
     engines = [
         Engine(engine, precision, threads)
         for threads in sorted({1, cores})
-        for engine in (OURS, f"{OURS}, no attention", PEER)
+        for engine in (OURS, f"{OURS}, no attention")
         for precision in precisions
     ]
-    if cores > 1:
-        engines += [Engine(PEER, precision, 1, cores) for precision in precisions]
+    shares = [(1, 1), (0, 1)] + [(1, cores)] * (cores > 1)
+    engines += [Engine(PEER, precision, threads, workers) for threads, workers in shares for precision in precisions]
     with tempfile.TemporaryDirectory() as folder:
         convert(bundle, Path(folder) / "model")
         found = best_of(engines, bundle, Path(folder) / "model", texts, ROUNDS)
@@ -154,15 +157,16 @@ def beside_ctranslate2(bundle: Path, texts: list[str], cores: int) -> dict[str, 
         row(str(engine), [f"{rate:,.0f}" for rate in rates])
         results[str(engine)] = [round(rate) for rate in rates]
 
-    def best(name: str, among: Sequence[Precision]) -> list[float]:
-        rates = [rates for e, (rates, _) in found.items() if e.name == name and e.precision in among]
-        return [max(case) for case in zip(*rates, strict=True)]
+    def best(name: str, among: Sequence[Precision], *threads: int) -> list[float]:
+        able = [e for e in found if e.name == name and e.precision in among and (e.threads in threads or not threads)]
+        return [max(case) for case in zip(*(found[engine][0] for engine in able), strict=True)]
 
     groups: list[list[Precision]] = [["float32"], ["int8"], precisions]
     for among in groups:
-        pairs = zip(best(OURS, among), best(PEER, among), strict=True)
-        ratios = results[f"{' or '.join(among)}, times {PEER}"] = [round(ours / theirs, 2) for ours, theirs in pairs]
-        row(f"{' or '.join(among)}: our best / theirs", [f"{ratio:.2f}" for ratio in ratios])
+        for whose, theirs in (("with its own threads", best(PEER, among, 0)), ("at its best", best(PEER, among))):
+            pairs = zip(best(OURS, among), theirs, strict=True)
+            ratios = results[f"{' or '.join(among)}, times {PEER} {whose}"] = [round(a / b, 2) for a, b in pairs]
+            row(f"{' or '.join(among)}: times {PEER} {whose}", [f"{ratio:.2f}" for ratio in ratios])
     for precision in precisions:
         [one, other] = (found[Engine(name, precision, 1)][1] for name in (OURS, PEER))
         same = results[f"{precision}, same translations"] = sum(a == b for a, b in zip(one, other, strict=True))

@@ -1,7 +1,8 @@
-"""A classification bundle's own graph behind other servers: the same tokenizer, text in, attention row out, JSON.
+"""A classification bundle's own graph behind other servers: the same tokenizer, and the same answer in JSON, the tokens
+with their places and the attention row.
 
-`python -m bench.rivals NAME PORT` serves one of `SERVERS`. Each answers less than the service does: the tokens without
-their places, and no checks of the text.
+`python -m bench.rivals NAME PORT` serves one of `SERVERS`. None of them checks the text, and what their tokenizer
+says of a token's place is taken as it is.
 """
 
 import os
