@@ -27,10 +27,7 @@ async def beside(texts: Sequence[str], function: Callable[[], R]) -> R:
     return await asyncio.to_thread(function)
 
 
-# What there are many of is not frozen: a frozen one takes four times as long to make.
-
-
-@dataclass(slots=True)
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to make, and there are many
 class Token:
     """A token and the piece of text it stands for: text == whole[start:end], end exclusive."""
 

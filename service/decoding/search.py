@@ -94,7 +94,7 @@ class Search(Generic[State]):
         self._goals = goals
         self._wanted = frozenset[str]().union(*(goal.attention for goal in goals))
         self._max_lengths = np.array([goal.max_length for goal in goals], np.int64)  # [B]
-        self._left = int((self._max_lengths - self._lengths).min(initial=0))
+        self._left = int((self._max_lengths - self._lengths).min()) if goals else 0
         """Steps until somebody has to end."""
         copying = np.array([goal.may_copy for goal in goals], np.bool_)
         self._may_copy = np.repeat(copying, self.width) if copying.any() else None  # [R]
