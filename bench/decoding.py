@@ -157,8 +157,8 @@ def beside_ctranslate2(bundle: Path, texts: list[str], cores: int) -> dict[str, 
         row(str(engine), [f"{rate:,.0f}" for rate in rates])
         results[str(engine)] = [round(rate) for rate in rates]
 
-    def best(name: str, among: Sequence[Precision], *threads: int) -> list[float]:
-        able = [e for e in found if e.name == name and e.precision in among and (e.threads in threads or not threads)]
+    def best(name: str, among: Sequence[Precision], threads: int | None = None) -> list[float]:
+        able = [e for e in found if e.name == name and e.precision in among and threads in (None, e.threads)]
         return [max(case) for case in zip(*(found[engine][0] for engine in able), strict=True)]
 
     groups: list[list[Precision]] = [["float32"], ["int8"], precisions]

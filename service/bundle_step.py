@@ -59,15 +59,15 @@ class BundleStep:
         if self._reads_lengths:
             inputs["lengths"] = lengths
         values = {name: self._session.value(array) for name, array in inputs.items()}
-        arrays, past = self._session.run_keeping(
+        arrays, kept = self._session.run_keeping(
             {**values, **state.source_values, **state.past},
             ["top_log_probs", "top_ids", "end_log_probs", *attention],
             list(self._states.values()),
         )
         found: Any = (arrays["top_log_probs"], arrays["top_ids"], arrays["end_log_probs"][:, 0])
-        after = {name: past[output] for name, output in self._states.items()}
-        after_it = BundleState(state.source, state.source_values, after)
-        return Candidates(*found), after_it, {name: arrays[name] for name in attention}
+        past = {name: kept[output] for name, output in self._states.items()}
+        after = BundleState(state.source, state.source_values, past)
+        return Candidates(*found), after, {name: arrays[name] for name in attention}
 
     def join(self, *states: BundleState) -> BundleState:
         if len(states) == 1:

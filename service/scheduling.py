@@ -136,6 +136,9 @@ class Request:
     gone: bool = False
     """Nobody waits for it any more."""
 
+    def fail(self, failure: LimelightError) -> None:
+        self.failure, self.gone = failure, True
+
 
 @dataclass(order=True)
 class Item(Generic[W]):
@@ -387,7 +390,7 @@ class Scheduler(Generic[W, R]):
         with self._lock:  # a request's work may be in several lanes
             for item, result in items:
                 if isinstance(result, LimelightError):
-                    item.request.failure, item.request.gone = result, True
+                    item.request.fail(result)
                     complete.append(item.request)
                     continue
                 item.request.results[item.place] = result
@@ -400,7 +403,7 @@ class Scheduler(Generic[W, R]):
     def _fail(self, items: Iterable[Item[W]], failure: LimelightError) -> None:
         requests = {id(item.request): item.request for item in items}
         for request in requests.values():
-            request.failure, request.gone = failure, True
+            request.fail(failure)
         _resolve(requests.values())
 
 

@@ -1,8 +1,8 @@
-"""A classification bundle's own graph behind other servers: the same tokenizer, and the same answer in JSON, the tokens
-with their places and the attention row.
+"""A classification bundle's own graph behind other servers: the same tokenizer, and as much in the answer as the
+service has there, the tokens with their places and the attention row.
 
-`python -m bench.rivals NAME PORT` serves one of `SERVERS`. None of them checks the text, and what their tokenizer
-says of a token's place is taken as it is.
+`python -m bench.rivals NAME PORT` serves one of `SERVERS`. None of them checks the text, and places are the tokenizer's
+own, which count the space before a word in.
 """
 
 import os

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.api.body import JSON, parse_body, request_body
-from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded, tokens
+from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded, token
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.limits import check_texts
 from service.api.schemas import ClassifyRequest, ClassifyResponse
@@ -63,7 +63,7 @@ def encode(prediction: Prediction, encoding: Encoding = AS_JSON) -> dict[str, An
         "score": rounded(prediction.score),
         "scores": {label: rounded(score) for label, score in prediction.scores.items()},
         "truncated": prediction.truncated,
-        "tokens": tokens(prediction.tokens),
+        "tokens": [token(t) for t in prediction.tokens],
         "attention": [encoding.attention(matrix) for matrix in prediction.attention],
     }
 

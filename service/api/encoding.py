@@ -87,13 +87,11 @@ def documented(model: str) -> dict[str, Any]:
     return {MSGPACK: {"schema": {"type": "string", "format": "binary", "description": described}}}
 
 
-def tokens(values: list[Token]) -> list[dict[str, Any]]:
-    return [
-        {"text": t.text, "start": t.start, "end": t.end}
-        if t.special is None
-        else {"text": t.text, "start": t.start, "end": t.end, "special": t.special}
-        for t in values
-    ]
+def token(value: Token) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"text": value.text, "start": value.start, "end": value.end}
+    if value.special is not None:
+        encoded["special"] = value.special
+    return encoded
 
 
 def rounded(score: float) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service import markup
-from service.api.encoding import AS_JSON, Encoding, rounded, tokens
+from service.api.encoding import AS_JSON, Encoding, rounded, token
 from service.api.libretranslate import told
 from service.api.schemas import TranslateRequest
 from service.decoder import Options
@@ -127,8 +127,8 @@ def encode_sentence(sentence: Sentence, alternatives: bool, encoding: Encoding) 
         "text": sentence.text,
         "score": rounded(sentence.score),
         "source": {"start": sentence.start, "end": sentence.end},
-        "source_tokens": tokens(sentence.source_tokens),
-        "target_tokens": tokens(sentence.target_tokens),
+        "source_tokens": [token(t) for t in sentence.source_tokens],
+        "target_tokens": [token(t) for t in sentence.target_tokens],
         "attention": [encoding.attention(matrix) for matrix in sentence.attention],
     }
     if alternatives:

@@ -93,11 +93,10 @@ class Search(Generic[State]):
         """Goals of the live sentences, and what every step asks of them."""
         self._goals = goals
         self._wanted = frozenset[str]().union(*(goal.attention for goal in goals))
-        self._max_lengths = np.array([goal.max_length for goal in goals], np.int64)  # [B]
-        self._left = int((self._max_lengths - self._lengths).min()) if goals else 0
+        self._left = min((g.max_length - n for g, n in zip(goals, self._lengths.tolist(), strict=True)), default=0)
         """Steps until somebody has to end."""
         copying = np.array([goal.may_copy for goal in goals], np.bool_)
-        self._may_copy = np.repeat(copying, self.width) if copying.any() else None  # [R]
+        self._may_copy = self._of_rows(copying) if copying.any() else None  # [R]
 
     def join(self, keys: Sequence[int], goals: Sequence[Goal], state: State) -> None:
         """Sentences join, under keys by which they will be called, with their state before the first step."""
@@ -135,7 +134,7 @@ class Search(Generic[State]):
             2 * width + rules.spare,
             self._wanted,
         )
-        must_end = None if self._left > 0 else self._of_rows(self._lengths >= self._max_lengths)
+        must_end = None if self._left > 0 else self._of_rows(self._lengths >= [goal.max_length for goal in self._goals])
         allowed, choices = constrain(candidates, rules, must_end, self._may_copy)
         totals = (self._scores.reshape(-1, 1) + allowed).reshape(count, -1)
         values, places = best_candidates(totals, 2 * width)  # [B, 2W]
@@ -147,7 +146,7 @@ class Search(Generic[State]):
             self._finish(ends[:, :width] & np.isfinite(values[:, :width]), values, rows)
             # The W best candidates that go on: </s> sorts behind them, -inf stays where there are too few.
             going_on = np.where(ends, -np.inf, values)
-            values, keep = best_candidates(going_on, 2 * width)
+            values, keep = best_candidates(going_on, width)
             rows, tokens = rows.take(keep), tokens.take(keep)
         self._scores = values[:, :width]
         self._parents = rows[:, :width].ravel()

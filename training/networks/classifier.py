@@ -115,10 +115,10 @@ class AttentionClassifier(nn.Module):
 
     def decide(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
         """embedded [B, S, E], lengths [B] -> logits and weights, as `forward`."""
-        states, last = self.encoder(embedded, lengths)
+        states, last = self.encoder(embedded, lengths, looked_at=self.attention is not None)
         states = self.text_dropout(states)
-        if self.attention is None:  # nobody else uses the states, which the exporter needs
-            return self.head(self.encoder.ends(states, lengths)), None
+        if self.attention is None:
+            return self.head(last), None
         real = torch.arange(states.size(1), device=states.device)[None, :] < lengths.to(states.device)[:, None]
         query = {"last": lambda: last[:, None], "learned": lambda: self.query.expand(last.size(0), 1, -1)}
         asking = states if self.config.query == "self" else query[self.config.query]()

@@ -42,15 +42,19 @@ class RecurrentEncoder(nn.Module):
         self.hidden = hidden
         self.output_size = hidden * self.directions
 
-    def forward(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, embedded: Tensor, lengths: Tensor, looked_at: bool = True) -> tuple[Tensor, Tensor]:
         """embedded [B, S, E], lengths [B] (on the CPU) -> states [B, S, R*H], last states [B, R*H].
 
         The last states are those of the top layer after the whole text: at the last token for the forward
-        direction, at the first for the backward one.
+        direction, at the first for the backward one. `looked_at`: whether anybody but them uses the states.
         """
         if torch.onnx.is_in_onnx_export():
-            return self.packed(embedded, lengths)
-        states = self.padded(embedded, lengths)
+            states, last = self.packed(embedded, lengths)
+            if looked_at:
+                return states, last
+            # The exporter needs the states to be used: the last ones are found among them.
+        else:
+            states = self.padded(embedded, lengths)
         return states, self.ends(states, lengths)
 
     def ends(self, states: Tensor, lengths: Tensor) -> Tensor:
@@ -62,7 +66,7 @@ class RecurrentEncoder(nn.Module):
         return last
 
     def packed(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The same by packed sequences, which ONNX knows as `sequence_lens`: what is exported, if the states are used.
+        """The same by packed sequences, which ONNX knows as `sequence_lens`: what is exported.
 
         ONNX takes lengths in any order, so nothing has to sort the texts and put them back: they are said to be sorted,
         as those are that the graph is traced with.

@@ -124,10 +124,7 @@ class Seq2Seq(nn.Module):
     def encode(self, source_ids: Tensor, mask: Tensor) -> Encoded:
         """source_ids [B, S], mask [B, S] True at tokens."""
         embedded = self.dropout(self.embedding(source_ids))
-        lengths = mask.sum(1).cpu()
-        states, last = self.encoder(embedded, lengths)
-        if self.attention is None:  # nobody else uses the states, which the exporter needs
-            last = self.encoder.ends(states, lengths)
+        states, last = self.encoder(embedded, mask.sum(1).cpu(), looked_at=self.attention is not None)
         hidden = torch.tanh(self.bridge(last)).unflatten(1, (self.config.decoder_layers, -1))
         batch, zeros = states.size(0), hidden.new_zeros
         first = Memory(hidden, torch.zeros_like(hidden), zeros(batch, self.config.embedding), zeros(batch))
