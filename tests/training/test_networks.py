@@ -63,6 +63,16 @@ def test_classifier_alone_and_in_a_batch(attention: ScoreName, query: QueryName,
     assert (weights[1, :, 5:] == 0).all()
 
 
+def test_the_last_states_are_dropped_once() -> None:
+    """By the decision's own dropout, not with the states that attention reads."""
+    config = ClassifierConfig(vocabulary=9, classes=2, max_length=4, embedding=3, hidden=5, attention=None)
+    network = AttentionClassifier(config, pad_id=0).eval()
+    embedded, lengths = torch.randn(2, 4, 3), torch.tensor([4, 2])
+    expected, _ = network.decide(embedded, lengths)
+    network.text_dropout.register_forward_hook(lambda *args: torch.zeros_like(args[-1]))
+    assert torch.equal(network.decide(embedded, lengths)[0], expected)
+
+
 def test_every_parameter_learns(network: Transformer) -> None:
     network.train()
     ids = torch.randint(1, VOCABULARY, (2, 5))
