@@ -8,6 +8,15 @@ _libc = ctypes.CDLL(None)
 YOUNG = 10_000
 """So many new objects are looked through together for those that refer to themselves, not Python's 700: few do, and
 what a hundred requests at once still hold would be looked at again and again."""
+ARENAS = -8
+"""glibc's number for the most arenas, malloc.h's M_ARENA_MAX."""
+
+
+def bound(threads: int) -> None:
+    """Before there are threads: memory for so many of them side by side, two at least. glibc would make eight arenas a
+    core, in each of which pieces of what a burst took stay between what is still used."""
+    if hasattr(_libc, "mallopt"):
+        _libc.mallopt(ARENAS, max(2, threads))
 
 
 def settle() -> None:

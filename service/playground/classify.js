@@ -2,6 +2,7 @@
 
 import { curl, named } from "./api.js";
 import { announce, byId, copyButton, el, percent } from "./dom.js";
+import { begin } from "./examples.js";
 import { Heatmap } from "./heatmap.js";
 import { TokenText, codePoints } from "./highlight.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
@@ -55,25 +56,11 @@ export class Classify {
   refresh() {
     const keys = this.keys();
     if (!this.catalogue.models.length) return;
-    if (!keys.length) return this.#begin(undefined);
+    if (!keys.length) return begin(this, "text");
     this.picker.show(this.catalogue.classifiers(), keys);
     const first = /** @type {any} */ (this.catalogue.get(keys[0]));
     matrixPicker(byId("classify-matrix"), first, this.values.matrix, (matrix) => this.set({ matrix }));
-    const examples = first?.training?.recipe.examples ?? [];
-    const buttons = examples.map((/** @type {string} */ text) => el("button", { type: "button", onclick: () => this.set({ text }) }, text));
-    byId("classify-examples").replaceChildren(...buttons);
-    this.#begin(examples[0]);
-  }
-
-  /** Ask what the address says, or for a page without a text show what it does with an example.
-   * @param {string | undefined} example */
-  #begin(example) {
-    const waiting = this.outcomes.some((o) => o.error?.type === "model_not_ready" && this.catalogue.get(o.key)?.ready);
-    if (waiting) this.ask();
-    if (this.begun || !(this.values.text || example)) return;
-    this.begun = true;
-    if (this.values.text) this.ask();
-    else if (document.activeElement !== this.text) this.set({ text: example }); // never under somebody's hands
+    begin(this, "text", first);
   }
 
   /** @returns {string[]} the models that are asked: those named, else the service's default */

@@ -2,6 +2,7 @@
 
 import { curl, named } from "./api.js";
 import { announce, byId, copyButton, el, percent } from "./dom.js";
+import { begin } from "./examples.js";
 import { TokenText, codePoints } from "./highlight.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
 import { problem } from "./messages.js";
@@ -59,26 +60,12 @@ export class Generate {
     byId("temperature").value = values.temperature;
     const keys = this.keys();
     if (!catalogue.models.length) return;
-    if (!keys.length) return this.#begin(undefined);
+    if (!keys.length) return begin(this, "prompt");
     this.picker.show(catalogue.generators(), keys);
     const first = /** @type {any} */ (catalogue.get(keys[0]));
     byId("length").max = first?.limits?.max_target_tokens ?? 4096;
     matrixPicker(byId("generate-matrix"), first, values.matrix, (matrix) => this.set({ matrix }));
-    const examples = first?.training?.recipe.examples ?? [];
-    const buttons = examples.map((/** @type {string} */ prompt) => el("button", { type: "button", onclick: () => this.set({ prompt }) }, prompt));
-    byId("generate-examples").replaceChildren(...buttons);
-    this.#begin(examples[0]);
-  }
-
-  /** Ask what the address says, or for a page without a text show what it does with an example.
-   * @param {string | undefined} example */
-  #begin(example) {
-    const waiting = this.outcomes.some((o) => o.error?.type === "model_not_ready" && this.catalogue.get(o.key)?.ready);
-    if (waiting) this.ask();
-    if (this.begun || !(this.values.prompt || example)) return;
-    this.begun = true;
-    if (this.values.prompt) this.ask();
-    else if (document.activeElement !== this.text) this.set({ prompt: example }); // never under somebody's hands
+    begin(this, "prompt", first);
   }
 
   /** @returns {string[]} the models that are asked: those named, else the service's first */

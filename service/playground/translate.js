@@ -2,6 +2,7 @@
 
 import { named } from "./api.js";
 import { announce, byId, el } from "./dom.js";
+import { begin } from "./examples.js";
 import { detailFor, matrixPicker } from "./matrices.js";
 import { ModelPicker } from "./picker.js";
 import { Questions, timed } from "./questions.js";
@@ -84,26 +85,12 @@ export class Translate {
     this.#languages(this.target, targets, target);
     this.swap.disabled = !catalogue.translators(target, source).length;
     const keys = this.keys();
-    if (!keys.length) return this.catalogue.models.length ? this.#begin(undefined) : undefined;
+    if (!keys.length) return this.catalogue.models.length ? begin(this, "q") : undefined;
     this.picker.show(catalogue.translators(source, target), keys);
     const first = /** @type {any} */ (catalogue.get(keys[0]));
     byId("beam").max = first?.limits?.max_beam_size ?? 16;
     matrixPicker(byId("translate-matrix"), first, values.matrix, (matrix) => this.set({ matrix }));
-    const examples = first?.training?.recipe.examples ?? [];
-    const buttons = examples.map((/** @type {string} */ q) => el("button", { type: "button", onclick: () => this.set({ q }) }, q));
-    byId("translate-examples").replaceChildren(...buttons);
-    this.#begin(examples[0]);
-  }
-
-  /** Ask what the address says, or for a page without a text show what it does with an example.
-   * @param {string | undefined} example */
-  #begin(example) {
-    const waiting = this.outcomes.some((o) => o.error?.type === "model_not_ready" && this.catalogue.get(o.key)?.ready);
-    if (waiting) this.ask();
-    if (this.begun || !(this.values.q || example)) return;
-    this.begun = true;
-    if (this.values.q) this.ask();
-    else if (document.activeElement !== this.text) this.set({ q: example }); // never under somebody's hands
+    begin(this, "q", first);
   }
 
   /** @param {any} select @param {string[]} codes @param {string} chosen */
