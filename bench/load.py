@@ -5,6 +5,7 @@ microseconds a request. Open loop (requests come when they come, answered or not
 """
 
 import asyncio
+import itertools
 import json
 import random
 import shutil
@@ -175,10 +176,13 @@ async def _open_loop(port: int, path: str, bodies: Bodies, per_s: float, seconds
 
     begun = due = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        while due < begun + seconds:
+        # The next one each time: by how many are answered, a slow server would be asked the same again and again.
+        for request in itertools.cycle(requests):
             due += chance.expovariate(per_s)
+            if due >= begun + seconds:
+                break
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            group.create_task(one(due, requests[len(taken) % len(requests)]))
+            group.create_task(one(due, request))
     for connection in free:
         connection.close()
     return _loaded(taken, statuses, time.perf_counter() - begun)
