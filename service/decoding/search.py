@@ -125,20 +125,24 @@ class Search(Generic[State]):
         if not count:
             return []
         assert self._state is not None
+        # In the first step only the first row of each sentence is possible, and only that one is run.
+        each = 1 if len(self._history) else width
         # What is among the best 2W of a sentence is among the best 2W of its beam.
         candidates, self._state, attention = self._step(
-            self._tokens,
-            self._parents,
-            self._of_rows(self._lengths),
+            self._tokens[::each],
+            self._parents[::each],
+            self._of_rows(self._lengths)[::each],
             self._state,
             2 * width + rules.spare,
             self._wanted,
         )
+        if each > 1:
+            candidates = candidates.repeated(each)
         must_end = None if self._left > 0 else self._of_rows(self._lengths >= [goal.max_length for goal in self._goals])
         allowed, choices = constrain(candidates, rules, must_end, self._may_copy)
         totals = (self._scores.reshape(-1, 1) + allowed).reshape(count, -1)
         values, places = best_candidates(totals, 2 * width)  # [B, 2W]
-        tokens, rows = choices.take(places), places // allowed.shape[1]
+        tokens, rows = choices.take(places), places // allowed.shape[1] // each
         ends = tokens == rules.eos
         self._lengths = self._lengths + 1
         self._left -= 1
@@ -151,7 +155,7 @@ class Search(Generic[State]):
         self._scores = values[:, :width]
         self._parents = rows[:, :width].ravel()
         self._tokens = tokens[:, :width].ravel()
-        self._entries = count * width
+        self._entries = count * width // each
         self._history.add(self._parents, self._tokens, attention)
 
         live = np.isfinite(self._scores[:, 0])

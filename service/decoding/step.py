@@ -32,6 +32,10 @@ class Candidates:
     end: Floats
     """[R]: the log-probability of </s>, which a hypothesis may be made to say though it is no candidate."""
 
+    def repeated(self, times: int) -> "Candidates":
+        """So many rows for each."""
+        return Candidates(*(array.repeat(times, axis=0) for array in (self.log_probs, self.token_ids, self.end)))
+
 
 class DecoderStep(Protocol[State]):
     """One step of any translator: a Transformer with its cache, an RNN with its state, a toy in a test."""
