@@ -122,6 +122,8 @@ class Registry:
         self._swapping = threading.Lock()
         """Held for moments only: a reader is counted in the state that it reads."""
         self._draining = False
+        self._rounds = 0
+        """Of `check`."""
         for entry in self._find():
             try:
                 entry.manifest = self._read(entry)
@@ -266,16 +268,19 @@ class Registry:
                 readers.count -= 1
 
     async def check(self, over_s: float = 0.0) -> None:
-        """Ask every loaded model its golden inputs again, one after the other in so many seconds: all at once would be
-        a burst that requests have to wait for. One that fails is not ready, and loaded anew."""
+        """Ask every loaded model one of its golden inputs again, another each time, in so many seconds: all at once
+        would be a burst that requests have to wait for. One that fails is not ready, and loaded anew."""
         entries = self.entries()
+        self._rounds += 1
         for entry in entries:
             await asyncio.sleep(over_s / len(entries))
             if entry.predictor is None:
                 continue
             try:
                 with self.reading():
-                    problem = await _golden_problem(entry.predictor, entry.golden)
+                    # What had a problem has none when all are answered.
+                    only = None if entry.problem else self._rounds
+                    problem = await _golden_problem(entry.predictor, entry.golden, only)
             except Overloaded:
                 continue  # it has other things to do, and does them
             except LimelightError as error:
@@ -472,10 +477,12 @@ class Registry:
         return described
 
 
-async def _golden_problem(predictor: Predictor, golden: dict[str, Any]) -> str | None:
-    """What is wrong with a predictor's answers to its golden inputs. Raises InferenceTimeout and what it raises."""
+async def _golden_problem(predictor: Predictor, golden: dict[str, Any], only: int | None = None) -> str | None:
+    """What is wrong with a predictor's answers to its golden inputs, or to `only` one of them, counted round and round.
+    Raises InferenceTimeout and what it raises."""
     tolerance = golden.get("tolerances", {}).get(predictor.precision, golden["tolerance"])
-    for case in golden["cases"]:
+    cases = golden["cases"]
+    for case in cases if only is None or not cases else [cases[only % len(cases)]]:
         try:
             answer = await asyncio.wait_for(predictor.golden(case), GOLDEN_S)
         except TimeoutError:

@@ -14,7 +14,7 @@ import pytest
 from service.bundle import GOLDEN, MANIFEST
 from service.classifier import Classifier
 from service.errors import BundleCorrupt, BundleNotFound, DeviceUnavailable, ModelNotFound, ModelNotReady, Overloaded
-from service.registry import Registry
+from service.registry import Entry, Registry
 from service.runtime import Runtime, Session
 from tests.fakes import before_networks, change_manifest, read_json, rewrite, until, write_classifier, write_translator
 from tests.service.conftest import Open
@@ -208,6 +208,35 @@ def test_a_model_that_fails_is_noticed_and_loaded_anew(
     assert "toy/1: text 0 has" in caplog.text
     assert loaded.problems() == {}
     assert loaded.classifier() is not before
+
+
+def test_one_golden_input_is_asked_each_time(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another each time, until one is answered wrongly: then a model has to answer all of them."""
+    loaded = registry(folder)
+    entry = loaded.entry("toy")
+    cases = entry.golden["cases"]
+    asked: list[Any] = []
+    golden = loaded.classifier().golden
+
+    async def asking(case: Any) -> Any:
+        asked.append(case)
+        answer = await golden(case)
+        return answer if case != cases[1] else {**answer, "label": "something else"}
+
+    def still_broken(entry: Entry) -> None:
+        raise BundleCorrupt("still broken")
+
+    monkeypatch.setattr(loaded.classifier(), "golden", asking)
+    monkeypatch.setattr(loaded, "_load", still_broken)
+    rounds = 0
+    while not loaded.problems():
+        check(loaded)
+        rounds += 1
+        assert len(asked) == rounds <= len(cases)
+    assert asked[-1] == cases[1]
+    for _ in cases:
+        check(loaded)
+        assert loaded.problems() == {"toy/1": "still broken"}
 
 
 def test_a_model_that_goes_on_failing(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
