@@ -34,7 +34,8 @@ class Candidates:
 
     def repeated(self, times: int) -> "Candidates":
         """So many rows for each."""
-        return Candidates(*(array.repeat(times, axis=0) for array in (self.log_probs, self.token_ids, self.end)))
+        log_probs, token_ids = self.log_probs.repeat(times, axis=0), self.token_ids.repeat(times, axis=0)
+        return Candidates(log_probs, token_ids, self.end.repeat(times))
 
 
 class DecoderStep(Protocol[State]):
