@@ -30,7 +30,7 @@ from service.api import (
     translate,
 )
 from service.api.encoding import MSGPACK
-from service.memory import bound, trim
+from service.memory import limit_arenas, trim
 from service.registry import Registry
 from service.runtime import Runtime, available_cores
 from service.scheduling import Limits
@@ -60,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
     asked for is not there, and DeviceUnavailable if the device is not.
     """
     threads = max(1, (settings.threads or available_cores()) // settings.processes)
-    bound(threads)
+    limit_arenas(threads)
     runtime = Runtime(settings.device, threads, settings.precision)
     limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens)
     registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)

@@ -1,4 +1,4 @@
-"""The process's memory: what is freed is given back, and what stays is passed by."""
+"""The process's memory: what is freed is given back, little is left between, and what stays is passed by."""
 
 import ctypes
 import gc
@@ -12,7 +12,7 @@ ARENAS = -8
 """glibc's number for the most arenas, malloc.h's M_ARENA_MAX."""
 
 
-def bound(threads: int) -> None:
+def limit_arenas(threads: int) -> None:
     """Before there are threads: memory for so many of them side by side, two at least. glibc would make eight arenas a
     core, in each of which pieces of what a burst took stay between what is still used."""
     if hasattr(_libc, "mallopt"):

@@ -482,7 +482,9 @@ async def _golden_problem(predictor: Predictor, golden: dict[str, Any], only: in
     Raises InferenceTimeout and what it raises."""
     tolerance = golden.get("tolerances", {}).get(predictor.precision, golden["tolerance"])
     cases = golden["cases"]
-    for case in cases if only is None or not cases else [cases[only % len(cases)]]:
+    if only is not None and cases:
+        cases = [cases[only % len(cases)]]
+    for case in cases:
         try:
             answer = await asyncio.wait_for(predictor.golden(case), GOLDEN_S)
         except TimeoutError:

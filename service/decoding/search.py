@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.decoding.step import (
+    Candidates,
     DecoderStep,
     Flags,
     Floats,
@@ -126,23 +127,24 @@ class Search(Generic[State]):
             return []
         assert self._state is not None
         # In the first step only the first row of each sentence is possible, and only that one is run.
-        each = 1 if len(self._history) else width
+        stride = 1 if len(self._history) else width
         # What is among the best 2W of a sentence is among the best 2W of its beam.
         candidates, self._state, attention = self._step(
-            self._tokens[::each],
-            self._parents[::each],
-            self._of_rows(self._lengths)[::each],
+            self._tokens[::stride],
+            self._parents[::stride],
+            self._of_rows(self._lengths)[::stride],
             self._state,
             2 * width + rules.spare,
             self._wanted,
         )
-        if each > 1:
-            candidates = candidates.repeated(each)
+        if stride > 1:
+            every = (candidates.log_probs, candidates.token_ids, candidates.end)
+            candidates = Candidates(*map(self._of_rows, every))
         must_end = None if self._left > 0 else self._of_rows(self._lengths >= [goal.max_length for goal in self._goals])
         allowed, choices = constrain(candidates, rules, must_end, self._may_copy)
         totals = (self._scores.reshape(-1, 1) + allowed).reshape(count, -1)
         values, places = best_candidates(totals, 2 * width)  # [B, 2W]
-        tokens, rows = choices.take(places), places // allowed.shape[1] // each
+        tokens, rows = choices.take(places), places // allowed.shape[1] // stride
         ends = tokens == rules.eos
         self._lengths = self._lengths + 1
         self._left -= 1
@@ -155,7 +157,7 @@ class Search(Generic[State]):
         self._scores = values[:, :width]
         self._parents = rows[:, :width].ravel()
         self._tokens = tokens[:, :width].ravel()
-        self._entries = count * width // each
+        self._entries = count * width // stride
         self._history.add(self._parents, self._tokens, attention)
 
         live = np.isfinite(self._scores[:, 0])
@@ -170,8 +172,8 @@ class Search(Generic[State]):
         return done
 
     def _of_rows(self, of_sentences: NDArray[Any]) -> NDArray[Any]:
-        """[B] -> [R]"""
-        return of_sentences if self.width == 1 else np.repeat(of_sentences, self.width)
+        """[B, ...] -> [R, ...]"""
+        return of_sentences if self.width == 1 else np.repeat(of_sentences, self.width, axis=0)
 
     def latest(self) -> list[tuple[int, int, dict[str, Floats]]]:
         """Of every live sentence that has said something: its key, the token that its best hypothesis said last, and

@@ -32,11 +32,6 @@ class Candidates:
     end: Floats
     """[R]: the log-probability of </s>, which a hypothesis may be made to say though it is no candidate."""
 
-    def repeated(self, times: int) -> "Candidates":
-        """So many rows for each."""
-        log_probs, token_ids = self.log_probs.repeat(times, axis=0), self.token_ids.repeat(times, axis=0)
-        return Candidates(log_probs, token_ids, self.end.repeat(times))
-
 
 class DecoderStep(Protocol[State]):
     """One step of any translator: a Transformer with its cache, an RNN with its state, a toy in a test."""

@@ -34,10 +34,10 @@ def test_trimming_again_and_again_does_no_harm() -> None:
 
 MANY_THREADS = """
 import ctypes, sys, threading
-from service.memory import bound
+from service.memory import limit_arenas
 
-if "bound" in sys.argv:
-    bound(2)
+if "limited" in sys.argv:
+    limit_arenas(2)
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 all_at_once = threading.Barrier(6)
@@ -67,4 +67,4 @@ def test_threads_share_as_many_arenas_as_can_be_used_at_once() -> None:
         command = [sys.executable, "-c", MANY_THREADS, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.count("<heap nr=")
 
-    assert arenas("bound") <= 2 < arenas()
+    assert arenas("limited") <= 2 < arenas()
