@@ -14,12 +14,12 @@ from typing import Any
 import zstandard
 
 from service.api import classify
-from service.api.encoding import AS_JSON, Encoding, as_msgpack
-from service.api.question import Question, answered, asked
-from service.api.schemas import TranslateRequest
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.handlers.encoding import AS_JSON, Encoding, as_msgpack
+from service.handlers.schemas import TranslateRequest
+from service.handlers.translate import TranslationPlan, answered, asked
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
 
 LONG = " ".join(
     [
@@ -62,7 +62,7 @@ def forms(answer: Callable[[Encoding], Any]) -> dict[str, tuple[int, float]]:
 
 async def ask(registry: Registry, **body: Any) -> Callable[[Encoding], Any]:
     request = TranslateRequest(source="en", target="fr", beam_size=1, **body)
-    question: Question = await asked(request, [body["q"]], registry)
+    question: TranslationPlan = await asked(request, [body["q"]], registry)
     translations = await answered(question)
     return lambda encoding: question.answer(translations, encoding)
 

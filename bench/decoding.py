@@ -23,12 +23,12 @@ from tokenizers import Tokenizer
 
 from bench.clients import MODELS, machine
 from bench.peers import convert
-from service.bundle import Precision, find_bundles, read_manifest
-from service.decoder import Options
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.bundle.manifest import Precision, find_bundles, read_manifest
+from service.registry.registry import Registry
 from service.runtime import Runtime, available_cores
-from service.scheduling import Limits
-from service.translator import Translator
+from service.translation.engine import Options
+from service.translation.translator import Translator
 from training.corpora import sentence_pairs
 from training.recipe import TranslationData
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.clients import CLASSIFY, HOST, MIX, MODELS, TRANSLATE, Service, Tally, client, for_seconds, load, machine
-from service.bundle import MANIFEST, digest, find_bundles
+from service.bundle.manifest import MANIFEST, digest, find_bundles
 
 CLIENTS = 50
 MUTATIONS_OF_A_FILE = 40

@@ -34,12 +34,12 @@ from bench.load import Load, closed, open_loop
 from bench.rivals import BENTOML, BUNDLE, CANNED, SERVERS
 from bench.rivals.network import ROWS, Network
 from service.api.classify import encode
-from service.api.encoding import dumps
-from service.bundle import find_bundles, read_manifest
-from service.decoder import Options
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.bundle.manifest import find_bundles, read_manifest
+from service.handlers.encoding import dumps
+from service.registry.registry import Registry
 from service.runtime import Runtime, available_cores
-from service.scheduling import Limits
+from service.translation.engine import Options
 from training.batching import pad
 from training.corpora import labelled_texts, sentence_pairs
 from training.recipe import ClassificationData, ClassificationRecipe, TranslationData, load_recipe

@@ -154,7 +154,7 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class Likely(Token):
+class TokenLogprob(Token):
     """A token of a language model."""
 
     logprob: float | None = None
@@ -165,8 +165,8 @@ class Likely(Token):
 class Generation(Evidence):
     text: str
     """What was written, without the prompt."""
-    prompt_tokens: list[Likely]
-    tokens: list[Likely]
+    prompt_tokens: list[TokenLogprob]
+    tokens: list[TokenLogprob]
     finish_reason: str
     seed: int
     """With which the same is written again."""
@@ -234,8 +234,8 @@ def _generation(given: Answer) -> Generation:
     return Generation(
         attention=_attention(given["attention"]),
         text=given["text"],
-        prompt_tokens=[Likely(**token) for token in given["prompt_tokens"]],
-        tokens=[Likely(**token) for token in given["tokens"]],
+        prompt_tokens=[TokenLogprob(**token) for token in given["prompt_tokens"]],
+        tokens=[TokenLogprob(**token) for token in given["tokens"]],
         finish_reason=given["finish_reason"],
         seed=given["seed"],
     )
@@ -295,7 +295,7 @@ class _Events:
             if self._name == "sentence":
                 return [_sentence(content["sentence"])]
             if self._name == "token" and "logprob" in content:
-                return [Likely(**{key: value for key, value in content.items() if key != "weights"})]
+                return [TokenLogprob(**{key: value for key, value in content.items() if key != "weights"})]
             if self._name == "done":
                 return [_generation(content)] if "finish_reason" in content else [*_translations(content)]
             if self._name == "error":
@@ -371,7 +371,7 @@ class Limelight:
     def generate(self, prompt: str, **options: Any) -> Generation:
         return _generation(self._ask("POST", "/generate", {"prompt": prompt, **options}))
 
-    def write(self, prompt: str, **options: Any) -> Iterator[Likely | Generation]:
+    def write(self, prompt: str, **options: Any) -> Iterator[TokenLogprob | Generation]:
         """Each token as soon as it is written; then the whole text."""
         return self._events("/generate", {"prompt": prompt, **options})
 
@@ -449,7 +449,7 @@ class AsyncLimelight:
     async def generate(self, prompt: str, **options: Any) -> Generation:
         return _generation(await self._ask("POST", "/generate", {"prompt": prompt, **options}))
 
-    def write(self, prompt: str, **options: Any) -> AsyncIterator[Likely | Generation]:
+    def write(self, prompt: str, **options: Any) -> AsyncIterator[TokenLogprob | Generation]:
         """Each token as soon as it is written; then the whole text."""
         return self._events("/generate", {"prompt": prompt, **options})
 

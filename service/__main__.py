@@ -4,7 +4,8 @@ import sys
 
 from pydantic import ValidationError
 
-from service import processes, terminal
+from service import terminal
+from service.server import processes
 from service.settings import Settings
 
 

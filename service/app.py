@@ -11,29 +11,14 @@ from starlette_compress import CompressMiddleware, add_compress_type
 
 from service import __version__, observability
 from service.access import Access
-from service.api import (
-    admin,
-    classify,
-    direct,
-    errors,
-    generate,
-    health,
-    huggingface,
-    inference,
-    libretranslate,
-    limits,
-    metrics,
-    models,
-    pictures,
-    playground,
-    requests,
-    translate,
-)
-from service.api.encoding import MSGPACK
+from service.api import admin, classify, errors, generate, health, metrics, models, pictures, playground, translate
+from service.api.middleware import direct, limits, requests
+from service.api.protocols import huggingface, libretranslate, open_inference
+from service.batching.scheduler import Limits
+from service.handlers.encoding import MSGPACK
 from service.memory import limit_arenas, trim
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.runtime import Runtime, available_cores
-from service.scheduling import Limits
 from service.settings import Settings
 
 TAGS = [
@@ -101,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         translate,
         generate,
         libretranslate,
-        inference,
+        open_inference,
         huggingface,
         models,
         pictures,

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import AttentionKind, AttentionOutput
+from service.bundle.manifest import AttentionKind, AttentionOutput
 
 AttentionDetail = Literal["none", "summary", "full"]
 Floats = NDArray[np.floating]

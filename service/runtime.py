@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import OrtDevice, OrtValue, OrtValueVector
 
-from service.bundle import Graph, GraphRole, Manifest, Precision, TensorInfo
+from service.bundle.manifest import Graph, GraphRole, Manifest, Precision, TensorInfo
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class Runtime:
         """Load a bundle's graph of this role. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
         graph = manifest.graph(role, self.precision)
         # Threads of one batch wait for each other at every operator: rather several batches, a thread each. A decoder's
-        # lanes also wait for each other where they are in Python, a fifth of their time.
+        # workers also wait for each other where they are in Python, a fifth of their time.
         most = 1 if len(self.providers) > 1 else self.threads if role == "classify" else MOST_LANES
         at_once = min(self.threads, most)
         try:

@@ -7,7 +7,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.access import parse_keys, parse_rate
-from service.bundle import Precision
+from service.bundle.manifest import Precision
 from service.runtime import Device
 
 

@@ -15,23 +15,24 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from service import markup
 from service.access import new_key
 from service.api import classify as classify_api
 from service.api import generate as generate_api
-from service.api import question as question_api
-from service.api.encoding import AS_JSON
 from service.attention import AttentionMatrix, Floats
-from service.classifier import Prediction
-from service.decoder import Options
+from service.batching.scheduler import Limits
+from service.classification.classifier import Prediction
 from service.errors import InvalidInput, LimelightError
-from service.generator import Likely, Manner, Spoken
-from service.registry import Registry
+from service.generation.generator import SamplingParams, TokenEvent, TokenLogprob
+from service.handlers import translate as question_api
+from service.handlers.encoding import AS_JSON
+from service.markup import protect
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
 from service.settings import Settings
-from service.text import Token, is_blank
-from service.translator import Translation
+from service.text.sentences import is_blank
+from service.text.tokenizer import Token
+from service.translation.engine import Options
+from service.translation.translator import Translation
 
 app = typer.Typer(add_completion=False, help="Without a command: serve models/ over HTTP.")
 out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
@@ -124,7 +125,7 @@ def translate(
     options = Options(beam_size=beam_size)
 
     def answer(lines: list[str]) -> list[Translation]:
-        found = asyncio.run(markup.translate(translator, lines, "text", options)) if lines else []
+        found = asyncio.run(protect.translate(translator, lines, "text", options)) if lines else []
         return [question_api.in_words(translation, line) for line, translation in zip(lines, found, strict=True)]
 
     def encode(translation: Translation) -> dict[str, Any]:
@@ -151,9 +152,9 @@ def generate(
     registry.load(name)
     generator = registry.generator(name)
     beginning = sys.stdin.read() if prompt == "-" else prompt
-    manner = Manner(max_tokens, temperature, seed=seed, attention="summary" if as_json else "none")
+    manner = SamplingParams(max_tokens, temperature, seed=seed, attention="summary" if as_json else "none")
 
-    def heard(spoken: Spoken) -> None:
+    def heard(spoken: TokenEvent) -> None:
         out.print(surprising(spoken.token), end="")
 
     try:
@@ -170,7 +171,7 @@ def generate(
         registry.close()
 
 
-def surprising(token: Likely) -> Text:
+def surprising(token: TokenLogprob) -> Text:
     """A token on a ground of lime that is the stronger the less likely it was."""
     return shaded(token.text, [Token(token.text, 0, len(token.text))], np.array([1 - np.exp(token.log_prob or 0.0)]))
 

@@ -19,10 +19,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from service import scheduling
 from service.app import create_app
-from service.bundle import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, digest, sha256_of, write_bundle
-from service.registry import Registry
+from service.batching import scheduler as scheduling
+from service.bundle.manifest import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, digest, sha256_of, write_bundle
+from service.registry.registry import Registry
 from service.runtime import Session
 from service.settings import Settings
 from tests.service import networks
@@ -214,7 +214,7 @@ def registry_of(client: TestClient) -> Registry:
 def before_networks(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
     """From now on call something before a network runs, whichever and in whatever way; it may raise, and it may wait:
     what has been brief until now is not run by the event loop any more."""
-    patch.setattr(scheduling, "BRIEF_S", 0.0)
+    patch.setattr(scheduling, "INLINE_S", 0.0)
 
     def acting_before(run: Callable[..., Any]) -> Callable[..., Any]:
         def acting(*args: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 
 from service.app import create_app
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
 from tests.fakes import until
 

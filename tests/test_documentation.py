@@ -21,7 +21,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from service.registry import differences
+from service.registry.registry import differences
 from tests.listening import listening
 from training.__main__ import app as training_app
 from training.recipe import load_recipe

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.api.schemas import EXAMPLES
-from service.bundle import find_bundles, read_manifest
-from service.registry import differences
+from service.bundle.manifest import find_bundles, read_manifest
+from service.handlers.schemas import EXAMPLES
+from service.registry.registry import differences
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]

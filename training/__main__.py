@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.bundle import Manifest
+from service.bundle.manifest import Manifest
 from service.errors import LimelightError
 from training import evaluate as evaluation
 from training import export as exporting

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from service.bundle import AttentionOutput, Manifest
+from service.bundle.manifest import AttentionOutput, Manifest
 from training.graphs.parity import decode_in_steps, open_graphs
 
 ALIGNMENTS = Path(__file__).parent / "alignments"

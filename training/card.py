@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.bundle import Manifest
+from service.bundle.manifest import Manifest
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from service.bundle import read_manifest
+from service.bundle.manifest import read_manifest
 from training import report
 from training.card import table
 from training.evaluate import evaluate, length_counts, length_curve

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor, nn
 
-from service.bundle import (
+from service.bundle.manifest import (
     CARD,
     FORMAT_VERSION,
     GOLDEN,

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from service.api.access import check_admin
 from service.api.body import RegistryOf
 from service.api.errors import responses
-from service.api.schemas import Reloaded
 from service.errors import BundleNotFound, ModelNotFound
+from service.handlers.schemas import Reloaded
 
 router = APIRouter(tags=["operations"])
 

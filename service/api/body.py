@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from service.api.access import admit, admit_by_header
 from service.api.errors import describe
 from service.errors import InvalidInput, PayloadTooLarge
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
 
 log = logging.getLogger(__name__)

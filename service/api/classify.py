@@ -7,15 +7,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.api.body import JSON, parse_body, request_body
-from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded, token
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
-from service.api.limits import check_texts
-from service.api.schemas import ClassifyRequest, ClassifyResponse
-from service.classifier import Classifier, Prediction
+from service.api.middleware.limits import check_texts
+from service.classification.classifier import Classifier, Prediction
+from service.handlers.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded, token
+from service.handlers.schemas import ClassifyRequest, ClassifyResponse
 from service.observability import timed
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
-from service.words import Words, by_words
+from service.text.words import Words, by_words
 
 router = APIRouter(tags=["classify"])
 

@@ -13,11 +13,11 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from service.api.encoding import accepted, dumps
 from service.api.errors import body as problem_body
 from service.api.errors import snake_case, status_of
-from service.api.limits import too_late
+from service.api.middleware.limits import too_late
 from service.errors import ServiceError
+from service.handlers.encoding import accepted, dumps
 
 EVENTS_TYPE = "text/event-stream"
 

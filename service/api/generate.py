@@ -7,15 +7,15 @@ from starlette.responses import Response
 
 from service.api import events
 from service.api.body import JSON, parse_body, request_body
-from service.api.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded
 from service.api.errors import OF_A_BODY, OF_A_MODEL, responses
 from service.api.events import Events, wants_events
-from service.api.limits import check_texts
-from service.api.schemas import GenerateRequest, GenerateResponse
+from service.api.middleware.limits import check_texts
 from service.attention import significant
-from service.generator import Generation, Generator, Likely, Manner, Spoken
+from service.generation.generator import Generation, Generator, SamplingParams, TokenEvent, TokenLogprob
+from service.handlers.encoding import AS_JSON, Encoding, FastJSON, documented, encoding_of, rounded
+from service.handlers.schemas import GenerateRequest, GenerateResponse
 from service.observability import timed
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
 
 router = APIRouter(tags=["generate"])
@@ -47,7 +47,7 @@ async def generate(request: Request) -> Response:
     encoding = encoding_of(request)
     [prompt] = check_texts("prompt", body.prompt, settings)
     generator = registry.generator(body.model, body.version)
-    manner = manner_of(body)
+    manner = sampling_params(body)
     if wants_events(request):
         return await stream(generator, prompt, manner).response(request)
     generation = await generator.generate(prompt, manner)
@@ -56,8 +56,8 @@ async def generate(request: Request) -> Response:
         return encoding.response(encode(generator, generation, encoding))
 
 
-def manner_of(body: GenerateRequest) -> Manner:
-    return Manner(
+def sampling_params(body: GenerateRequest) -> SamplingParams:
+    return SamplingParams(
         body.max_tokens,
         body.temperature,
         body.top_k,
@@ -69,11 +69,11 @@ def manner_of(body: GenerateRequest) -> Manner:
     )
 
 
-def stream(generator: Generator, prompt: str, manner: Manner) -> Events:
+def stream(generator: Generator, prompt: str, manner: SamplingParams) -> Events:
     """The tokens as they are written."""
     found: list[Generation] = []
 
-    def heard(spoken: Spoken) -> None:
+    def heard(spoken: TokenEvent) -> None:
         weights = None if spoken.weights is None else significant(spoken.weights)
         answer.tell("token", {**likely(spoken.token), "weights": weights})
 
@@ -98,6 +98,6 @@ def encode(generator: Generator, generation: Generation, encoding: Encoding) -> 
     }
 
 
-def likely(token: Likely) -> dict[str, Any]:
+def likely(token: TokenLogprob) -> dict[str, Any]:
     log_prob = None if token.log_prob is None else rounded(token.log_prob)
     return {"text": token.text, "start": token.start, "end": token.end, "logprob": log_prob}

@@ -4,8 +4,8 @@ from fastapi import APIRouter
 
 from service.api.body import RegistryOf
 from service.api.errors import responses
-from service.api.schemas import Health
 from service.errors import ModelNotReady
+from service.handlers.schemas import Health
 
 router = APIRouter(tags=["health"])
 

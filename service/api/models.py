@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query
 from service.api.body import RegistryOf
 from service.api.errors import responses
 from service.api.pictures import pictures
-from service.api.schemas import AttentionKinds, Model, ModelDetail, ModelList
-from service.bundle import Manifest
+from service.bundle.manifest import Manifest
+from service.handlers.schemas import AttentionKinds, Model, ModelDetail, ModelList
 
 router = APIRouter(tags=["models"])
 

@@ -10,9 +10,9 @@ from starlette.responses import FileResponse
 
 from service.api.body import RegistryOf
 from service.api.errors import responses
-from service.api.schemas import Picture
-from service.bundle import CARD
-from service.registry import Entry
+from service.bundle.manifest import CARD
+from service.handlers.schemas import Picture
+from service.registry.registry import Entry
 
 router = APIRouter(tags=["models"])
 

@@ -11,18 +11,19 @@ Sentences come in the order in which they are finished.
 from fastapi import Request
 from starlette.responses import Response
 
-from service.api.encoding import AS_JSON
 from service.api.events import Events
-from service.api.question import Question
 from service.attention import significant
-from service.markup import Marked, protect, with_alignment
-from service.text import beside, sentences
-from service.translator import Sentence, Spoken, Translation, Translator
+from service.handlers.encoding import AS_JSON
+from service.handlers.translate import TranslationPlan
+from service.markup.protect import Marked, protect, with_alignment
+from service.text.sentences import sentences
+from service.text.tokenizer import run_in_thread_if_long
+from service.translation.translator import Sentence, TokenEvent, Translation, Translator
 
 Span = tuple[int, int]
 
 
-def prepare(question: Question) -> list[tuple[Marked, list[Span]]]:
+def prepare(question: TranslationPlan) -> list[tuple[Marked, list[Span]]]:
     """Each text as it is read, and its sentences; none where there is nothing to translate."""
     prepared = []
     for text, translator in zip(question.texts, question.translators, strict=True):
@@ -35,7 +36,7 @@ def prepare(question: Question) -> list[tuple[Marked, list[Span]]]:
 class Streamed:
     """A question whose sentences are translated on their own."""
 
-    def __init__(self, question: Question, prepared: list[tuple[Marked, list[Span]]]):
+    def __init__(self, question: TranslationPlan, prepared: list[tuple[Marked, list[Span]]]):
         self._question = question
         self._marked = [marked for marked, _ in prepared]
         self._found: list[list[list[Sentence]]] = [[[] for _ in spans] for _, spans in prepared]
@@ -50,7 +51,7 @@ class Streamed:
         needed = with_alignment(options) if marked.is_marked else options
         at = {"translation": number, "number": place}
 
-        def heard(spoken: Spoken) -> None:
+        def heard(spoken: TokenEvent) -> None:
             weights = None if spoken.weights is None else significant(spoken.weights)
             self.events.tell("token", {**at, "text": spoken.text, "weights": weights})
 
@@ -72,7 +73,7 @@ class Streamed:
         ]
 
 
-async def stream(request: Request, question: Question) -> Response:
+async def stream(request: Request, question: TranslationPlan) -> Response:
     """Raises, as an answer at once would, what goes wrong before the first sentence is there."""
-    prepared = await beside(question.texts, lambda: prepare(question))
+    prepared = await run_in_thread_if_long(question.texts, lambda: prepare(question))
     return await Streamed(question, prepared).events.response(request)

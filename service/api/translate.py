@@ -5,15 +5,15 @@ from starlette.responses import Response
 
 from service.api import events
 from service.api.body import FORM, JSON, parse_body, request_body
-from service.api.encoding import FastJSON, documented, encoding_of
 from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
 from service.api.events import wants_events
-from service.api.limits import check_texts
-from service.api.question import answered, asked, required
-from service.api.schemas import TranslateRequest, TranslateResponse
+from service.api.middleware.limits import check_texts
 from service.api.streaming import stream
+from service.handlers.encoding import FastJSON, documented, encoding_of
+from service.handlers.schemas import TranslateRequest, TranslateResponse
+from service.handlers.translate import answered, asked, required
 from service.observability import timed
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
 
 router = APIRouter(tags=["translate"])

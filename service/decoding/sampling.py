@@ -17,7 +17,7 @@ FinishReason = Literal["length", "stop"]
 
 
 @dataclass(frozen=True)
-class Draw:
+class SamplingRequest:
     """How one text is written on."""
 
     prompt: list[int]
@@ -40,8 +40,8 @@ class Draw:
 
 
 @dataclass
-class Written:
-    """What came of a Draw."""
+class Completion:
+    """What came of a SamplingRequest."""
 
     prompt_log_probs: list[float] = field(default_factory=list)
     """Of each token of the prompt but the first, after those before it."""
@@ -57,10 +57,10 @@ class Written:
 class _Text:
     """A text in the running batch: what is to be written, and what has been."""
 
-    def __init__(self, key: int, draw: Draw):
+    def __init__(self, key: int, draw: SamplingRequest):
         self.key = key
         self.draw = draw
-        self.written = Written(attention={name: [] for name in draw.attention})
+        self.written = Completion(attention={name: [] for name in draw.attention})
         # All at once, so that what is drawn for a text depends on its seed alone.
         self.chances = np.random.default_rng(draw.seed).random(draw.max_tokens)
 
@@ -81,7 +81,7 @@ def in_order_of_ids(candidates: Candidates, vocabulary: int) -> Probabilities:
     return log_probs
 
 
-def choose(log_probs: Probabilities, draws: Sequence[Draw], seen: Flags, chances: Probabilities) -> Ids:
+def choose(log_probs: Probabilities, draws: Sequence[SamplingRequest], seen: Flags, chances: Probabilities) -> Ids:
     """The next token of each row [R], from log-probabilities [R, V] by token id.
 
     `seen` [R, V] says which tokens a row has already, `chances` [R] in [0, 1) decide. Tokens share the line from 0 to 1
@@ -142,7 +142,7 @@ class Sampling(Generic[State]):
         self._seen: Flags = np.zeros((0, self._vocabulary), np.bool_)
         self._latest: list[_Text] = []
 
-    def join(self, keys: Sequence[int], draws: Sequence[Draw], state: State) -> None:
+    def join(self, keys: Sequence[int], draws: Sequence[SamplingRequest], state: State) -> None:
         """Texts join, under keys by which they will be called, with their state before the first step."""
         count = len(draws)
         self._state = state if self._state is None else self._step.join(self._state, state)
@@ -161,7 +161,7 @@ class Sampling(Generic[State]):
         if any(text.key in keys for text in self._texts):
             self._keep(np.array([text.key not in keys for text in self._texts], np.bool_))
 
-    def advance(self) -> list[tuple[int, Written]]:
+    def advance(self) -> list[tuple[int, Completion]]:
         """One step of every text. Those that are done leave, with what was written."""
         self._latest = []
         if not self._texts:
@@ -220,7 +220,7 @@ class Sampling(Generic[State]):
             return False
         return len(written.token_ids) < draw.max_tokens
 
-    def latest(self) -> list[tuple[int, Written]]:
+    def latest(self) -> list[tuple[int, Completion]]:
         """The texts that the last step wrote a token of: their keys, and all that is written so far."""
         return [(text.key, text.written) for text in self._latest]
 

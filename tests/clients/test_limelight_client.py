@@ -15,11 +15,11 @@ import pytest
 from limelight_client import (
     AsyncLimelight,
     Generation,
-    Likely,
     Limelight,
     LimelightError,
     Prediction,
     Sentence,
+    TokenLogprob,
     Translation,
 )
 
@@ -82,7 +82,7 @@ def test_a_text_that_grows(limelight: Limelight, address: str) -> None:
 
     for found in (list(limelight.write("The wind", **WRITE)), ask(address, collected)):
         *tokens, whole = found
-        assert isinstance(whole, Generation) and all(isinstance(token, Likely) for token in tokens)
+        assert isinstance(whole, Generation) and all(isinstance(token, TokenLogprob) for token in tokens)
         assert tokens == whole.tokens
     with pytest.raises(LimelightError, match="empty_text"):
         list(limelight.write(""))

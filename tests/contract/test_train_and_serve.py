@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from service.bundle import WEIGHTS, verify
-from service.generator import Manner
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.bundle.manifest import WEIGHTS, verify
+from service.generation.generator import SamplingParams
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
 from training import export as exporting
 from training.__main__ import app, main
 from training.corpora import own_data
@@ -112,7 +112,7 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
         [prediction] = asyncio.run(registry.classifier("my").classify(["red dog sleeps"]))
         assert set(prediction.scores) == {"animal", "none"}
     elif name == "nietzsche":
-        manner = Manner(20, seed=3)
+        manner = SamplingParams(20, seed=3)
         found = asyncio.run(registry.generator("my").generate("The cat", manner))
         assert len(found.tokens) == 20 and found.attention
     else:

@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.attention import AttentionMatrix
-from service.bundle import CARD, GOLDEN, MANIFEST, find_bundles, read_manifest, verify
-from service.classifier import Classifier, Prediction
-from service.decoder import Options
-from service.generator import Generation, Generator, Manner
-from service.registry import PREDICTORS, Predictor, Registry, differences
+from service.batching.scheduler import Limits
+from service.bundle.manifest import CARD, GOLDEN, MANIFEST, find_bundles, read_manifest, verify
+from service.classification.classifier import Classifier, Prediction
+from service.generation.generator import Generation, Generator, SamplingParams
+from service.registry.registry import PREDICTORS, Predictor, Registry, differences
 from service.runtime import Runtime
-from service.scheduling import Limits
-from service.text import Token
-from service.translator import Sentence, Translation, Translator
+from service.text.tokenizer import Token
+from service.translation.engine import Options
+from service.translation.translator import Sentence, Translation, Translator
 from tests.conftest import REAL_MODELS
 
 FOLDERS = [folder for versions in find_bundles(REAL_MODELS).values() for folder in versions.values()]
@@ -202,7 +202,7 @@ asked = st.tuples(st.sampled_from(BEGINNINGS), st.integers(0, 10**6), st.sampled
 
 def written(generator: Generator, prompts: list[tuple[str, int, float]]) -> list[Generation]:
     async def together() -> list[Generation]:
-        manners = [Manner(30, temperature, seed=seed, attention="full") for _, seed, temperature in prompts]
+        manners = [SamplingParams(30, temperature, seed=seed, attention="full") for _, seed, temperature in prompts]
         tasks = [generator.generate(prompt, manner) for (prompt, _, _), manner in zip(prompts, manners, strict=True)]
         return list(await asyncio.gather(*tasks))
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from service.bundle import read_manifest
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.bundle.manifest import read_manifest
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
-from service.translator import Translator
+from service.translation.translator import Translator
 
 Open = Callable[..., Registry]
 

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from service.bundle import Graph, StatePair, TensorInfo
+from service.bundle.manifest import Graph, StatePair, TensorInfo
 
 Floats = NDArray[np.floating]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.attention import AttentionDetail, matrices, outputs_for, significant
-from service.bundle import AttentionOutput
+from service.bundle.manifest import AttentionOutput
 
 
 def output(name: str, layer: int | None = None, heads: int | None = None, summary: bool = False) -> AttentionOutput:

@@ -9,9 +9,9 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from service import processes
 from service.__main__ import main
 from service.access import new_key
+from service.server import processes
 from service.settings import Settings
 
 

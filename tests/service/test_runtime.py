@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from service.bundle import Graph, Manifest, TensorInfo, read_manifest
+from service.bundle.manifest import Graph, Manifest, TensorInfo, read_manifest
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 from service.runtime import Runtime, available_cores
 from tests.service import networks
@@ -169,7 +169,7 @@ def test_cores_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_sessions_use_the_threads(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By as many calls at once; a translator's lanes are few, and have several each where there are many."""
+    """By as many calls at once; a translator's workers are few, and have several each where there are many."""
     seen = []
     opened = ort.InferenceSession
 

@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 
 from service import terminal
 from service.access import Access, parse_keys
-from service.bundle import GOLDEN
+from service.bundle.manifest import GOLDEN
 from service.errors import InvalidInput
-from service.text import Token
+from service.text.tokenizer import Token
 from tests.fakes import TEXTS, doubled, rewrite, write_translator
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.bundle import read_manifest
+from service.bundle.manifest import read_manifest
 from tests.conftest import REAL_MODELS
 from training.alignment import (
     ALIGNMENTS,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from service.bundle import WEIGHTS
+from service.bundle.manifest import WEIGHTS
 from training.export import round_to_float16, write_graph, write_int8, write_weights
 from training.graphs import Description, classifier, seq2seq
 from training.graphs.parity import decode_in_steps, open_graphs

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from service.bundle import WEIGHTS, find_bundles, read_manifest
-from service.generator import Generator, Manner
+from service.batching.scheduler import Limits
+from service.bundle.manifest import WEIGHTS, find_bundles, read_manifest
+from service.generation.generator import Generator, SamplingParams
 from service.runtime import Runtime
-from service.scheduling import Limits
 from tests.conftest import REAL_MODELS
 from tests.training.test_export import write_and_check
 from training.graphs import language
@@ -137,7 +137,7 @@ def test_five_hundred_characters_are_those_of_pytorch(folder: Path) -> None:
         read = model(torch.tensor([ids[-1:]]), read.memory)
     generator = Generator(folder, manifest, Runtime("cpu", threads=1), Limits())
     try:
-        found = asyncio.run(generator.generate(prompt, Manner(500, temperature=0, attention="none")))
+        found = asyncio.run(generator.generate(prompt, SamplingParams(500, temperature=0, attention="none")))
     finally:
         generator.close()
     assert found.text == tokenizer.decode(ids)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from service.text import TextTokenizer
+from service.text.tokenizer import TextTokenizer
 from training.recipe import TokenizerRecipe
 from training.tokenization import SPECIAL_TOKENS, train_tokenizer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from service.bundle import Architecture, AttentionOutput, Graph
+from service.bundle.manifest import Architecture, AttentionOutput, Graph
 
 
 @dataclass(frozen=True)

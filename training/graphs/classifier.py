@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Architecture, AttentionKind, AttentionOutput, Graph
+from service.bundle.manifest import Architecture, AttentionKind, AttentionOutput, Graph
 from training.graphs import Description, parameters
 from training.graphs.parity import LENGTHS, open_graphs, padded_batch, require_equal, tensors
 from training.networks.classifier import AttentionClassifier

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import torch
 from torch import Tensor
 
-from service.bundle import Graph, Precision, TensorInfo
+from service.bundle.manifest import Graph, Precision, TensorInfo
 
 TOLERANCE = 1e-5
 """Largest difference between PyTorch and onnxruntime: absolute, plus as much relative to the value."""
@@ -79,13 +79,13 @@ def decode_in_steps(
 
 
 def step_tensors(*names: str) -> list[TensorInfo]:
-    """Of what every step can read beside its states, as `service.bundle.Graph` has it."""
+    """Of what every step can read beside its states, as `service.bundle.manifest.Graph` has it."""
     shapes: dict[str, int | str] = {"token_ids": "rows", "parents": "rows", "lengths": "rows", "candidates": 1}
     return [tensor for name in names for tensor in tensors([name], "int64", [shapes[name]])]
 
 
 def score_tensors() -> list[TensorInfo]:
-    """What every step says of the next token (`service.bundle.STEP_OUTPUTS`)."""
+    """What every step says of the next token (`service.bundle.manifest.STEP_OUTPUTS`)."""
     return [
         *tensors(["top_log_probs"], "float32", ["rows", "candidates"]),
         *tensors(["top_ids"], "int64", ["rows", "candidates"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Architecture, AttentionOutput, Graph, StatePair, TensorInfo
+from service.bundle.manifest import Architecture, AttentionOutput, Graph, StatePair, TensorInfo
 from training.graphs import Description, parameters
 from training.graphs.parity import (
     check_scores,

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from service.bundle import Architecture, AttentionOutput, Graph, GraphRole, StatePair, TensorInfo
+from service.bundle.manifest import Architecture, AttentionOutput, Graph, GraphRole, StatePair, TensorInfo
 from training.graphs import Description, parameters
 from training.graphs.parity import (
     check_scores,

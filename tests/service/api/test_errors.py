@@ -99,8 +99,8 @@ def test_a_network_that_fails(client: TestClient, monkeypatch: pytest.MonkeyPatc
         ("POST", "/classify", "service.api.classify.check_texts"),
         ("POST", "/translate", "service.api.translate.check_texts"),
         ("GET", "/models/toy", "service.api.models.details"),
-        ("GET", "/health/ready", "service.registry.Registry.problems"),
-        ("GET", "/languages", "service.registry.Registry.pairs"),
+        ("GET", "/health/ready", "service.registry.registry.Registry.problems"),
+        ("GET", "/languages", "service.registry.registry.Registry.pairs"),
     ],
 )
 def test_what_nobody_thought_of(

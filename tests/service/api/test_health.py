@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle import verify
+from service.bundle.manifest import verify
 from tests.fakes import before_networks, registry_of, serving, until, write_classifier
 from tests.service.api.checks import REQUESTS, check_problem
 
@@ -29,7 +29,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         gate.wait()
         verify(*args)
 
-    monkeypatch.setattr("service.registry.verify", waiting)
+    monkeypatch.setattr("service.registry.registry.verify", waiting)
     yield gate
     gate.set()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle import MANIFEST
+from service.bundle.manifest import MANIFEST
 from tests.fakes import LABELS, MAX_TOKENS, serving, write_translator
 
 

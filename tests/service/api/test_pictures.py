@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle import CARD
+from service.bundle.manifest import CARD
 from tests.fakes import PICTURE, PNG, serving, write_classifier
 
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from service.errors import InferenceFailed
 from service.runtime import Session
-from service.translator import Translator
+from service.translation.translator import Translator
 from tests.fakes import doubled, registry_of, serving, until
 from tests.service.api.checks import REQUESTS, check_problem
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.decoding.sampling import Draw, Sampling, Written, choose
+from service.decoding.sampling import Completion, Sampling, SamplingRequest, choose
 from service.decoding.step import Floats
 from tests.service.decoding.toy import ATTENTION, EOS, RULES, ToyStep, V, log_probs, start
 
 PROMPTS = st.lists(st.sampled_from([2, 3, 4]), min_size=1, max_size=4)
 DRAWS = st.builds(
-    Draw,
+    SamplingRequest,
     prompt=PROMPTS,
     max_tokens=st.integers(0, 7),
     temperature=st.sampled_from([0.0, 0.3, 1.0, 2.5]),
@@ -26,7 +26,7 @@ DRAWS = st.builds(
 )
 
 
-def shares(row: Floats, draw: Draw, said: list[int]) -> dict[int, float]:
+def shares(row: Floats, draw: SamplingRequest, said: list[int]) -> dict[int, float]:
     """Token -> its share of the line from 0 to 1, from the definitions, one step after the other."""
     scores = {
         t: float(row[t]) * (draw.repetition_penalty if t in said else 1) for t in range(V) if t not in RULES.never
@@ -43,8 +43,8 @@ def shares(row: Floats, draw: Draw, said: list[int]) -> dict[int, float]:
     return {token: kept[token] / sum(kept.values()) for token in sorted(kept)}
 
 
-def by_the_book(number: int, draw: Draw) -> Written:
-    written = Written(attention={name: [] for name in draw.attention})
+def by_the_book(number: int, draw: SamplingRequest) -> Completion:
+    written = Completion(attention={name: [] for name in draw.attention})
     for place in range(1, len(draw.prompt)):
         written.prompt_log_probs.append(float(log_probs(number, draw.prompt[:place])[draw.prompt[place]]))
     chances = np.random.default_rng(draw.seed).random(draw.max_tokens).tolist()
@@ -64,17 +64,17 @@ def by_the_book(number: int, draw: Draw) -> Written:
     return written
 
 
-def run(numbers: list[int], draws: list[Draw], step: ToyStep | None = None) -> list[Written]:
+def run(numbers: list[int], draws: list[SamplingRequest], step: ToyStep | None = None) -> list[Completion]:
     """What is written of texts that start together."""
     running = Sampling(step or ToyStep(), V, EOS, RULES.never)
     running.join(range(len(draws)), draws, start(numbers))
-    found: dict[int, Written] = {}
+    found: dict[int, Completion] = {}
     while len(running):
         found |= dict(running.advance())
     return [found[key] for key in range(len(draws))]
 
 
-def same(one: Written, other: Written) -> bool:
+def same(one: Completion, other: Completion) -> bool:
     spelled = [
         {name: [row[..., -n - 1 :].tolist() for n, row in enumerate(rows)] for name, rows in w.attention.items()}
         for w in (one, other)
@@ -84,7 +84,7 @@ def same(one: Written, other: Written) -> bool:
 
 
 @given(number=st.integers(0, 10**6), draw=DRAWS)
-def test_a_text_is_by_the_book(number: int, draw: Draw) -> None:
+def test_a_text_is_by_the_book(number: int, draw: SamplingRequest) -> None:
     [found] = run([number], [draw])
     expected = by_the_book(number, draw)
     assert (found.token_ids, found.finish_reason) == (expected.token_ids, expected.finish_reason)
@@ -93,7 +93,7 @@ def test_a_text_is_by_the_book(number: int, draw: Draw) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), DRAWS), min_size=2, max_size=5))
-def test_a_text_beside_others_is_as_alone(texts: list[tuple[int, Draw]]) -> None:
+def test_a_text_beside_others_is_as_alone(texts: list[tuple[int, SamplingRequest]]) -> None:
     together = run([number for number, _ in texts], [draw for _, draw in texts])
     for (number, draw), found in zip(texts, together, strict=True):
         [alone] = run([number], [draw])
@@ -105,10 +105,10 @@ def test_a_text_beside_others_is_as_alone(texts: list[tuple[int, Draw]]) -> None
     st.sets(st.integers(0, 5)),
     st.integers(1, 9),
 )
-def test_texts_come_and_go(texts: list[tuple[int, Draw, int]], leaving: set[int], when: int) -> None:
+def test_texts_come_and_go(texts: list[tuple[int, SamplingRequest, int]], leaving: set[int], when: int) -> None:
     """Each joins at its own time, some leave early, and none changes what another gets."""
     running = Sampling(ToyStep(), V, EOS, RULES.never)
-    found: dict[int, Written] = {}
+    found: dict[int, Completion] = {}
     for time in range(40):
         for key, (number, draw, at) in enumerate(texts):
             if at == time:
@@ -125,7 +125,7 @@ def test_texts_come_and_go(texts: list[tuple[int, Draw, int]], leaving: set[int]
 
 
 @given(number=st.integers(0, 10**6), draw=DRAWS)
-def test_attention_is_of_the_step_that_chose(number: int, draw: Draw) -> None:
+def test_attention_is_of_the_step_that_chose(number: int, draw: SamplingRequest) -> None:
     [found] = run([number], [draw])
     for place in range(len(found.token_ids)):
         if draw.attention:
@@ -137,13 +137,13 @@ def test_attention_is_of_the_step_that_chose(number: int, draw: Draw) -> None:
 
 def test_finished_texts_cost_nothing() -> None:
     step = ToyStep()
-    draws = [Draw([2], count, attention=frozenset(), stops=None, temperature=0) for count in (1, 3)]
+    draws = [SamplingRequest([2], count, attention=frozenset(), stops=None, temperature=0) for count in (1, 3)]
     run([5, 5], draws, step)
     assert step.rows[0] == 2 and step.rows[-1] == 1
 
 
 def test_what_was_written_last_is_told_each_step() -> None:
-    draw = Draw([2, 3, 4], 2, temperature=0)
+    draw = SamplingRequest([2, 3, 4], 2, temperature=0)
     number = next(n for n in range(99) if by_the_book(n, draw).finish_reason == "length")
     running = Sampling(ToyStep(), V, EOS, RULES.never)
     running.join([9], [draw], start([number]))
@@ -160,7 +160,7 @@ def test_draws_are_as_likely_as_they_should_be() -> None:
     """Of 20,000 draws at a temperature each token has its share."""
     row = np.log(np.array([[0.5, 0.3, 0.15, 0.05]]))
     chances = np.random.default_rng(3).random(20_000)
-    draws = [Draw([0], 1, temperature=0.5, top_p=0.97)] * len(chances)
+    draws = [SamplingRequest([0], 1, temperature=0.5, top_p=0.97)] * len(chances)
     found = choose(np.repeat(row, len(chances), 0), draws, np.zeros((len(chances), 4), np.bool_), chances)
     powers = np.array([0.25, 0.09, 0.0225, 0.0])  # the last is beyond 97 %
     assert np.bincount(found, minlength=4) / len(chances) == pytest.approx(powers / powers.sum(), abs=0.01)
@@ -169,5 +169,5 @@ def test_draws_are_as_likely_as_they_should_be() -> None:
 @pytest.mark.parametrize("temperature", [1e-300, 1e-9, 100.0])
 def test_temperatures_at_the_edge(temperature: float) -> None:
     row = np.array([[-0.1, -30.0, -np.inf]])
-    found = choose(row, [Draw([0], 1, temperature)], np.zeros((1, 3), np.bool_), np.array([0.2]))
+    found = choose(row, [SamplingRequest([0], 1, temperature)], np.zeros((1, 3), np.bool_), np.array([0.2]))
     assert found.tolist() == [0]

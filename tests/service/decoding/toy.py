@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from service.decoding.search import Search
+from service.decoding.beam_search import Search
 from service.decoding.step import Arrays, Candidates, Floats, Goal, Hypothesis, Ids, Rows, Rules
 
 PAD, EOS, BOS = 0, 1, 5

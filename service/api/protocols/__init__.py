@@ -1,0 +1,1 @@
+"""Other services' wire formats, each over the same handlers."""

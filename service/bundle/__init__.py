@@ -1,0 +1,1 @@
+"""The bundle: its manifest, its files, its golden answers."""

@@ -1,0 +1,1 @@
+"""A prompt in, its continuation out."""

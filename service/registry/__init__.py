@@ -1,0 +1,1 @@
+"""Loaded bundles, by name and version."""

@@ -1,0 +1,1 @@
+"""What listens: uvicorn, in one process or several."""

@@ -1,0 +1,1 @@
+"""Tokens, sentences, words and languages of a text."""
