@@ -9,7 +9,8 @@ import numpy as np
 
 from service import observability
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
-from service.batching.scheduler import Limits, Scheduler, SinglePassEngine
+from service.batching.engine import SinglePassEngine
+from service.batching.scheduler import Limits, Scheduler
 from service.bundle.manifest import Manifest
 from service.errors import EmptyText, TextTooLong
 from service.runtime import Runtime
@@ -52,10 +53,10 @@ class Classifier:
         self._session = runtime.open(folder, manifest, "classify")
         self.precision = self._session.graph.precision
         engines = [SinglePassEngine(self._run) for _ in range(self._session.at_once)]
-        self._scheduler = Scheduler(manifest.name, engines, limits)
+        self.scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
-        self._scheduler.close()
+        self.scheduler.close()
 
     async def classify(
         self,
@@ -71,7 +72,7 @@ class Classifier:
         with observability.timed(self.manifest.name, "tokenise"):
             encodings = await run_in_thread_if_long(texts, lambda: self._encode(texts, truncate))
         work = [ClassifierWork(encoded, attention) for encoded, _ in encodings]
-        predictions = await self._scheduler.submit(work)
+        predictions = await self.scheduler.submit(work)
         return [
             Prediction(*prediction, truncated, encoded.tokens, found)
             for (prediction, found), (encoded, truncated) in zip(predictions, encodings, strict=True)

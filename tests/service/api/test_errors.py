@@ -146,7 +146,7 @@ def test_overload(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> 
             second = pool.submit(client.post, route, json=REQUESTS[route])
             predictor = registry_of(client).entry(MODELS[route]).predictor
             assert predictor is not None
-            until(lambda: predictor._scheduler._waiting_tokens)
+            until(lambda: predictor.scheduler.waiting_tokens)
             answer = client.post(route, json=REQUESTS[route])
             check_problem(answer, 429, "overloaded")
             assert int(answer.headers["retry-after"]) > 0

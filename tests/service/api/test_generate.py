@@ -157,7 +157,7 @@ def test_who_hangs_up_stops_the_writing(models: Path, monkeypatch: pytest.Monkey
         assert client.portal is not None
         client.portal.call(asked)
         predictor = registry_of(client).generator()
-        until(lambda: not any(worker.live for worker in predictor._scheduler._lanes))
+        until(lambda: not predictor.scheduler.running)
         assert len(runs) < 300
 
 

@@ -174,7 +174,7 @@ def test_who_leaves_stops_the_work(models: Path, monkeypatch: pytest.MonkeyPatch
             other = pool.submit(client.post, "/translate", json=REQUESTS["/translate"])
             assert running.wait(30)
             predictor = registry_of(client).translator("en", "xx")
-            assert asyncio.run(leave(client, lambda: predictor._scheduler._waiting_tokens > 0)) == b""
+            assert asyncio.run(leave(client, lambda: predictor.scheduler.waiting_tokens > 0)) == b""
         finally:
             finish.set()
         assert other.result().json()["translatedText"] == doubled("wind")

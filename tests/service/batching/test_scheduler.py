@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.batching import scheduler as scheduling
-from service.batching.scheduler import Limits, Scheduler, SinglePassEngine
+from service.batching import scheduler as scheduler_module
+from service.batching.engine import SinglePassEngine
+from service.batching.scheduler import Limits, Scheduler
 from service.errors import InferenceFailed, InvalidInput, LimelightError, ModelNotReady, Overloaded
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ class Item:
 
 @dataclass
 class Network:
-    """Answers each item with its own number. Stops at the gate before its first batch, until it is opened."""
+    """Answers each item with its negative number. If `closed`, a batch waits until `gate` is set."""
 
     closed: bool = False
     batches: list[list[Item]] = field(default_factory=list)
@@ -58,15 +59,15 @@ def scheduler(
 
 
 async def in_time(awaitable: Awaitable[T]) -> T:
-    """Fail instead of waiting for ever."""
+    """Fail after a minute."""
     return await asyncio.wait_for(awaitable, 60)
 
 
 Scenario = Callable[[Scheduler[Item, int], Network], Coroutine[Any, Any, None]]
 
 
-def behind_a_running_batch(scenario: Scenario, **limits: int) -> Network:
-    """Play a scenario while item 0 is running and everything else has to wait; then open the gate."""
+def while_a_batch_runs(scenario: Scenario, **limits: int) -> Network:
+    """Run a scenario while item 0 runs and other items wait; then open the gate."""
     network = Network(closed=True)
 
     async def play(running: Scheduler[Item, int]) -> None:
@@ -84,15 +85,14 @@ def behind_a_running_batch(scenario: Scenario, **limits: int) -> Network:
 
 
 requests = st.lists(st.lists(st.integers(1, 13), max_size=5), max_size=7)
-"""Lengths of what each wants."""
+"""Lengths of the items of each request."""
 
 
 @given(requests, st.integers(1, 40), st.booleans(), st.integers(1, 3), st.data())
 def test_each_caller_gets_its_own_results(
     requests: list[list[int]], batch_tokens: int, closed: bool, workers: int, data: st.DataObject
 ) -> None:
-    """In whatever order requests come, whether they wait behind a batch or find an idle network, in however many
-    workers."""
+    """For any order of arrival, any number of workers, and with or without a running batch."""
     pauses = data.draw(st.lists(st.integers(0, 3), min_size=len(requests), max_size=len(requests)))
 
     async def caller(running: Scheduler[Item, int], number: int, work: list[int]) -> None:
@@ -109,7 +109,7 @@ def test_each_caller_gets_its_own_results(
 
     network = Network()
     if closed:
-        network = behind_a_running_batch(callers, batch_tokens=batch_tokens)
+        network = while_a_batch_runs(callers, batch_tokens=batch_tokens)
     else:
         with (
             pytest.MonkeyPatch.context() as patch,
@@ -124,10 +124,10 @@ def test_each_caller_gets_its_own_results(
     for batch in network.batches:
         padded = len(batch) * max(item.length for item in batch)
         assert padded <= batch_tokens or len(batch) == 1
-        assert sum(item.length for item in batch) >= SinglePassEngine.fill * padded
+        assert sum(item.length for item in batch) >= SinglePassEngine.min_fill * padded
 
 
-def test_what_waited_together_runs_together() -> None:
+def test_waiting_items_run_in_one_batch() -> None:
     async def two_callers(running: Scheduler[Item, int], network: Network) -> None:
         tasks = [
             asyncio.create_task(running.submit([Item(1, 5), Item(2, 2)])),
@@ -137,12 +137,11 @@ def test_what_waited_together_runs_together() -> None:
         network.gate.set()
         assert await asyncio.gather(*tasks) == [[-1, -2], [-3, -4, -5]]
 
-    network = behind_a_running_batch(two_callers, batch_tokens=10)
+    network = while_a_batch_runs(two_callers, batch_tokens=10)
     assert [sorted(item.number for item in batch) for batch in network.batches] == [[0], [1, 4], [2, 3, 5]]
 
 
-def test_requests_take_turns() -> None:
-    """What comes later and is small does not wait for the end of what is large."""
+def test_a_small_request_does_not_wait_for_all_of_a_large_one() -> None:
 
     async def large_and_small(running: Scheduler[Item, int], network: Network) -> None:
         large = asyncio.create_task(running.submit([Item(number) for number in range(1, 8)]))
@@ -152,11 +151,11 @@ def test_requests_take_turns() -> None:
         network.gate.set()
         await asyncio.gather(large, small)
 
-    assert behind_a_running_batch(large_and_small, batch_tokens=1).numbers == [0, 1, 9, 2, 3, 4, 5, 6, 7]
+    assert while_a_batch_runs(large_and_small, batch_tokens=1).numbers == [0, 1, 9, 2, 3, 4, 5, 6, 7]
 
 
-def test_nobody_waits_for_ever_for_others_of_its_length() -> None:
-    """Whose turn it is goes next, however many of another length would go well together."""
+def test_no_item_starves() -> None:
+    """The head of the queue runs next, although many items of another length would fill a batch better."""
 
     async def crowd(running: Scheduler[Item, int], network: Network) -> None:
         tasks = [asyncio.create_task(running.submit([Item(1, 10)]))]
@@ -165,7 +164,7 @@ def test_nobody_waits_for_ever_for_others_of_its_length() -> None:
         network.gate.set()
         await asyncio.gather(*tasks)
 
-    network = behind_a_running_batch(crowd, batch_tokens=10)
+    network = while_a_batch_runs(crowd, batch_tokens=10)
     assert [item.number for item in network.batches[1]] == [1]
     assert len(network.batches) == 3
 
@@ -175,15 +174,15 @@ def test_a_full_queue_refuses_at_once() -> None:
         waiting = asyncio.create_task(running.submit([Item(1, 7), Item(2, 3)]))
         await asyncio.sleep(0)
         with pytest.raises(Overloaded, match="10 tokens are waiting"):
-            await running.submit([Item(3, 2)])  # the gate is still closed: it did not wait
+            await running.submit([Item(3, 2)])  # while the gate is closed
         fits = asyncio.create_task(running.submit([Item(4, 1)]))
         await asyncio.sleep(0)
         network.gate.set()
         assert await waiting == [-1, -2]
         assert await fits == [-4]
-        assert await running.submit([Item(5, 11)]) == [-5]  # and there is room again
+        assert await running.submit([Item(5, 11)]) == [-5]
 
-    network = behind_a_running_batch(crowd, queue_tokens=11)
+    network = while_a_batch_runs(crowd, queue_tokens=11)
     assert 3 not in network.numbers
 
 
@@ -192,7 +191,7 @@ def test_an_idle_scheduler_takes_a_request_of_any_size() -> None:
         assert asyncio.run(running.submit([Item(1, 17), Item(2, 19)])) == [-1, -2]
 
 
-def test_work_whose_caller_has_gone_never_runs() -> None:
+def test_waiting_items_of_a_cancelled_request_do_not_run() -> None:
     async def leave(running: Scheduler[Item, int], network: Network) -> None:
         gone = asyncio.create_task(running.submit([Item(1), Item(2)]))
         stays = asyncio.create_task(running.submit([Item(3)]))
@@ -203,10 +202,10 @@ def test_work_whose_caller_has_gone_never_runs() -> None:
         network.gate.set()
         assert await stays == [-3]
 
-    assert behind_a_running_batch(leave).numbers == [0, 3]
+    assert while_a_batch_runs(leave).numbers == [0, 3]
 
 
-def test_a_caller_can_go_while_its_work_runs() -> None:
+def test_a_request_can_be_cancelled_while_it_runs() -> None:
     network = Network(closed=True)
 
     async def leave(running: Scheduler[Item, int]) -> None:
@@ -222,12 +221,12 @@ def test_a_caller_can_go_while_its_work_runs() -> None:
         asyncio.run(leave(running))
 
 
-def test_who_waits_no_longer() -> None:
+def test_a_timeout_cancels_waiting_items() -> None:
     async def impatient(running: Scheduler[Item, int], network: Network) -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(running.submit([Item(1)]), 0.01)
 
-    assert behind_a_running_batch(impatient).numbers == [0]  # it is not run after all
+    assert while_a_batch_runs(impatient).numbers == [0]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError("boom"), TimeoutError("boom"), KeyError("boom")])
@@ -250,7 +249,7 @@ def test_a_failure_fails_its_batch_only(error: Exception) -> None:
         asyncio.run(in_time(callers(running)))
 
 
-def test_one_that_has_no_result_fails_its_request_only() -> None:
+def test_an_item_without_a_result_fails_its_request_only() -> None:
     def run(batch: Sequence[Item]) -> list[Any]:
         return [InferenceFailed("boom") if item.number == 2 else -item.number for item in batch]
 
@@ -265,8 +264,7 @@ def test_one_that_has_no_result_fails_its_request_only() -> None:
         asyncio.run(in_time(callers(running)))
 
 
-def test_a_request_that_failed_in_part_is_given_up() -> None:
-    """What of it still waits never runs."""
+def test_waiting_items_of_a_failed_request_do_not_run() -> None:
     gates = {number: threading.Event() for number in (1, 3)}
     ran: list[int] = []
 
@@ -280,7 +278,7 @@ def test_a_request_that_failed_in_part_is_given_up() -> None:
         return [-item.number]
 
     async def play(running: Scheduler[Item, int]) -> None:
-        """Item 1 holds the others back; 3 and 5 have their turns before 4."""
+        """The others wait behind item 1. Items 3 and 5 have smaller start tags than item 4."""
         tasks = [asyncio.create_task(running.submit([Item(1)]))]
         while not ran:
             await asyncio.sleep(0.001)
@@ -299,10 +297,9 @@ def test_a_request_that_failed_in_part_is_given_up() -> None:
 
 
 class Steps:
-    """An engine that needs as many steps for an item as its number says. It takes newcomers while no more than `most`
-    run."""
+    """Engine in which the number of an item is the number of its steps. It admits items while at most `most` run."""
 
-    fill = 0.0
+    min_fill = 0.0
     min_tokens_per_worker = 1
     seconds_per_token = math.inf
 
@@ -312,7 +309,7 @@ class Steps:
         self.sizes: list[int] = []
         self.dropped: list[int] = []
 
-    def ready(self) -> bool:
+    def admits(self) -> bool:
         return len(self.left) <= self.most
 
     def start(self, work: Sequence[tuple[int, Item]]) -> None:
@@ -334,7 +331,7 @@ class Steps:
 
 
 class Gated(Steps):
-    """Waits at its gate before each step, until it is opened."""
+    """Waits before each step until `gate` is set."""
 
     def __init__(self, most: int = 10**9) -> None:
         super().__init__(most)
@@ -346,14 +343,14 @@ class Gated(Steps):
         return super().advance()
 
 
-def test_work_joins_what_is_running() -> None:
+def test_items_join_a_running_batch() -> None:
     engine = Steps()
     running: Scheduler[Item, int] = Scheduler("test", [engine], Limits())
 
     async def play() -> None:
         long = asyncio.create_task(running.submit([Item(10**9)]))
         await asyncio.sleep(0)
-        assert await running.submit([Item(3)]) == [1]  # it is done while the other goes on
+        assert await running.submit([Item(3)]) == [1]  # while the first still runs
         long.cancel()
         assert await running.submit([Item(2)]) == [2]
         with pytest.raises(asyncio.CancelledError):
@@ -361,18 +358,18 @@ def test_work_joins_what_is_running() -> None:
 
     asyncio.run(in_time(play()))
     running.close()
-    assert engine.dropped == [0] and engine.left == {}  # its caller had gone
+    assert engine.dropped == [0] and engine.left == {}
     assert 2 in engine.sizes
 
 
-def test_a_caller_hears_of_its_own_work() -> None:
+def test_a_caller_gets_the_new_tokens_of_its_items() -> None:
     running: Scheduler[Item, int] = Scheduler("test", [Steps()], Limits())
     heard: dict[str, list[tuple[int, int]]] = {"one": [], "other": []}
 
     async def play() -> None:
         await asyncio.gather(
-            running.submit([Item(2), Item(4)], heard=lambda place, new: heard["one"].append((place, new))),
-            running.submit([Item(3)], heard=lambda place, new: heard["other"].append((place, new))),
+            running.submit([Item(2), Item(4)], on_token=lambda place, new: heard["one"].append((place, new))),
+            running.submit([Item(3)], on_token=lambda place, new: heard["other"].append((place, new))),
             running.submit([Item(5)]),
         )
 
@@ -394,7 +391,7 @@ def test_a_running_batch_stays_within_its_limit() -> None:
     assert max(engine.sizes) <= 3
 
 
-def test_newcomers_wait_until_an_engine_is_ready() -> None:
+def test_items_wait_until_an_engine_admits_them() -> None:
     engine = Gated(most=1)
     running: Scheduler[Item, int] = Scheduler("test", [engine], Limits())
 
@@ -408,11 +405,11 @@ def test_newcomers_wait_until_an_engine_is_ready() -> None:
 
     asyncio.run(in_time(play()))
     running.close()
-    assert engine.sizes[:51] == [3] * 30 + [2] * 20 + [3]  # what is left of the first, and both of the later
+    assert engine.sizes[:51] == [3] * 30 + [2] * 20 + [3]  # one of the first request and two of the second
 
 
 class Meeting:
-    """Batches that wait in it until so many are there."""
+    """A network whose batches wait until `count` of them run."""
 
     def __init__(self, count: int) -> None:
         self.barrier = threading.Barrier(count)
@@ -424,8 +421,8 @@ class Meeting:
         return [-item.number for item in batch]
 
 
-def test_lanes_share_what_is_worth_it() -> None:
-    """One request in two workers at once, by similar lengths."""
+def test_workers_share_a_large_request() -> None:
+    """Two workers run its items in batches of similar lengths."""
     meeting = Meeting(2)
     with scheduler(meeting.run, workers=2) as running:
         long, short = [Item(n, 100) for n in range(1, 6)], [Item(n, 50) for n in range(6, 16)]
@@ -433,7 +430,7 @@ def test_lanes_share_what_is_worth_it() -> None:
     assert sorted(meeting.batches) == [[1, 2, 3, 4, 5], list(range(6, 16))]
 
 
-def test_a_request_while_a_lane_is_busy_goes_to_another() -> None:
+def test_a_request_goes_to_an_idle_worker() -> None:
     meeting = Meeting(2)
 
     async def play(running: Scheduler[Item, int]) -> None:
@@ -447,16 +444,16 @@ def test_a_request_while_a_lane_is_busy_goes_to_another() -> None:
         asyncio.run(in_time(play(running)))
 
 
-def test_little_is_not_divided() -> None:
+def test_a_small_request_is_not_divided() -> None:
     network = Network()
     with scheduler(network.run, workers=3) as running:
         asyncio.run(running.submit([Item(number, 20) for number in range(25)]))
     assert [len(batch) for batch in network.batches] == [25]
 
 
-def test_a_failure_in_one_lane_fails_its_request_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And leaves both workers at work."""
-    monkeypatch.setattr(scheduling, "INLINE_S", 0.0)  # who waits for somebody else is not brief
+def test_a_failure_in_one_worker_fails_the_whole_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both workers continue."""
+    monkeypatch.setattr(scheduler_module, "INLINE_S", 0.0)  # a batch here waits for another one
     meeting = Meeting(2)
 
     def run(batch: Sequence[Item]) -> list[int]:
@@ -479,7 +476,7 @@ def test_a_failure_in_one_lane_fails_its_request_in_all(monkeypatch: pytest.Monk
 
 
 class Watched:
-    """In which thread each batch ran."""
+    """A network that records the thread of each batch."""
 
     def __init__(self) -> None:
         self.threads: list[int] = []
@@ -494,26 +491,26 @@ class Watched:
 
 
 async def rest(running: Scheduler[Item, int]) -> None:
-    """Until every worker sleeps."""
-    while any(worker.state != "idle" for worker in running._lanes):
+    """Wait until every worker sleeps."""
+    while not running.idle:
         await asyncio.sleep(0.001)
 
 
 @pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is, of which anything is known."""
-    monkeypatch.setattr(scheduling, "INLINE_S", 60.0)
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every batch fit inline once `seconds_per_token` is known."""
+    monkeypatch.setattr(scheduler_module, "INLINE_S", 60.0)
 
 
-@pytest.mark.usefixtures("brief")
-def test_what_fits_inline_wakes_nobody() -> None:
+@pytest.mark.usefixtures("inline")
+def test_a_batch_that_fits_inline_wakes_no_worker() -> None:
     watched, here = Watched(), threading.get_ident()
 
     async def play(running: Scheduler[Item, int]) -> None:
-        assert await running.submit([Item(0)]) == [0]  # nothing is known yet
+        assert await running.submit([Item(0)]) == [0]  # `seconds_per_token` is not known yet
         await rest(running)
         assert await running.submit([Item(1)]) == [-1]
-        # What comes in one turn goes together, as in a worker.
+        # Requests of one iteration of the event loop run in one batch.
         found = await asyncio.gather(running.submit([Item(2), Item(3)]), running.submit([Item(4)]))
         assert [*found] == [[-2, -3], [-4]]
 
@@ -523,14 +520,14 @@ def test_what_fits_inline_wakes_nobody() -> None:
     assert [thread == here for thread in watched.threads] == [False, True, True]
 
 
-def test_what_is_long_runs_in_a_lane() -> None:
+def test_a_long_batch_runs_in_a_worker() -> None:
     watched = Watched()
 
     async def play(running: Scheduler[Item, int]) -> None:
         await running.submit([Item(0)])
         for work in ([Item(1, 11)], [Item(2, 6), Item(3, 6)]):
             await rest(running)
-            running._lanes[0].engine.seconds_per_token = scheduling.INLINE_S / 10
+            running.engines[0].seconds_per_token = scheduler_module.INLINE_S / 10
             await running.submit(work)
 
     with scheduler(watched.run) as running:
@@ -539,8 +536,8 @@ def test_what_is_long_runs_in_a_lane() -> None:
     assert watched.batches == [[0], [1], [2, 3]]
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_failure_of_what_fits_inline_is_told_as_any() -> None:
+@pytest.mark.usefixtures("inline")
+def test_an_inline_batch_can_fail() -> None:
     watched, here = Watched(), threading.get_ident()
 
     async def play(running: Scheduler[Item, int]) -> None:
@@ -556,8 +553,8 @@ def test_a_failure_of_what_fits_inline_is_told_as_any() -> None:
     assert [thread == here for thread in watched.threads] == [False, True, True]
 
 
-@pytest.mark.usefixtures("brief")
-def test_a_close_meanwhile_waits_for_what_fits_inline() -> None:
+@pytest.mark.usefixtures("inline")
+def test_close_waits_for_an_inline_batch() -> None:
     network, calls = Network(), []
 
     class Counted(SinglePassEngine[Item, int]):
@@ -574,37 +571,36 @@ def test_a_close_meanwhile_waits_for_what_fits_inline() -> None:
             answer = pool.submit(asyncio.run, running.submit([Item(1)]))
             network.started.wait()
             closed = pool.submit(running.close)
-            while not running._closed:
+            while not running.closed:
                 time.sleep(0.001)
             assert not closed.done()
             network.gate.set()
             assert answer.result() == [-1]
             closed.result(60)
-    assert network.numbers == [0, 1] and len(calls) == 2  # not the worker's thread, too
+    assert network.numbers == [0, 1] and len(calls) == 2  # the thread of the worker did not run one
 
 
-@pytest.mark.usefixtures("brief")
-def test_an_event_loop_that_ends_before_it_looked_holds_up_no_other() -> None:
+@pytest.mark.usefixtures("inline")
+def test_an_event_loop_that_stops_does_not_block_another() -> None:
     network = Network()
 
     loop = asyncio.new_event_loop()
 
-    def come_and_go(running: Scheduler[Item, int]) -> None:
-        running._enqueue([Item(1)], None)
-        loop.stop()
-
     with scheduler(network.run) as running:
         asyncio.run(running.submit([Item(0)]))
         asyncio.run(rest(running))
-        loop.call_soon(come_and_go, running)
+        abandoned = running.submit([Item(1)])
+        loop.call_soon(abandoned.send, None)
+        loop.call_soon(loop.stop)
         loop.run_forever()
         loop.close()
         assert asyncio.run(in_time(running.submit([Item(2)]))) == [-2]
+        abandoned.close()
 
 
 @pytest.mark.parametrize("seconds", [math.inf, 0.0])
-def test_a_scheduler_that_fails_says_so(seconds: float) -> None:
-    """A result of nobody's work is no failure of the network: nothing is sure any more."""
+def test_a_defect_stops_the_scheduler(seconds: float) -> None:
+    """A result for an unknown item is a defect of the scheduler, not a failure of the network."""
 
     class Confused(Steps):
         seconds_per_token = seconds
@@ -626,7 +622,7 @@ def test_a_scheduler_that_fails_says_so(seconds: float) -> None:
     assert running.failure is not None
 
 
-def test_other_lanes_finish_what_they_run_when_it_fails() -> None:
+def test_other_workers_finish_their_batches_after_a_defect() -> None:
     class Confused(Steps):
         def advance(self) -> list[tuple[int, int]]:
             return [(13, 13)]
@@ -648,18 +644,18 @@ def test_other_lanes_finish_what_they_run_when_it_fails() -> None:
 
 
 @pytest.mark.parametrize("results", [[], [1], [1, 2, 3]])
-def test_too_few_or_too_many_results_are_a_failure(results: list[int]) -> None:
+def test_a_wrong_number_of_results_is_a_failure(results: list[int]) -> None:
     async def callers(running: Scheduler[Item, int]) -> None:
         with pytest.raises(InferenceFailed):
             await running.submit([Item(1), Item(2)])
-        with pytest.raises(InferenceFailed):  # the thread is still there to answer
+        with pytest.raises(InferenceFailed):  # the worker still runs
             await running.submit([Item(1), Item(2)])
 
     with scheduler(lambda batch: results) as running:
         asyncio.run(in_time(callers(running)))
 
 
-def test_errors_of_our_own_are_passed_on() -> None:
+def test_errors_of_the_service_are_passed_on() -> None:
     def run(batch: Sequence[Item]) -> list[int]:
         raise InvalidInput("not this")
 
@@ -667,7 +663,7 @@ def test_errors_of_our_own_are_passed_on() -> None:
         asyncio.run(running.submit([Item(1)]))
 
 
-def test_close_finishes_what_waits_and_then_refuses() -> None:
+def test_close_finishes_the_queue_and_refuses_new_requests() -> None:
     network = Network(closed=True)
     running: Scheduler[Item, int] = Scheduler("test", [SinglePassEngine(network.run)], Limits())
 
@@ -677,7 +673,7 @@ def test_close_finishes_what_waits_and_then_refuses() -> None:
         waiting = asyncio.create_task(running.submit([Item(1), Item(2)]))
         await asyncio.sleep(0)
         closing = asyncio.create_task(asyncio.to_thread(running.close))
-        while not running._closed:  # close() has begun
+        while not running.closed:
             await asyncio.sleep(0)
         with pytest.raises(ModelNotReady, match="unloaded"):
             await running.submit([Item(3)])
@@ -689,9 +685,9 @@ def test_close_finishes_what_waits_and_then_refuses() -> None:
 
     asyncio.run(play())
     assert sorted(network.numbers) == [0, 1, 2]
-    running.close()  # once more does no harm
+    running.close()  # a second call has no effect
 
 
-def test_nothing_to_do() -> None:
+def test_a_request_without_items() -> None:
     with scheduler(Network().run) as running:
         assert asyncio.run(running.submit([])) == []

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.attention import AttentionDetail
-from service.batching.scheduler import Limits, SinglePassEngine
+from service.batching.engine import SinglePassEngine
+from service.batching.scheduler import Limits
 from service.bundle.manifest import read_manifest
 from service.classification.classifier import Classifier, Prediction
 from service.errors import EmptyText, InferenceFailed, TextTooLong

@@ -300,7 +300,7 @@ def test_a_network_that_never_ends_holds_the_end_up_for_so_long_only(
     monkeypatch.setattr(Session, "run", lambda *args: go_on.wait())
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(lambda: asyncio.run(classifier.classify(["wind"])))
-        until(lambda: any(worker.live for worker in classifier._scheduler._lanes))
+        until(lambda: classifier.scheduler.running)
         loaded.close(timeout_s=0.05)
         go_on.set()
         assert asked.exception() is not None
