@@ -1,4 +1,4 @@
-"""A translation bundle's own weights in CTranslate2, for comparing speed and answers on the same network."""
+"""Convert a Transformer translation bundle to a CTranslate2 model with the same weights."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ Stored = dict[str, np.ndarray]
 
 
 class Weights:
-    """The stored arrays under a name, widened to float32."""
+    """Stored arrays under a name prefix, converted to float32."""
 
     def __init__(self, stored: Stored, prefix: str = ""):
         self.stored, self.prefix = stored, prefix
@@ -29,7 +29,7 @@ class Weights:
         return self.stored[self.prefix + name].astype(np.float32)
 
     def linear(self, spec: common_spec.LinearSpec, *names: str) -> None:
-        """Several layers that read the same input become one, as CTranslate2 wants them."""
+        """Concatenate layers with the same input into one, as CTranslate2 requires."""
         spec.weight = np.concatenate([self.array(f"{name}.weight") for name in names])
         spec.bias = np.concatenate([self.array(f"{name}.bias") for name in names])
 
@@ -60,7 +60,7 @@ def convert_layer(spec: object, weights: Weights, decoder: bool) -> None:
 
 
 def convert(bundle: Path, folder: Path) -> None:
-    """Write models/<name>/<version> of a Transformer into a folder that ctranslate2.Translator opens."""
+    """Write the bundle `models/<name>/<version>` as a model folder for `ctranslate2.Translator`."""
     manifest = read_manifest(bundle)
     network = manifest.training.recipe["network"]
     assert isinstance(network, dict) and network["network"] == "transformer"
@@ -88,7 +88,7 @@ def convert(bundle: Path, folder: Path) -> None:
     tokens = sorted(vocabulary, key=lambda token: vocabulary[token])
     spec.register_source_vocabulary(tokens)
     spec.register_target_vocabulary(tokens)
-    spec.config.add_source_eos = False  # the tokenizer puts it there
+    spec.config.add_source_eos = False  # the tokenizer appends it
     spec.validate()
     spec.optimize(quantization=None)
     folder.mkdir(parents=True, exist_ok=True)
