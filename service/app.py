@@ -56,12 +56,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        background = [asyncio.create_task(each) for each in (keep_ready(registry), observability.keep_written())]
+        background = [asyncio.create_task(each) for each in (keep_ready(registry), observability.flush_periodically())]
         yield
         for task in background:
             task.cancel()
         await asyncio.to_thread(registry.close, settings.drain_timeout_s)
-        observability.write()
+        observability.flush()
 
     # FastAPI's own docs page fetches its scripts from a CDN; this one has them in the package.
     app = FastAPIOffline(
