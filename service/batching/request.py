@@ -22,6 +22,8 @@ class Request:
     timing: Timing
     on_token: Callable[[int, Any], None] | None = None
     """Called on the event loop with the index of an item and its new token."""
+    on_result: Callable[[int, Any], None] | None = None
+    """Called on the event loop with the index of an item and its result."""
     failure: LimelightError | None = None
     cancelled: bool = False
     """The caller does not wait any longer: remaining items do not run."""
@@ -40,10 +42,15 @@ class Request:
     def fail(self, failure: LimelightError) -> None:
         self.failure, self.cancelled = failure, True
 
-    def notify(self, index: int, new_token: Any) -> None:
+    def notify_token(self, index: int, new_token: Any) -> None:
         """Call `on_token` on the event loop of the caller."""
         if self.on_token is not None:
             _call(self.loop, self.on_token, index, new_token)
+
+    def notify_result(self, index: int, result: Any) -> None:
+        """Call `on_result` on the event loop of the caller."""
+        if self.on_result is not None and not isinstance(result, LimelightError):
+            _call(self.loop, self.on_result, index, result)
 
 
 def deliver(requests: Iterable[Request]) -> None:

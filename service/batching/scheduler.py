@@ -83,25 +83,36 @@ class Scheduler(Generic[W, R]):
         with self._lock:
             return sum(len(worker.running) for worker in self._workers)
 
-    async def submit(self, work: Sequence[W], on_token: Callable[[int, Any], None] | None = None) -> list[R]:
+    async def submit(
+        self,
+        work: Sequence[W],
+        on_token: Callable[[int, Any], None] | None = None,
+        on_result: Callable[[int, R], None] | None = None,
+    ) -> list[R]:
         """Run items and return their results, in order. Items do not run after the caller is cancelled.
 
-        `on_token` is called on the event loop with the index of an item and its new token.
+        `on_token` is called on the event loop with the index of an item and its new token, and `on_result` with the
+        index of a finished item and its result.
 
         Raises TooManyTokens, Overloaded if the queue is full, ModelNotReady, and InferenceFailed if the network fails.
         """
         if not work:
             return []
-        request = self._enqueue(work, on_token)
+        request = self._enqueue(work, on_token, on_result)
         try:
             return await request.future
         finally:
             request.cancelled = True
 
-    def _enqueue(self, work: Sequence[W], on_token: Callable[[int, Any], None] | None) -> Request:
+    def _enqueue(
+        self,
+        work: Sequence[W],
+        on_token: Callable[[int, Any], None] | None,
+        on_result: Callable[[int, R], None] | None,
+    ) -> Request:
         loop = asyncio.get_running_loop()
         timing = observability.Timing(self._name)
-        request = Request(loop, loop.create_future(), [None] * len(work), len(work), timing, on_token)
+        request = Request(loop, loop.create_future(), [None] * len(work), len(work), timing, on_token, on_result)
         lengths = [item.length for item in work]
         tokens = sum(lengths)
         if tokens > (maximum := self._limits.request_tokens):
@@ -202,15 +213,14 @@ class Scheduler(Generic[W, R]):
         """Pass on new tokens and results. Raises KeyError for an item that is not in the batch."""
         for key, new_token in new_tokens:
             item = worker.running[key]
-            item.request.notify(item.index, new_token)
+            item.request.notify_token(item.index, new_token)
         if not finished:
             return
-        complete = []
+        items = [(worker.running.pop(key), result) for key, result in finished]
+        for item, result in items:
+            item.request.notify_result(item.index, result)
         with self._lock:  # several workers may run items of one request
-            for key, result in finished:
-                item = worker.running.pop(key)
-                if item.request.finish(item.index, result):
-                    complete.append(item.request)
+            complete = [item.request for item, result in items if item.request.finish(item.index, result)]
         deliver(complete)
 
     def _fail_batch(self, worker: Worker[W, R], failure: LimelightError) -> None:

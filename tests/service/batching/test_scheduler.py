@@ -379,6 +379,40 @@ def test_a_caller_gets_the_new_tokens_of_its_items() -> None:
     assert heard["other"] == [(0, 2), (0, 1)]
 
 
+def test_a_caller_gets_each_result_as_soon_as_it_is_there() -> None:
+    running: Scheduler[Item, int] = Scheduler("test", [Steps()], Limits())
+    results: list[tuple[int, int]] = []
+    tokens: list[int] = []
+
+    async def play() -> None:
+        await running.submit(
+            [Item(4), Item(2)],
+            on_token=lambda index, new: tokens.append(index),
+            on_result=lambda index, result: results.append((index, len(tokens))),
+        )
+
+    asyncio.run(in_time(play()))
+    running.close()
+    # Item 1 ends in the second step, before the tokens of that step and of the third are delivered for item 0.
+    assert [index for index, _ in results] == [1, 0]
+    assert results[0][1] < results[1][1]
+
+
+def test_an_item_without_a_result_has_no_call_of_on_result() -> None:
+    results: list[int] = []
+
+    def run(batch: Sequence[Item]) -> list[Any]:
+        return [InferenceFailed("boom") if item.number == 2 else -item.number for item in batch]
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        with pytest.raises(InferenceFailed, match="boom"):
+            await running.submit([Item(1), Item(2)], on_result=lambda index, result: results.append(result))
+
+    with scheduler(run) as running:
+        asyncio.run(in_time(play(running)))
+    assert results == [-1]
+
+
 def test_a_running_batch_stays_within_its_limit() -> None:
     engine = Steps()
     running: Scheduler[Item, int] = Scheduler("test", [engine], Limits(batch_tokens=3))
