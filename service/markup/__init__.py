@@ -1,1 +1,1 @@
-"""Markup and placeholders, taken out of a text and put back into its translation."""
+"""Markup and placeholders in a text, and their places in its translation."""

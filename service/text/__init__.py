@@ -1,1 +1,1 @@
-"""Tokens, sentences, words and languages of a text."""
+"""Texts: tokens, sentences, words, languages."""

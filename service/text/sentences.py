@@ -1,4 +1,4 @@
-"""Text -> sentences. Offsets count Unicode code points."""
+"""Sentence splitting. Offsets count Unicode code points."""
 
 import re
 import unicodedata
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import sentencex
 
 INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
-"""The Unicode categories of control characters, of format characters such as the zero-width ones, of white space."""
+"""Unicode categories of control characters, format characters such as zero-width ones, and white space."""
 
 
 def is_blank(text: str) -> bool:
-    """True if nothing of the text can be seen: empty, white space, control and zero-width characters only."""
+    """True if a text has no visible character: empty, white space, control and zero-width characters only."""
     return all(unicodedata.category(character) in INVISIBLE for character in text)
 
 
@@ -21,7 +21,7 @@ LINE = re.compile(r"[^\r\n\v\f\x85\u2028\u2029]+")
 def sentences(text: str, language: str) -> Iterator[tuple[int, int]]:
     """The spans of the sentences of a text, in order, without the white space around them.
 
-    A line break always ends a sentence. What lies between the spans is white space.
+    A line break always ends a sentence. Between the spans is white space only.
 
     >>> list(sentences("One. Two!\\n\\n- three", "en"))
     [(0, 4), (5, 9), (11, 18)]

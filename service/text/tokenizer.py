@@ -1,4 +1,4 @@
-"""Text -> token ids and character offsets, and back. Offsets count Unicode code points."""
+"""Tokenizer: text -> token ids and character offsets, and back. Offsets count Unicode code points."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -13,37 +13,39 @@ from service.errors import BundleCorrupt
 
 R = TypeVar("R")
 
-BRIEF = 2_000
-"""Characters that take less time to tokenise than it takes to wake a thread for them."""
+INLINE_CHARACTERS = 2_000
+"""Characters that are tokenised in less time than it takes to wake a thread."""
 
 
 async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R]) -> R:
-    """Call a function over texts, in a thread where they are long enough to hold up the event loop."""
-    if sum(map(len, texts)) <= BRIEF:
+    """Call a function that processes texts: in a thread if they are long enough to block the event loop."""
+    if sum(map(len, texts)) <= INLINE_CHARACTERS:
         return function()
     return await asyncio.to_thread(function)
 
 
-@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to make, and there are many
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
 class Token:
-    """A token and the piece of text it stands for: text == whole[start:end], end exclusive."""
+    """A token and its span: text == whole[start:end], end exclusive."""
 
     text: str
     start: int
     end: int
     special: str | None = None
-    """The name of a special token, such as </s>, which stands for no text."""
+    """Name of a special token, such as </s>, which has no text."""
 
 
 @dataclass(slots=True)
 class Encoded:
+    """Token ids of a text, and their tokens."""
+
     ids: list[int]
     tokens: list[Token]
     """One for each id."""
 
 
 WORD_START = "\u2581"
-"""What tokenizers write for the space before a word."""
+"""The tokenizers' symbol for the space before a word."""
 
 
 class TextTokenizer:
@@ -54,20 +56,20 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
             raise BundleCorrupt(f"{path} is not a tokenizer: {error}") from None
-        self._tokenizer.encode_special_tokens = True  # "</s>" in somebody's text is text
+        self._tokenizer.encode_special_tokens = True  # "</s>" in a text is plain text
         self._unknown_id = self._tokenizer.token_to_id("<unk>")
         self._word_start_id = self._tokenizer.token_to_id(WORD_START)
 
     @property
     def size(self) -> int:
-        """How many tokens there are."""
+        """Size of the vocabulary."""
         found: int = self._tokenizer.get_vocab_size()
         return found
 
     def encode(self, text: str, start: int = 0, end: int | None = None) -> Encoded:
         """The tokens of text[start:end], with offsets into the whole text.
 
-        One text at a time: the library's threads for many fight with those of the networks, and are no sooner done.
+        One text at a time: the library's own threads compete with those of the networks, and are no faster.
         """
         piece = text[start:end]
         return self._encoded(self._tokenizer.encode(piece), piece, start)
@@ -75,7 +77,7 @@ class TextTokenizer:
     def _encoded(self, encoding: Encoding, text: str, shift: int) -> Encoded:
         tokens: list[Token] = []
         ids, offsets, specials = encoding.ids, encoding.offsets, encoding.special_tokens_mask
-        # Where the next token starts: </s> is at the end, whatever its offsets say.
+        # The start of the next token. The offsets of </s> are not reliable: it is at the end.
         starts = [len(text) if special else start for (start, _), special in zip(offsets, specials, strict=True)]
         for token_id, (start, end), special, following in zip(
             ids, offsets, specials, [*starts[1:], len(text)][: len(ids)], strict=True
@@ -84,26 +86,28 @@ class TextTokenizer:
                 end = tokens[-1].end if tokens else shift
                 tokens.append(Token("", end, end, self._tokenizer.id_to_token(token_id)))
                 continue
-            # An accent that normalisation joined to its letter is in no span: it goes with the letter.
+            # Normalisation joins an accent to its letter, and leaves it out of the span.
             while end < following and not text[end].isspace():
                 end += 1
-            # A word's token carries the space before it; its span does not, unless it is all there is.
+            # A token includes the space before its word; the span does not, unless there is nothing else.
             surface = text[start:end]
             if visible := surface.lstrip():
                 surface, start = visible, end - len(visible)
                 if token_id == self._word_start_id and surface.rstrip() != WORD_START:
-                    surface, end = "", start  # put before a text that starts without a space: stands for nothing in it
+                    surface, end = "", start  # inserted by the tokenizer before the first word
             tokens.append(Token(surface, start + shift, end + shift))
         return Encoded(ids, tokens)
 
     def unknown(self, ids: list[int]) -> list[int]:
-        """The places of the ids that stand for symbols this tokenizer does not know."""
+        """Positions of the ids of unknown symbols."""
         return [place for place, token_id in enumerate(ids) if token_id == self._unknown_id]
 
-    def speaker(self, before: Sequence[int] = ()) -> Callable[[int], str]:
-        """A function of the ids of one text, one after the other -> what each adds to it, white space before it
-        included; nothing for one that spells nothing, or only together with the next. `before` are the ids that the
-        text begins with."""
+    def stream_decoder(self, before: Sequence[int] = ()) -> Callable[[int], str]:
+        """A function that takes the ids of one text in order, and returns the text that each one adds.
+
+        The text includes the white space before it. It is empty if the id has no text of its own, or only together with
+        the next one. `before`: ids that the text starts with.
+        """
         stream = DecodeStream(skip_special_tokens=True)
         for token_id in before:
             stream.step(self._tokenizer, token_id)
@@ -112,19 +116,19 @@ class TextTokenizer:
     def decode(
         self, ids: list[int], start: int = 0, copied: Mapping[int, str] | None = None
     ) -> tuple[str, list[Token]]:
-        """Ids -> the text they spell, and each one's part of it, laid end to end from `start` on.
+        """Ids -> their text, and their tokens with offsets from `start` on.
 
-        `copied` says what stands for an id that spells nothing, by its place.
+        `copied`: texts for ids that have none, by position.
 
         >>> tokenizer.decode([17, 4])  # doctest: +SKIP
         ('Bonjour', [Token(text='Bon', start=0, end=3), Token(text='jour', start=3, end=7)])
         """
         tokens: list[Token] = []
-        text, speak = "", self.speaker()
+        text, decode = "", self.stream_decoder()
         for place, token_id in enumerate(ids):
-            surface = speak(token_id) or (copied or {}).get(place, "")
+            surface = decode(token_id) or (copied or {}).get(place, "")
             text += surface
-            # White space before a word belongs to the text, not to the word.
+            # White space before a word is not part of its token.
             visible = surface.lstrip()
             end = start + len(text)
             tokens.append(Token(visible, end - len(visible), end))

@@ -1,4 +1,4 @@
-"""Tokens -> words: sub-words laid together, and their attention with them.
+"""Tokens -> words: sub-words are joined, and their attention with them.
 
 Legend: Q queries, K keys, in tokens or in words.
 """
@@ -18,16 +18,16 @@ AttentionUnit = Literal["token", "word"]
 
 
 class Words:
-    """The words that a text's tokens make up: runs of letters, digits and marks, with apostrophes between letters.
+    """The words of a tokenised text: runs of letters, digits and marks, with apostrophes between letters.
 
-    Punctuation, symbols and special tokens stand alone. A token is never divided.
+    Punctuation, symbols and special tokens are words of their own. A token is never divided.
     """
 
     def __init__(self, tokens: Sequence[Token], text: str):
-        """tokens, whose offsets are into `text`."""
-        starts = [i for i, token in enumerate(tokens) if i == 0 or not _goes_on(tokens[i - 1], token, text)]
+        """tokens: with offsets into `text`."""
+        starts = [i for i, token in enumerate(tokens) if i == 0 or not _continues_word(tokens[i - 1], token, text)]
         self.starts: NDArray[np.intp] = np.array(starts, dtype=np.intp)
-        """Which token each word starts with."""
+        """Index of the first token of each word."""
         self.sizes: NDArray[np.intp] = np.diff([*starts, len(tokens)])
         ends = [tokens[last] for last in self.starts + self.sizes - 1]
         self.tokens = [
@@ -36,17 +36,17 @@ class Words:
         ]
 
 
-def _goes_on(before: Token, token: Token, text: str) -> bool:
-    """Whether a token is of the same word as the one before it."""
+def _continues_word(before: Token, token: Token, text: str) -> bool:
+    """True if a token belongs to the word of the token before it."""
     if before.special or token.special or token.start != before.end:
         return False
-    return before.start == before.end or token.start == token.end or _inside(text, token.start)
+    return before.start == before.end or token.start == token.end or _within_word(text, token.start)
 
 
-def _inside(text: str, place: int) -> bool:
-    """Whether text[place] belongs to the word that text[place - 1] belongs to.
+def _within_word(text: str, place: int) -> bool:
+    """True if text[place - 1] and text[place] belong to one word.
 
-    >>> [_inside("don't!", place) for place in (1, 3, 4, 5)]
+    >>> [_within_word("don't!", place) for place in (1, 3, 4, 5)]
     [True, True, True, False]
     """
     around = text[max(place - 2, 0) : place + 2]
@@ -55,21 +55,22 @@ def _inside(text: str, place: int) -> bool:
         return before.isalpha() and around[-1].isalpha()
     if before in APOSTROPHES:
         return after.isalpha() and place > 1 and around[0].isalpha()
-    return _of_a_word(before) and _of_a_word(after)
+    return _is_word_character(before) and _is_word_character(after)
 
 
 APOSTROPHES = "'\u2019"
 
 
-def _of_a_word(character: str) -> bool:
+def _is_word_character(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN"
 
 
 def by_words(matrix: AttentionMatrix, queries: Words | None, keys: Words) -> AttentionMatrix:
-    """A matrix of tokens as one of words: summed over a key's tokens, averaged over a query's; rows still sum to 1.
+    """Attention between tokens -> attention between words: summed over the tokens of a key, averaged over those of a
+    query. Rows still sum to 1.
 
-    `queries` is None where there is one query for the whole text. The columns of `decoder_self` stand for the start of
-    the sentence and then for the words that were given, the query's own beginning included.
+    `queries` is None if there is one query for the whole text. The first column of `decoder_self` is the start of the
+    sentence; the others are the words so far, the first tokens of the query's word included.
     """
     weights, starts = matrix.weights, keys.starts
     if not weights.size:  # an empty translation

@@ -1,1 +1,1 @@
-"""Texts in, translations out."""
+"""Translation of texts with a bundle of the task `translation`."""

@@ -1,14 +1,17 @@
-"""How a translator splits its texts, and how it puts the translations together again."""
+"""Splitting of texts into segments, and joining of their translations."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.markup.protect import ProtectedText
 from service.text.tokenizer import TextTokenizer
 from service.translation.engine import Options
+from service.translation.segments import Segmenter
 from service.translation.translator import Translation, Translator
 from tests.fakes import MAX_TOKENS, doubled
 
@@ -100,9 +103,9 @@ def test_one_character_of_many_tokens(translator: Translator) -> None:
 
 @pytest.mark.parametrize("unit", ["wind and rain ", "q", "1" * (MAX_TOKENS // 2) + ", ", "日本"])
 def test_a_very_long_sentence_is_encoded_a_few_times_only(
-    translator: Translator, unit: str, monkeypatch: pytest.MonkeyPatch
+    models: Path, unit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not once more for every piece: that took minutes, and a recursion too deep."""
+    """Not once for each part: that takes minutes, and a deep recursion."""
     text = (unit * 30_000)[:29_989].strip()
     encoded = 0
     encode = TextTokenizer.encode
@@ -113,6 +116,7 @@ def test_a_very_long_sentence_is_encoded_a_few_times_only(
         return encode(self, text, start, end)
 
     monkeypatch.setattr(TextTokenizer, "encode", watched)
-    found = list(translator._split(0, text))
+    segmenter = Segmenter(TextTokenizer(models / "en-xx" / "1" / "source_tokenizer.json"), "en", MAX_TOKENS)
+    found = segmenter.split(ProtectedText(text))
     assert encoded < 13 * len(text)
-    assert " ".join(text[start:end] for start, end, _ in found).replace(" ", "") == text.replace(" ", "")
+    assert " ".join(text[s.start : s.end] for s in found).replace(" ", "") == text.replace(" ", "")
