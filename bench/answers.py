@@ -13,13 +13,14 @@ from typing import Any
 
 import zstandard
 
-from service.api import classify
 from service.batching.scheduler import Limits
+from service.handlers.classify import classify
 from service.handlers.encoding import AS_JSON, Encoding, as_msgpack
-from service.handlers.schemas import TranslateRequest
-from service.handlers.translate import TranslationPlan, answered, asked
+from service.handlers.schemas import ClassifyRequest, TranslateRequest
+from service.handlers.translate import translate
 from service.registry.registry import Registry
 from service.runtime import Runtime
+from service.settings import Settings
 
 LONG = " ".join(
     [
@@ -62,18 +63,17 @@ def costs(answer: Callable[[Encoding], Any]) -> dict[str, tuple[int, float]]:
 
 async def translation(registry: Registry, **body: Any) -> Callable[[Encoding], Any]:
     request = TranslateRequest(source="en", target="fr", beam_size=1, **body)
-    plan: TranslationPlan = await asked(request, [body["q"]], registry)
-    translations = await answered(plan)
-    return lambda encoding: plan.answer(translations, encoding)
+    return (await translate(request, registry, Settings())).encode
 
 
 async def main() -> None:
     registry = Registry(Path("models"), Runtime("cpu", threads=1), Limits())
     for name in ("en-fr", "sms-spam"):
         await asyncio.to_thread(registry.load, name)
-    [prediction] = await registry.classifier("sms-spam").classify(["FREE entry! Text WIN to 80086 now"])
+    message = ClassifyRequest(text="FREE entry! Text WIN to 80086 now", model="sms-spam")
+    classification = await classify(message, registry, Settings())
     results = {
-        "classify, a message": costs(lambda encoding: classify.encode(prediction, encoding)),
+        "classify, a message": costs(classification.encode),
         "translate, 7 words": costs(await translation(registry, q="Two dogs are playing in the snow.")),
         "translate, 150 words, full attention": costs(await translation(registry, q=LONG, attention="full")),
     }

@@ -8,7 +8,8 @@ from ctranslate2.specs import TransformerSpec, attention_spec, common_spec, tran
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from service.bundle.manifest import WEIGHTS, read_manifest
+from service.bundle.files import read_manifest
+from service.bundle.manifest import WEIGHTS
 from training.networks.transformer import sinusoidal_positions
 
 MAX_POSITIONS = 512

@@ -23,7 +23,8 @@ from tokenizers import Tokenizer
 from bench.clients import MODELS, machine
 from bench.ctranslate2_converter import convert
 from service.batching.scheduler import Limits
-from service.bundle.manifest import Precision, find_bundles, read_manifest
+from service.bundle.files import find_bundles, read_manifest
+from service.bundle.manifest import Precision, TranslationManifest
 from service.registry.registry import Registry
 from service.runtime import Runtime, available_cores
 from service.translation.engine import Options
@@ -187,9 +188,8 @@ def measure() -> dict[str, Any]:
     for name, versions in find_bundles(MODELS).items():
         bundle = versions[max(versions)]
         manifest = read_manifest(bundle)
-        if manifest.task != "translation":
+        if not isinstance(manifest, TranslationManifest):
             continue
-        assert manifest.source and manifest.target
         texts = captions(manifest.source, manifest.target)
         if name == COMPARED:
             results[name] = compare_with_ctranslate2(bundle, texts, cores)

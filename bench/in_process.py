@@ -17,9 +17,10 @@ from tokenizers import Tokenizer
 from bench.clients import MODELS
 from bench.rivals.network import ROWS, Network
 from bench.servers import latest_bundle
-from service.api.classify import encode
 from service.batching.scheduler import Limits
-from service.bundle.manifest import read_manifest
+from service.bundle.files import read_manifest
+from service.bundle.manifest import ClassificationManifest
+from service.handlers.classify import encode
 from service.handlers.encoding import dumps
 from service.registry.registry import Registry
 from service.runtime import Runtime, available_cores
@@ -61,7 +62,7 @@ def torch_rate(model: str, texts: list[str], rounds: int) -> float:
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     tokenizer.enable_truncation(recipe.limits.max_tokens)
     pad_id = special_id(tokenizer, PAD)
-    labels = read_manifest(bundle).labels or []
+    labels = read_manifest(bundle, ClassificationManifest).labels
     network = build_classifier(recipe, tokenizer.get_vocab_size(), len(labels), pad_id).eval()
     start_from(network, bundle)
     torch.set_num_threads(available_cores())

@@ -16,7 +16,7 @@ from typing import Any
 from bench.clients import HOST, MODELS, Service, free_port
 from bench.load import Load, closed
 from bench.rivals import BENTOML, BUNDLE, CANNED, SERVERS
-from service.bundle.manifest import find_bundles
+from service.bundle.files import find_bundles
 
 OURS, OURS_TWICE = "limelight", "limelight, 2 processes"
 

@@ -17,7 +17,7 @@ from bench.faults.connections import half_open_connections, reset_connections, s
 from bench.faults.processes import full_log_disk, killed_process, terminate_under_load
 from bench.faults.reloads import broken_bundles, memory_after_reloads, mutations, swap_under_load
 from bench.faults.results import Result
-from service.bundle.manifest import find_bundles
+from service.bundle.files import find_bundles
 
 FAULTS: list[Callable[[Path], Result]] = [
     terminate_under_load,

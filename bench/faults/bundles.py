@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 from bench.clients import MODELS
-from service.bundle.manifest import MANIFEST, digest
+from service.bundle.files import digest
+from service.bundle.manifest import MANIFEST
 
 
 def copies(folder: Path) -> Path:

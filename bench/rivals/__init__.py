@@ -20,8 +20,8 @@ CANNED = "BENCH_CANNED"
 def uvicorn(module: str, port: int, workers: int = 1) -> None:
     import uvicorn
 
-    quiet = {"access_log": False, "log_level": "error"}
-    uvicorn.run(f"bench.rivals.{module}:app", host=HOST, port=port, workers=workers, **quiet)
+    app = f"bench.rivals.{module}:app"
+    uvicorn.run(app, host=HOST, port=port, workers=workers, access_log=False, log_level="error")
 
 
 def litserve(port: int) -> None:
