@@ -21,6 +21,7 @@ from service.attention import AttentionMatrix
 from service.batching.scheduler import Limits
 from service.bundle.conventions import UNKNOWN_SYMBOL
 from service.bundle.files import read_manifest
+from service.bundle.manifest import TranslationManifest
 from service.markup.protect import NAME_STAND_IN, Format, protect
 from service.registry.registry import Registry
 from service.runtime import Runtime
@@ -205,7 +206,7 @@ def test_hostile_texts_take_no_longer_than_others(text: str, format: Format) -> 
     protected = protect(text, format, NAME_STAND_IN)
     assert time.process_time() - start < 5  # 0.4 s here; a search at every place takes 30 s
     end = len(protected.text)
-    sources = [Token(text[:1], 0, 1)]
+    sources = [Token(protected.text[:1], 0, min(1, end))]
     segment = Segment(0, end, Encoded([1], sources), protected.pieces_in(0, end), protected.tags_in(0, end))
     sentence = Sentence("vent", 0.0, 0, end, sources, [Token("vent", 0, 4)], [], [])
     assert len(join(text, [restore(protected, segment, sentence, [])], 0).text)
@@ -334,7 +335,7 @@ def copying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
     special_ids = {"bos": networks.BOS, "eos": networks.EOS, "never": [networks.PAD, networks.BOS]}
     special_ids["unknown"] = networks.UNK
     folder = write_translator(tmp_path_factory.mktemp("copying"), special_ids=special_ids)
-    made = Translator(folder, read_manifest(folder), Runtime("cpu", 1), Limits())
+    made = Translator(folder, read_manifest(folder, TranslationManifest), Runtime("cpu", 1), Limits())
     yield made
     made.close()
 
