@@ -1,1 +1,1 @@
-"""The bundle: its manifest, its files, its golden answers."""
+"""The bundle format: manifest, files, golden cases, and the rules that training and service share."""

@@ -1,1 +1,1 @@
-"""Loaded bundles, by name and version."""
+"""Models by name: loaded, checked with golden inputs and replaced while the service runs."""

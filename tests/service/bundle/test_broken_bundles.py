@@ -1,4 +1,4 @@
-"""A bundle that is broken in any way is left out, says why, and does not hurt the others."""
+"""A broken bundle is refused with a reason, and the other bundles are served."""
 
 import json
 import logging
@@ -14,7 +14,8 @@ from service.errors import (
     ModelNotFound,
     ModelNotReady,
 )
-from service.registry.registry import Registry, differences
+from service.registry.golden import differences
+from service.registry.registry import Registry
 from tests.fakes import change_manifest, read_json, rewrite
 from tests.service.conftest import Open
 
@@ -28,7 +29,7 @@ def damage_graph(folder: Path) -> str:
     return "classify.onnx has sha256"
 
 
-def lose_tokenizer(folder: Path) -> str:
+def remove_tokenizer(folder: Path) -> str:
     (folder / "tokenizer.json").unlink()
     return "tokenizer.json cannot be read"
 
@@ -48,18 +49,18 @@ def change_version(folder: Path) -> str:
     return "name and folder must agree"
 
 
-def come_from_the_future(folder: Path) -> str:
+def raise_the_format_version(folder: Path) -> str:
     change_manifest(folder, format_version=7)
     return "format 7"
 
 
-def forget_an_output(folder: Path) -> str:
+def remove_an_output(folder: Path) -> str:
     [graph] = read_json(folder / MANIFEST)["graphs"]
     change_manifest(folder, graphs=[{**graph, "outputs": graph["outputs"][:-1]}])
     return "output self_0"
 
 
-def name_an_output_that_is_not_there(folder: Path) -> str:
+def add_an_unknown_output(folder: Path) -> str:
     [first, second] = read_json(folder / MANIFEST)["attention"]
     change_manifest(folder, attention=[{**first, "output": "nowhere"}, second])
     return "nowhere"
@@ -70,7 +71,7 @@ def break_tokenizer(folder: Path) -> str:
     return "is not a tokenizer"
 
 
-def expect(**changes: Any) -> Callable[[Path], str]:
+def expect_answer(**changes: Any) -> Callable[[Path], str]:
     """Change the answer of the last golden case."""
 
     def change(folder: Path) -> str:
@@ -82,6 +83,13 @@ def expect(**changes: Any) -> Callable[[Path], str]:
     return change
 
 
+def add_a_golden_field(folder: Path) -> str:
+    golden = read_json(folder / GOLDEN)
+    golden["cases"][-1]["answer"]["surplus"] = 1
+    rewrite(folder, GOLDEN, json.dumps(golden))
+    return "answer.surplus"
+
+
 def write_golden(content: str) -> Callable[[Path], str]:
     def write(folder: Path) -> str:
         rewrite(folder, GOLDEN, content)
@@ -90,18 +98,18 @@ def write_golden(content: str) -> Callable[[Path], str]:
     return write
 
 
-UNREADABLE = [damage_manifest, change_name, change_version, come_from_the_future]
+UNREADABLE = [damage_manifest, change_name, change_version, raise_the_format_version]
 DAMAGES = [
     damage_graph,
-    lose_tokenizer,
+    remove_tokenizer,
     *UNREADABLE,
-    forget_an_output,
-    name_an_output_that_is_not_there,
+    remove_an_output,
+    add_an_unknown_output,
     break_tokenizer,
-    expect(scores={"cold": 1.0, "mild": 0.0, "warm": 0.0}),
-    expect(scores={"cold": 1.0}),
-    expect(attention=[[1.0]]),
-    expect(surplus=1),
+    expect_answer(scores={"cold": 1.0, "mild": 0.0, "warm": 0.0}),
+    expect_answer(scores={"cold": 1.0}),
+    expect_answer(attention=[[1.0]]),
+    add_a_golden_field,
     *map(write_golden, ["{", "[]", "{}", '{"tolerance": 1}', '{"tolerance": 1, "cases": [{}]}', "[" * 100_000]),
 ]
 
@@ -115,7 +123,7 @@ def test_a_broken_bundle_beside_a_good_one(
     with caplog.at_level(logging.ERROR):
         loaded = registry(tmp_path)
     assert expected in problem(loaded)
-    # Of what no manifest tells of, nobody knows whether it is a default.
+    # Without a manifest its task is unknown, so it is no default.
     assert loaded.problems() == ({} if damage in UNREADABLE else {"toy/1": problem(loaded)})
     assert problem(loaded) in caplog.text
     assert loaded.translator("en", "xx").manifest.name == "en-xx"
@@ -123,7 +131,7 @@ def test_a_broken_bundle_beside_a_good_one(
         loaded.classifier("toy")
 
 
-def test_a_golden_tolerance_is_respected(models: Path, tmp_path: Path, registry: Open) -> None:
+def test_the_golden_tolerance(models: Path, tmp_path: Path, registry: Open) -> None:
     folder = Path(shutil.copytree(models / "toy", tmp_path / "toy")) / "1"
     golden = read_json(folder / GOLDEN)
     golden["cases"][0]["answer"]["scores"]["cold"] += 0.03
@@ -149,12 +157,12 @@ def test_differences(expected: object, actual: object, count: int) -> None:
     assert len(differences(expected, actual, tolerance=0.1)) == count
 
 
-def test_differences_say_where() -> None:
+def test_a_difference_names_its_path() -> None:
     [found] = differences({"a": [1.0, {"b": "x"}]}, {"a": [1.0, {"b": "y"}]}, 0.1)
     assert found == ".a[1].b: expected x, got y"
 
 
-def test_a_broken_manifest_is_described_as_far_as_it_is_known(models: Path, tmp_path: Path, registry: Open) -> None:
+def test_the_description_of_a_model_with_a_broken_manifest(models: Path, tmp_path: Path, registry: Open) -> None:
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     damage_manifest(tmp_path / "toy" / "1")
     loaded = registry(tmp_path)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from service.bundle.external_data import locations
-from service.bundle.manifest import MANIFEST, find_bundles, read_manifest, sha256_of, verify
+from service.bundle.files import find_bundles, read_manifest, sha256_of, verify
+from service.bundle.manifest import MANIFEST
 from service.errors import BundleCorrupt
 from tests.conftest import REAL_MODELS
 from tests.fakes import change_manifest, read_json, write_classifier

@@ -34,7 +34,7 @@ def test_everything_is_loaded(models: Path, registry: Open) -> None:
     assert isinstance(loaded.classifier(), Classifier)
     assert isinstance(loaded.translator("en", "xx"), Translator)
     assert isinstance(loaded.generator(), Generator)
-    with pytest.raises(ModelNotFound, match="'toy' does not write on"):
+    with pytest.raises(ModelNotFound, match="'toy' is not a language model"):
         loaded.generator("toy")
 
 

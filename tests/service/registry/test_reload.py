@@ -14,7 +14,8 @@ import pytest
 from service.bundle.manifest import GOLDEN, MANIFEST
 from service.classification.classifier import Classifier
 from service.errors import BundleCorrupt, BundleNotFound, DeviceUnavailable, ModelNotFound, ModelNotReady, Overloaded
-from service.registry.registry import Entry, Registry
+from service.registry.entry import Entry
+from service.registry.registry import Registry
 from service.runtime import Runtime, Session
 from tests.fakes import before_networks, change_manifest, read_json, rewrite, until, write_classifier, write_translator
 from tests.service.conftest import Open
@@ -214,14 +215,15 @@ def test_one_golden_input_is_asked_each_time(folder: Path, registry: Open, monke
     """Another each time, until one is answered wrongly: then a model has to answer all of them."""
     loaded = registry(folder)
     entry = loaded.entry("toy")
-    cases = entry.golden["cases"]
+    assert entry.golden is not None
+    cases = entry.golden.cases
     asked: list[Any] = []
     golden = loaded.classifier().golden
 
     async def asking(case: Any) -> Any:
         asked.append(case)
         answer = await golden(case)
-        return answer if case != cases[1] else {**answer, "label": "something else"}
+        return answer if case != cases[1] else answer.model_copy(update={"scores": {}})
 
     def still_broken(entry: Entry) -> None:
         raise BundleCorrupt("still broken")
@@ -263,11 +265,11 @@ def test_a_model_that_hangs_is_not_ready_until_it_answers(
     before = loaded.classifier()
     go_on = threading.Event()
     before_networks(monkeypatch, go_on.wait)
-    monkeypatch.setattr("service.registry.registry.GOLDEN_S", 0.05)
+    monkeypatch.setattr("service.registry.golden.ANSWER_TIMEOUT_S", 0.05)
     check(loaded)
     assert loaded.problems()["toy/1"] == "no answer to a golden input within 0.05 s"
     go_on.set()
-    monkeypatch.setattr("service.registry.registry.GOLDEN_S", 60)
+    monkeypatch.setattr("service.registry.golden.ANSWER_TIMEOUT_S", 60)
     check(loaded)
     assert loaded.problems() == {}
     assert loaded.classifier() is before
