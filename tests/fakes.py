@@ -21,7 +21,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from service.app import create_app
 from service.batching import scheduler as scheduler_module
-from service.bundle.manifest import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, digest, sha256_of, write_bundle
+from service.bundle.files import digest, sha256_of, write_bundle
+from service.bundle.manifest import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, parse_manifest
 from service.registry.registry import Registry
 from service.runtime import Session
 from service.settings import Settings
@@ -176,7 +177,7 @@ def _write(folder: Path, graphs_of: list[str], files: dict[str, str], fields: di
     }
     (staged / PICTURE).write_bytes(PNG)
     (staged / CARD).write_text(f"# A fake\n\n![Learning curves]({PICTURE})\n\nLearning curves\n", encoding="utf-8")
-    write_bundle(folder, staged, Manifest.model_validate({**common, **fields}))
+    write_bundle(folder, staged, parse_manifest({**common, **fields}))
     return folder
 
 

@@ -15,10 +15,12 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from service.batching.scheduler import Limits
-from service.bundle.manifest import CARD, Manifest, Metric, update_manifest
+from service.bundle.files import update_manifest
+from service.bundle.manifest import CARD, Manifest, Metric, TranslationManifest
 from service.classification.classifier import Classifier
 from service.generation.generator import Generator, SamplingParams
-from service.registry.registry import Predictor, Registry
+from service.registry.entry import Predictor
+from service.registry.registry import Registry
 from service.runtime import Runtime
 from service.text.tokenizer import Token
 from service.translation.engine import Options
@@ -208,7 +210,7 @@ def evaluate_generator(recipe: GenerationRecipe, generator: Generator, split: Sp
     ]
 
 
-def alignment_error(folder: Path, manifest: Manifest) -> list[Metric]:
+def alignment_error(folder: Path, manifest: TranslationManifest) -> list[Metric]:
     """How well the alignment that is shown fits one made by hand, where there is one for these languages."""
     path = ALIGNMENTS / f"{manifest.source}-{manifest.target}.tsv"
     shown = next((output for output in manifest.attention if output.summary), None)

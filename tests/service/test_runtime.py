@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from service.bundle.manifest import Graph, Manifest, TensorInfo, read_manifest
+from service.bundle.files import read_manifest
+from service.bundle.manifest import Graph, Manifest, TensorInfo
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 from service.runtime import Runtime, available_cores
 from tests.service import networks

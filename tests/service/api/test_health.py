@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle.manifest import verify
+from service.bundle.files import verify
 from tests.fakes import before_networks, registry_of, serving, until, write_classifier
 from tests.service.api.checks import REQUESTS, check_problem
 
