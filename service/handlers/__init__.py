@@ -1,1 +1,1 @@
-"""Uses of the service without HTTP: a request schema and the registry in, an answer or events out."""
+"""Uses of the service without HTTP: a checked request and the registry -> an answer or events."""

@@ -1,8 +1,8 @@
-"""Routes that take a request and give an answer, found by their path at once.
+"""Direct routes: a path and a method -> an endpoint, without FastAPI's routing.
 
-FastAPI tries its routers one after the other and prepares for dependencies, forms and files that these routes do not
-have, which takes longer than all that is done for a short text. It still documents them, and answers what is not found
-here: other methods, other paths.
+FastAPI tries its routers in order and prepares dependencies, forms and files that these routes do not use. This takes
+longer than the rest of the work for a short text. FastAPI still documents these routes and answers other methods and
+paths.
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api.errors import answer_to
 
 
-class Direct:
-    """`routes`: of fixed paths, whose functions ask for the request alone and return a Response."""
+class DirectRoutesMiddleware:
+    """Calls the endpoints of fixed paths that take only the request and return a Response."""
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]):
         self.app = app

@@ -1,4 +1,4 @@
-"""The limits on one request that do not depend on the model: its texts, its time, and how many others there are."""
+"""Limits on requests that do not depend on the model: time, concurrency, and the client's connection."""
 
 import asyncio
 import time
@@ -9,105 +9,90 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import on_service_error
-from service.errors import BatchTooLarge, InferenceTimeout, InvalidInput, ServiceError, TextTooLong, TooManyRequests
+from service.errors import InferenceTimeout, ServiceError, TooManyRequests
 from service.settings import Settings
 
-
-def check_texts(field: str, value: str | list[str], settings: Settings) -> list[str]:
-    """The texts of a request as a list. Raises InvalidInput, BatchTooLarge or TextTooLong."""
-    texts = [value] if isinstance(value, str) else value
-    if not texts:
-        raise InvalidInput(f"{field}: the list is empty")
-    if len(texts) > settings.max_texts:
-        raise BatchTooLarge(f"{field}: {len(texts)} texts in one request, at most {settings.max_texts} are taken")
-    for index, text in enumerate(texts):
-        if len(text) > settings.max_characters:
-            raise TextTooLong(
-                f"text {index} has {len(text)} characters, at most {settings.max_characters} are taken at once"
-            )
-    return texts
-
-
-TURN_S = 0.005
-"""Seconds of each turn of the event loop in which requests may pass."""
+BUDGET_S = 0.005
+"""Seconds of request work per iteration of the event loop."""
 UNWATCHED_S = 0.05
-"""Seconds after which a request's client is looked after: most are answered by then, for less than looking costs."""
+"""Seconds before a request's connection is watched for a disconnect. Most requests end sooner, and watching costs more
+than they do."""
+LAST_EVENT_S = 1.0
+"""Seconds after the deadline in which a streamed answer can send its last event."""
+
+UNLIMITED = ("/admin/", "/health", "/metrics")
+"""Routes of operators: a reload may take long, and health is asked under full load."""
 
 
-LAST_WORD_S = 1.0
-"""Seconds that an answer which has begun has beyond its time."""
-
-
-def too_late(settings: Settings) -> InferenceTimeout:
+def deadline_error(settings: Settings) -> InferenceTimeout:
     return InferenceTimeout(f"no answer within {settings.timeout_s:g} s; send less text or try again later")
 
 
-class Turnstile:
-    """Lets requests pass for a few milliseconds in each turn of the event loop; the others pass in the next.
+class LoopBudget:
+    """Spreads the work of many requests over several iterations of the event loop.
 
-    A batch ends for a hundred requests at once, and a hundred answers encoded in one turn would be a tenth of a second
-    in which nobody else is heard. Health checks do not stand in line.
+    A batch ends for a hundred requests in the same iteration, and encoding all their answers in it would block the loop
+    for a tenth of a second. Health checks do not wait.
     """
 
     def __init__(self) -> None:
-        self._turn_ends: float | None = None
+        self._ends: float | None = None
 
-    async def __call__(self) -> None:
+    async def wait(self) -> None:
+        """Wait for an iteration with time left."""
         loop = asyncio.get_running_loop()
-        while self._turn_ends is not None and time.perf_counter() >= self._turn_ends:
+        while self._ends is not None and time.perf_counter() >= self._ends:
             await asyncio.sleep(0)
-        if self._turn_ends is None:  # the first in this turn
-            self._turn_ends = time.perf_counter() + TURN_S
-            loop.call_soon(self._next_turn)
+        if self._ends is None:  # the first in this iteration
+            self._ends = time.perf_counter() + BUDGET_S
+            loop.call_soon(self._reset)
 
-    def _next_turn(self) -> None:
-        self._turn_ends = None
+    def _reset(self) -> None:
+        self._ends = None
 
 
-class Limited:
-    """Every request in its time, as many at once as there may be, and none for a client that has hung up.
-
-    The operator's routes are let through: a reload takes as long as it takes, and health is asked when all is full.
-    """
+class LimitsMiddleware:
+    """Enforces the deadline and the number of concurrent requests, and cancels requests of disconnected clients."""
 
     def __init__(
         self,
         app: ASGIApp,
         settings: Settings,
-        turn: Turnstile,
+        budget: LoopBudget,
         reading: Callable[[], AbstractContextManager[None]],
     ):
+        """`reading` marks the time in which a request uses models of the registry."""
         self.app = app
-        self.turn = turn
+        self.budget = budget
         self.settings = settings
         self.reading = reading
         self.running: set[object] = set()
-        """A place for each request that is worked on."""
+        """One object per concurrent request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(("/admin/", "/health", "/metrics")):
+        if scope["type"] != "http" or scope["path"].startswith(UNLIMITED):
             await self.app(scope, receive, send)
             return
         if len(self.running) >= self.settings.max_requests:
-            full = TooManyRequests(f"{len(self.running)} requests are being worked on already; try again shortly")
+            full = TooManyRequests(f"{len(self.running)} requests are running; try again shortly")
             await _refuse(full, scope, receive, send)
             return
-        place = object()
-        self.running.add(place)
+        slot = object()
+        self.running.add(slot)
         try:
-            await self.turn()
+            await self.budget.wait()
             with self.reading():
-                await self._run(scope, receive, send, place)
+                await self._run(scope, receive, send, slot)
         finally:
-            self.running.discard(place)
+            self.running.discard(slot)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send, place: object) -> None:
-        """Answer, unless the time runs out or the client goes before that."""
+    async def _run(self, scope: Scope, receive: Receive, send: Send, slot: object) -> None:
+        """Answer the request unless the deadline passes or the client disconnects first."""
         loop = asyncio.get_running_loop()
         answering = asyncio.current_task()
         assert answering is not None
         timeout_s = self.settings.timeout_s
-        until = scope.setdefault("state", {})["until"] = loop.time() + timeout_s
+        deadline = scope.setdefault("state", {})["deadline"] = loop.time() + timeout_s
         body_read = asyncio.Event()
         started = late = ended = False
         watching: asyncio.Task[None] | None = None
@@ -118,30 +103,30 @@ class Limited:
                 body_read.set()
             return message
 
-        async def send_noting(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal started
             started = True
-            # With the answer's last byte: the client may ask again before this request has wound up.
+            # Free the slot with the last byte: the client may send its next request before this one has returned.
             if message["type"] == "http.response.body" and not message.get("more_body"):
-                self.running.discard(place)
+                self.running.discard(slot)
             await send(message)
 
         async def disconnect() -> None:
-            await body_read.wait()  # until then the route itself reads, and sees it
+            await body_read.wait()  # until then the route itself reads, and sees the disconnect
             while (await receive())["type"] != "http.disconnect":
                 pass
 
         async def watch() -> None:
             nonlocal late, ended
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(deadline):
                     await disconnect()
             except TimeoutError:
                 late = True
-                if started:  # a stream ends by itself, and says why
-                    await asyncio.sleep(LAST_WORD_S)
+                if started:  # an event stream ends itself with an error event
+                    await asyncio.sleep(LAST_EVENT_S)
             ended = True
-            # Frees its place in the queue, too: what waits is cancelled with the one who waits for it.
+            # Cancelling also removes the request's work from the queues of models.
             answering.cancel()
 
         def begin_to_watch() -> None:
@@ -150,7 +135,7 @@ class Limited:
 
         timer = loop.call_later(min(UNWATCHED_S, timeout_s), begin_to_watch)
         try:
-            await self.app(scope, receive_body, send_noting)
+            await self.app(scope, receive_body, send_and_note)
         except asyncio.CancelledError:
             if not ended:
                 raise
@@ -161,7 +146,7 @@ class Limited:
             if ended:
                 answering.uncancel()
         if late and not started:
-            await _refuse(too_late(self.settings), scope, receive, send)
+            await _refuse(deadline_error(self.settings), scope, receive, send)
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""What every request gets, whichever route it is for: ids, a line in the log, figures, and safe headers."""
+"""Request ids, one log line, metrics and security headers for every request."""
 
 import logging
 import time
@@ -11,29 +11,26 @@ from service.registry.registry import Registry
 
 log = logging.getLogger(__name__)
 
-# Where an answer has one of these already, its own is right.
+# A header that the answer already has is kept.
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-OF_JSON = [
+JSON_HEADERS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 ]
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 QUIET = ("/health", "/metrics")
-"""Asked so often by machines that a line for each would hide the others."""
-GONE = 499
-"""What nginx calls a client that hung up before its answer; only in logs and figures, nobody is answered it."""
+"""Machines poll these routes; their log lines have the level debug."""
+CLIENT_CLOSED_REQUEST = 499
+"""The status in logs and metrics if the client disconnected before its answer, as in nginx."""
 
 
-class Observed:
-    """Sees every request come and every answer go.
-
-    `shared`: pages of other origins may ask.
-    """
+class RequestMiddleware:
+    """Traces, logs and counts every request. `shared`: pages of other origins can read the answers."""
 
     def __init__(self, app: ASGIApp, registry: Registry, shared: bool):
         self.app = app
@@ -47,26 +44,26 @@ class Observed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        asked = dict(scope["headers"])
+        request_headers = dict(scope["headers"])
         trace = observability.new_trace(
-            *(asked.get(n, b"").decode("latin-1") for n in (b"x-request-id", b"traceparent"))
+            *(request_headers.get(n, b"").decode("latin-1") for n in (b"x-request-id", b"traceparent"))
         )
-        observability.current.set(trace)  # for this request's own task, which ends with it
+        observability.current.set(trace)
         since = time.perf_counter()
-        status = GONE
+        status = CLIENT_CLOSED_REQUEST
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message.setdefault("headers", [])
-                said = dict(headers)
+                present = dict(headers)
                 headers.append((b"x-request-id", trace.request_id.encode()))
                 timing = observability.server_timing(trace, time.perf_counter() - since)
                 headers.append((b"server-timing", timing.encode()))
-                added = self.headers + (OF_JSON if b"json" in said.get(b"content-type", b"") else [])
-                headers.extend(header for header in added if header[0] not in said)
-                if self.registry.draining:  # who asks again should ask another machine
+                added = self.headers + (JSON_HEADERS if b"json" in present.get(b"content-type", b"") else [])
+                headers.extend(header for header in added if header[0] not in present)
+                if self.registry.draining:  # the next request goes to another machine
                     headers.append((b"connection", b"close"))
             await send(message)
 
@@ -78,7 +75,7 @@ class Observed:
             self.in_flight -= 1
             observability.observe_in_flight(self.in_flight)
             seconds = time.perf_counter() - since
-            # The route's own pattern: what was really asked for may hold anything.
+            # The pattern of the route: the path itself can contain anything.
             route = getattr(scope.get("route"), "path", None) or "other"
             method = scope["method"] if scope["method"] in METHODS else "other"
             observability.observe_request(method, route, status, seconds)
@@ -90,6 +87,6 @@ class Observed:
 
 
 def install(app: FastAPI, registry: Registry, shared: bool) -> None:
-    """Around everything else, the answer to what nobody thought of included."""
+    """Wrap all other middleware, the answer to unexpected errors included."""
     inner = app.build_middleware_stack
-    app.build_middleware_stack = lambda: Observed(inner(), registry, shared)  # type: ignore[method-assign]
+    app.build_middleware_stack = lambda: RequestMiddleware(inner(), registry, shared)  # type: ignore[method-assign]

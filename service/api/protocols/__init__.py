@@ -1,1 +1,1 @@
-"""Other services' wire formats, each over the same handlers."""
+"""Wire formats of other services over the same handlers."""

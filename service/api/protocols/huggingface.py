@@ -1,10 +1,10 @@
-"""POST /huggingface/{name}: what `huggingface_hub.InferenceClient` sends to an address of its own, and reads.
+"""POST /huggingface/{name}: the requests and answers of `huggingface_hub.InferenceClient`.
 
     InferenceClient("http://localhost:8000/huggingface/sms-spam").text_classification("FREE entry!")
     InferenceClient("http://localhost:8000/huggingface/en-fr").translation("Good morning.")
     InferenceClient("http://localhost:8000/huggingface/nietzsche").text_generation("Morality is ", max_new_tokens=50)
 
-It has no place for tokens or attention: whoever wants these asks /classify, /translate or /generate.
+These answers have no tokens and no attention; /classify, /translate and /generate have them.
 """
 
 from typing import Any
@@ -12,15 +12,17 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.api import classify, generate
 from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
-from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, describe, responses
-from service.api.middleware.limits import check_texts
+from service.api.errors import BODY_ERRORS, MODEL_ERRORS, TEXT_ERRORS, describe, responses
+from service.api.responses import FastJSON
 from service.errors import InvalidInput
-from service.handlers import translate as question
-from service.handlers.encoding import FastJSON, rounded
+from service.handlers.classify import classify
+from service.handlers.encoding import rounded
+from service.handlers.generate import generate_all
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, Texts, TranslateRequest
+from service.handlers.translate import translate
 from service.registry.registry import Registry
+from service.settings import Settings
 
 router = APIRouter(tags=["huggingface"])
 
@@ -31,91 +33,98 @@ class HuggingFaceRequest(BaseModel):
     inputs: Texts = Field(description="A text, or a list of texts.")
     parameters: dict[str, Any] = Field(
         {},
-        description="Of a classifier `top_k`; of a translator `src_lang`, `tgt_lang`; of a language model "
+        description="For a classifier `top_k`; for a translator `src_lang`, `tgt_lang`; for a language model "
         "`max_new_tokens`, `do_sample`, `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`, `stop`, "
         "`return_full_text`.",
     )
-    stream: bool = Field(False, description="Events are what /generate has.")
+    stream: bool = Field(False, description="Not supported: /generate has events.")
+
+    @property
+    def texts(self) -> list[str]:
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
 
 @router.post(
     "/huggingface/{name}",
-    summary="Ask a model as Hugging Face's client does",
+    name="ask",
+    summary="Call a model as Hugging Face's client does",
     response_class=FastJSON,
     responses={
         200: {"content": {JSON: {"schema": {"type": "array"}}}},
-        **responses("/huggingface/nope", *OF_A_BODY, *OF_TEXTS, *OF_A_MODEL),
+        **responses("/huggingface/nope", *BODY_ERRORS, *TEXT_ERRORS, *MODEL_ERRORS),
         **responses("/huggingface/nope", "unsupported_language_pair", "unsupported_option"),
     },
     openapi_extra=request_body(HuggingFaceRequest, JSON),
 )
-async def ask(request: Request, registry: RegistryOf, settings: SettingsOf, name: str) -> FastJSON:
-    """A list for each text with every label and its score, the best first; or the translation of each text, or what is
-    written behind each. Where nothing says that it is to be drawn, the likeliest text is written.
+async def call(request: Request, registry: RegistryOf, settings: SettingsOf, name: str) -> FastJSON:
+    """A classifier answers with a list per text: every label and its score, best first. A translator answers with a
+    translation per text, a language model with a continuation per text: the likeliest, unless the parameters ask for
+    sampling.
     """
     body = await parse_body(request, HuggingFaceRequest, settings.max_body_bytes)
-    texts = check_texts("inputs", body.inputs, settings)
     manifest = registry.entry(name).manifest
     if manifest is not None and manifest.task == "translation":
-        return FastJSON(await translated(name, texts, body.parameters, registry))
+        return FastJSON(await translations(name, body, registry, settings))
     if manifest is not None and manifest.task == "generation":
-        return FastJSON(await written(name, texts, body, registry))
-    return FastJSON(await labelled(name, texts, body.parameters, registry))
+        return FastJSON(await generations(name, body, registry, settings))
+    return FastJSON(await labels(name, body, registry, settings))
 
 
-async def labelled(
-    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry
+async def labels(
+    name: str, body: HuggingFaceRequest, registry: Registry, settings: Settings
 ) -> list[list[dict[str, Any]]]:
-    top_k = known(parameters, "top_k").get("top_k")
+    top_k = known(body.parameters, "top_k").get("top_k")
     if not (top_k is None or isinstance(top_k, int) and top_k > 0):
         raise InvalidInput("parameters.top_k: a number above 0")
-    asked = ClassifyRequest(text=texts, attention="none")
-    predictions = await classify.answered(registry.classifier(name), asked, texts)
-    ranked = [sorted(prediction.scores.items(), key=lambda item: -item[1])[:top_k] for prediction in predictions]
-    return [[{"label": label, "score": rounded(score)} for label, score in labels] for labels in ranked]
+    request = ClassifyRequest(text=body.texts, model=name, attention="none")
+    answer = await classify(request, registry, settings)
+    ranked = [sorted(one.scores.items(), key=lambda item: -item[1])[:top_k] for one in answer.predictions]
+    return [[{"label": label, "score": rounded(score)} for label, score in scores] for scores in ranked]
 
 
-async def translated(
-    name: str, texts: list[str], parameters: dict[str, Any], registry: Registry
+async def translations(
+    name: str, body: HuggingFaceRequest, registry: Registry, settings: Settings
 ) -> list[dict[str, str]]:
-    languages = known(parameters, "src_lang", "tgt_lang")
+    languages = known(body.parameters, "src_lang", "tgt_lang")
     source, target = languages.get("src_lang"), languages.get("tgt_lang")
     if not all(isinstance(language, str | None) for language in (source, target)):
-        raise InvalidInput("parameters.src_lang, parameters.tgt_lang: codes of languages")
-    asked = TranslateRequest(q=texts, model=name, source=source, target=target, attention="none")
-    found = await question.answered(await question.asked(asked, texts, registry))
-    return [{"translation_text": translation.text} for translation in found]
+        raise InvalidInput("parameters.src_lang, parameters.tgt_lang: language codes")
+    request = TranslateRequest(q=body.texts, model=name, source=source, target=target, attention="none")
+    answer = await translate(request, registry, settings)
+    return [{"translation_text": translation.text} for translation in answer.translations]
 
 
-MANNER = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop")
-"""What /generate calls by the same names."""
+SAMPLING = ("temperature", "top_k", "top_p", "repetition_penalty", "seed", "stop")
+"""Parameters with the same name in /generate."""
 DETAILS = ("details", "decoder_input_details")
 
 
-async def written(name: str, texts: list[str], body: HuggingFaceRequest, registry: Registry) -> list[dict[str, str]]:
+async def generations(
+    name: str, body: HuggingFaceRequest, registry: Registry, settings: Settings
+) -> list[dict[str, str]]:
     if body.stream:
-        raise InvalidInput("stream: ask /generate with `Accept: text/event-stream`")
-    given = known(body.parameters, *MANNER, "max_new_tokens", "do_sample", "return_full_text", *DETAILS)
-    if any(given.get(name) for name in DETAILS):
-        raise InvalidInput("parameters.details: ask /generate, whose every answer has them")
-    drawn = given.get("do_sample") or (given.get("do_sample") is None and given.get("temperature") is not None)
-    wish = {name: given[name] for name in MANNER if given.get(name) is not None}
-    if not drawn:
-        wish["temperature"] = 0.0
+        raise InvalidInput("stream: use /generate with `Accept: text/event-stream`")
+    given = known(body.parameters, *SAMPLING, "max_new_tokens", "do_sample", "return_full_text", *DETAILS)
+    if any(given.get(detail) for detail in DETAILS):
+        raise InvalidInput("parameters.details: use /generate, whose answers always have them")
+    sampled = given.get("do_sample") or (given.get("do_sample") is None and given.get("temperature") is not None)
+    options = {name: given[name] for name in SAMPLING if given.get(name) is not None}
+    if not sampled:
+        options["temperature"] = 0.0
     if given.get("max_new_tokens") is not None:
-        wish["max_tokens"] = given["max_new_tokens"]
+        options["max_tokens"] = given["max_new_tokens"]
+    fields = {**options, "prompt": "", "model": name, "attention": "none"}
     try:
-        asked = GenerateRequest.model_validate({**wish, "prompt": texts[0], "attention": "none"}, strict=True)
+        request = GenerateRequest.model_validate(fields, strict=True)
     except ValidationError as error:
         raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
-    manner = generate.sampling_params(asked)
-    found = await registry.generator(name).generate_all(texts, manner)
+    found = await generate_all(body.texts, request, registry, settings)
     whole = bool(given.get("return_full_text"))
-    return [{"generated_text": text * whole + one.text} for text, one in zip(texts, found, strict=True)]
+    return [{"generated_text": text * whole + one.text} for text, one in zip(body.texts, found, strict=True)]
 
 
 def known(parameters: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Raises InvalidInput for a parameter that would be passed over in silence."""
+    """Return the parameters. Raises InvalidInput for one that would be ignored."""
     if unknown := [name for name, value in parameters.items() if name not in names and value is not None]:
         raise InvalidInput(f"parameters: there is no {', '.join(unknown)}, only {', '.join(names)}")
     return parameters

@@ -1,89 +1,50 @@
-"""The Open Inference Protocol, version 2, under /v2: what KServe's and Triton's clients speak.
+"""The Open Inference Protocol, version 2, under /v2: the protocol of KServe's and Triton's clients.
 
-A text is an element of the input `text`; options are `parameters`, by the names that /classify, /translate and
-/generate have for them. Attention and tokens are outputs that have to be asked for: those of several texts are filled
-up to one size with zeros, "" and -1, and the sentences of a text stand along the diagonal of its one matrix.
+A text is an element of the input `text`. Options are `parameters`, by their names in /classify, /translate and
+/generate. Attention and tokens are optional outputs.
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Path, Request
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from service import __version__
-from service.api import classify as classify_api
-from service.api import generate as generate_api
 from service.api.access import admit, bearer
 from service.api.body import JSON, RegistryOf, SettingsOf, read_body
-from service.api.errors import OF_A_CALLER, OF_A_MODEL, OF_TEXTS, describe, responses
-from service.api.middleware.limits import check_texts
-from service.api.protocols.tensors import (
-    HEADER_LENGTH,
-    Datatype,
-    InferRequest,
-    Tensor,
-    padded,
-    read_request,
-    texts_of,
-    write_answer,
+from service.api.errors import CALLER_ERRORS, MODEL_ERRORS, TEXT_ERRORS, describe, responses
+from service.api.health import check_ready
+from service.api.protocols.outputs import (
+    DEFAULT_OUTPUTS,
+    generation_arrays,
+    outputs_of,
+    prediction_arrays,
+    translation_arrays,
 )
-from service.attention import AttentionMatrix
+from service.api.protocols.tensors import HEADER_LENGTH, InferRequest, Tensor, read_request, texts_of, write_answer
 from service.bundle.manifest import Manifest
-from service.classification.classifier import Prediction
 from service.errors import InvalidInput, ModelNotReady, ServiceError
-from service.generation.generator import Generation, TokenLogprob
-from service.handlers import translate as question_api
+from service.handlers.classify import classify
+from service.handlers.generate import generate_all
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
-from service.registry.registry import Entry, Registry
+from service.handlers.translate import translate
+from service.registry.entry import Entry
+from service.registry.registry import Registry
 from service.settings import Settings
-from service.text.tokenizer import Token
-from service.translation.translator import Translation
 
 router = APIRouter(prefix="/v2", tags=["inference protocol"])
 
 TEXT = "text"
-OWN = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
-"""Parameters of the protocol's own; all others are options of the model."""
-
-ANSWERS: dict[str, list[tuple[str, Datatype, list[int]]]] = {
-    "classification": [("label", "BYTES", [-1]), ("score", "FP32", [-1]), ("scores", "FP32", [-1, -1])],
-    "translation": [("translation", "BYTES", [-1]), ("score", "FP32", [-1]), ("alternatives", "BYTES", [-1, -1])],
-    "generation": [("text", "BYTES", [-1]), ("finish_reason", "BYTES", [-1]), ("seed", "INT64", [-1])],
-}
-EVIDENCE: dict[str, list[tuple[str, Datatype, list[int]]]] = {
-    "classification": [
-        ("attention", "FP32", [-1, -1, -1]),
-        ("tokens", "BYTES", [-1, -1]),
-        ("token_spans", "INT64", [-1, -1, 2]),
-    ],
-    "translation": [
-        ("attention", "FP32", [-1, -1, -1]),
-        ("source_tokens", "BYTES", [-1, -1]),
-        ("source_spans", "INT64", [-1, -1, 2]),
-        ("target_tokens", "BYTES", [-1, -1]),
-        ("target_spans", "INT64", [-1, -1, 2]),
-    ],
-    "generation": [
-        ("attention", "FP32", [-1, -1, -1]),
-        ("prompt_tokens", "BYTES", [-1, -1]),
-        ("prompt_spans", "INT64", [-1, -1, 2]),
-        ("tokens", "BYTES", [-1, -1]),
-        ("token_spans", "INT64", [-1, -1, 2]),
-        ("logprobs", "FP32", [-1, -1]),
-    ],
-}
-"""Task -> the outputs that are given when none is named, and those that have to be: name, datatype, shape."""
+PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
+"""Parameters of the protocol; all others are options of the model."""
 
 
 @dataclass
 class Statistics:
-    """What was asked of one model over this protocol."""
+    """Requests for one version of a model over this protocol."""
 
     requests: int = 0
     request_ns: int = 0
@@ -92,7 +53,7 @@ class Statistics:
     texts: int = 0
     last_ms: int = 0
 
-    def told(self, entry: Entry) -> dict[str, Any]:
+    def encode(self, entry: Entry) -> dict[str, Any]:
         success = {"count": self.requests, "ns": self.request_ns}
         return {
             "name": entry.name,
@@ -104,30 +65,29 @@ class Statistics:
         }
 
 
-@router.get("", summary="The server and what it can do")
+@router.get("", summary="Name, version and extensions of the server")
 async def server() -> dict[str, Any]:
-    # The index of models is there too, but not the rest of the extension that it belongs to.
+    # The model index is part of an extension that is not supported otherwise.
     return {"name": "limelight", "version": __version__, "extensions": ["binary_tensor_data", "statistics"]}
 
 
-@router.get("/health/live", summary="Is the process alive?", name="v2_live")
+@router.get("/health/live", summary="Liveness of the process", name="v2_live")
 async def live() -> dict[str, bool]:
     return {"live": True}
 
 
 @router.get(
     "/health/ready",
-    summary="Can every default model answer?",
+    summary="Readiness of the default models",
     name="v2_ready",
     responses=responses("/v2/health/ready", "model_not_ready"),
 )
 async def ready(registry: RegistryOf) -> dict[str, bool]:
-    if problems := registry.problems():
-        raise ModelNotReady("; ".join(f"{model}: {problem}" for model, problem in problems.items()))
+    check_ready(registry)
     return {"ready": True}
 
 
-@router.post("/repository/index", summary="Every model, ready or not")
+@router.post("/repository/index", summary="All models and their states")
 async def index(registry: RegistryOf) -> list[dict[str, str]]:
     return [
         {
@@ -140,9 +100,9 @@ async def index(registry: RegistryOf) -> list[dict[str, str]]:
     ]
 
 
-@router.get("/models/stats", summary="What was asked of every model over this protocol")
+@router.get("/models/stats", summary="Statistics of all models over this protocol")
 async def all_statistics(request: Request, registry: RegistryOf) -> dict[str, Any]:
-    return {"model_stats": [statistics(request, entry).told(entry) for entry in registry.entries()]}
+    return {"model_stats": [statistics(request, entry).encode(entry) for entry in registry.entries()]}
 
 
 Version = Annotated[int, Path(ge=1)]
@@ -150,35 +110,35 @@ VERSIONED = "/models/{name}/versions/{version}"
 NOT_FOUND = responses("/v2/models/nope", "model_not_found", "invalid_input", "model_not_ready")
 
 
-@router.get("/models/{name}/stats", summary="What was asked of a model", responses=NOT_FOUND)
+@router.get("/models/{name}/stats", summary="Statistics of a model", responses=NOT_FOUND)
 async def model_statistics(request: Request, registry: RegistryOf, name: str) -> dict[str, Any]:
     return await version_statistics(request, registry, name, registry.entry(name).version)
 
 
-@router.get(VERSIONED + "/stats", summary="What was asked of a version", responses=NOT_FOUND)
+@router.get(VERSIONED + "/stats", summary="Statistics of a version", responses=NOT_FOUND)
 async def version_statistics(request: Request, registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
     entry = registry.entry(name, version)
-    return {"model_stats": [statistics(request, entry).told(entry)]}
+    return {"model_stats": [statistics(request, entry).encode(entry)]}
 
 
 def statistics(request: Request, entry: Entry) -> Statistics:
     state = request.app.state
-    if not hasattr(state, "asked_over_v2"):
-        state.asked_over_v2 = {}
-    kept: dict[tuple[str, int], Statistics] = state.asked_over_v2
-    return kept.setdefault((entry.name, entry.version), Statistics())
+    if not hasattr(state, "statistics"):
+        state.statistics = {}
+    by_version: dict[tuple[str, int], Statistics] = state.statistics
+    return by_version.setdefault((entry.name, entry.version), Statistics())
 
 
-@router.get("/models/{name}", summary="A model's inputs and outputs", responses=NOT_FOUND)
+@router.get("/models/{name}", summary="Inputs and outputs of a model", responses=NOT_FOUND)
 async def model_metadata(registry: RegistryOf, name: str) -> dict[str, Any]:
     return await version_metadata(registry, name, registry.entry(name).version)
 
 
-@router.get(VERSIONED, summary="A version's inputs and outputs", responses=NOT_FOUND)
+@router.get(VERSIONED, summary="Inputs and outputs of a version", responses=NOT_FOUND)
 async def version_metadata(registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
     manifest = manifest_of(registry.entry(name, version))
     versions = [str(entry.version) for entry in registry.entries() if entry.name == name]
-    outputs = [*ANSWERS[manifest.task], *EVIDENCE[manifest.task]]
+    outputs = outputs_of(manifest.task)
     return {
         "name": name,
         "versions": versions,
@@ -194,12 +154,12 @@ def manifest_of(entry: Entry) -> Manifest:
     return entry.manifest
 
 
-@router.get("/models/{name}/ready", summary="Can a model answer?", responses=NOT_FOUND)
+@router.get("/models/{name}/ready", summary="Readiness of a model", responses=NOT_FOUND)
 async def model_ready(registry: RegistryOf, name: str) -> dict[str, Any]:
     return await version_ready(registry, name, registry.entry(name).version)
 
 
-@router.get(VERSIONED + "/ready", summary="Can a version answer?", responses=NOT_FOUND)
+@router.get(VERSIONED + "/ready", summary="Readiness of a version", responses=NOT_FOUND)
 async def version_ready(registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
     entry = registry.entry(name, version)
     if not entry.ready:
@@ -208,7 +168,7 @@ async def version_ready(registry: RegistryOf, name: str, version: Version) -> di
 
 
 def inlined(schema: type[BaseModel]) -> dict[str, Any]:
-    """A JSON schema without references: what they lead to is not in the document's own place for it."""
+    """A JSON schema with its references resolved, because the definitions are not in the OpenAPI document."""
     found = schema.model_json_schema()
     definitions = found.pop("$defs", {})
 
@@ -229,32 +189,32 @@ INFERENCE: dict[str, Any] = {
         200: {"content": {JSON: {"schema": {"type": "object"}}, "application/octet-stream": {}}},
         **responses(
             "/v2/models/nope/infer",
-            *OF_A_CALLER,
-            *("payload_too_large", "invalid_input", *OF_TEXTS),
-            *("unsupported_format", "unsupported_language_pair", "unsupported_option", *OF_A_MODEL),
+            *CALLER_ERRORS,
+            *("payload_too_large", "invalid_input", *TEXT_ERRORS),
+            *("unsupported_format", "unsupported_language_pair", "unsupported_option", *MODEL_ERRORS),
         ),
     },
     "openapi_extra": {"requestBody": {"required": True, "content": {JSON: {"schema": inlined(InferRequest)}}}},
 }
 
 
-@router.post("/models/{name}/infer", summary="Ask a model", **INFERENCE)
+@router.post("/models/{name}/infer", summary="Call a model", **INFERENCE)
 async def infer(request: Request, registry: RegistryOf, settings: SettingsOf, name: str) -> Response:
-    """As a version of it; the highest is asked."""
-    return await inferred(request, registry, settings, name)
+    """Calls the highest version."""
+    return await call(request, registry, settings, name)
 
 
-@router.post(VERSIONED + "/infer", summary="Ask a version", **INFERENCE)
+@router.post(VERSIONED + "/infer", summary="Call a version", **INFERENCE)
 async def infer_version(
     request: Request, registry: RegistryOf, settings: SettingsOf, name: str, version: Version
 ) -> Response:
-    """The same answers as /classify, /translate and /generate, as tensors; in binary where
-    `Inference-Header-Content-Length` says where the JSON of the request ends, or where an output is asked for with
+    """The answers of /classify, /translate and /generate as tensors. They are binary if
+    `Inference-Header-Content-Length` gives the length of the JSON in the request, or if an output has the parameter
     `binary_data`."""
-    return await inferred(request, registry, settings, name, version)
+    return await call(request, registry, settings, name, version)
 
 
-async def inferred(
+async def call(
     request: Request, registry: Registry, settings: Settings, name: str, version: int | None = None
 ) -> Response:
     admit(request, bearer(request))
@@ -263,8 +223,8 @@ async def inferred(
     counted, start = statistics(request, entry), time.perf_counter_ns()
     try:
         asked, binary = read_request(raw, request.headers.get(HEADER_LENGTH))
-        texts = check_texts(TEXT, texts_of(asked, binary, TEXT), settings)
-        tensors = await answered(asked, texts, entry, registry)
+        texts = texts_of(asked, binary, TEXT)
+        tensors = await answer(asked, texts, entry, registry, settings)
     except (ServiceError, ValidationError) as error:
         counted.failures += 1
         counted.failure_ns += time.perf_counter_ns() - start
@@ -280,91 +240,28 @@ async def inferred(
     return Response(content, headers=headers)
 
 
-async def answered(asked: InferRequest, texts: list[str], entry: Entry, registry: Registry) -> list[Tensor]:
-    """The outputs that were asked for, from the same questions that /classify, /translate and /generate ask."""
+async def answer(
+    request: InferRequest, texts: list[str], entry: Entry, registry: Registry, settings: Settings
+) -> list[Tensor]:
+    """The wanted outputs. Raises InvalidInput, pydantic's ValidationError, and the errors of the handlers."""
     task = manifest_of(entry).task
-    options = {key: value for key, value in asked.parameters.items() if key not in OWN}
-    known = {output: dtype for output, dtype, _ in [*ANSWERS[task], *EVIDENCE[task]]}
-    wanted = [output.name for output in asked.outputs] or [output for output, _, _ in ANSWERS[task]]
+    options = {key: value for key, value in request.parameters.items() if key not in PROTOCOL_PARAMETERS}
+    known = {output: dtype for output, dtype, _ in outputs_of(task)}
+    wanted = [output.name for output in request.outputs] or [output for output, _, _ in DEFAULT_OUTPUTS[task]]
     if unknown := [output for output in wanted if output not in known]:
         raise InvalidInput(f"outputs: there is no {', '.join(unknown)}; {entry.name} has {', '.join(known)}")
     attention = "summary" if "attention" in wanted else "none"
-    named = {**options, "model": entry.name, "version": entry.version, "attention": attention}
+    fields = {**options, "model": entry.name, "version": entry.version, "attention": attention}
     if task == "classification":
-        body = ClassifyRequest.model_validate({**named, "text": texts}, strict=True)
-        classifier = registry.classifier(entry.name, entry.version)
-        arrays = of_predictions(await classify_api.answered(classifier, body, texts))
+        classification = ClassifyRequest.model_validate({**fields, "text": texts}, strict=True)
+        arrays = prediction_arrays((await classify(classification, registry, settings)).predictions)
     elif task == "generation":
-        wish = GenerateRequest.model_validate({**named, "prompt": texts[0]}, strict=True)
-        generator = registry.generator(entry.name, entry.version)
-        manner = generate_api.sampling_params(wish)
-        arrays = of_generations(await generator.generate_all(texts, manner))
+        generation = GenerateRequest.model_validate({**fields, "prompt": ""}, strict=True)
+        arrays = generation_arrays(await generate_all(texts, generation, registry, settings))
     else:
         if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
             raise InvalidInput(f"parameters: there is no {', '.join(unknown)}")
-        question = TranslateRequest.model_validate({**named, "q": texts}, strict=True)
-        question_api.required(question)
-        found = await question_api.answered(await question_api.asked(question, texts, registry))
-        if question.attention_unit == "word":
-            found = [question_api.in_words(one, text) for one, text in zip(found, texts, strict=True)]
-        arrays = of_translations(found, question.alternatives)
+        translation = TranslateRequest.model_validate({**fields, "q": texts}, strict=True)
+        found = await translate(translation, registry, settings)
+        arrays = translation_arrays(found.translations, translation.alternatives)
     return [Tensor(output, known[output], arrays[output]) for output in wanted]
-
-
-def of_predictions(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:
-    return {
-        "label": np.array([prediction.label for prediction in predictions], dtype=object),
-        "score": np.array([prediction.score for prediction in predictions], dtype=np.float32),
-        "scores": np.array([list(prediction.scores.values()) for prediction in predictions], dtype=np.float32),
-        "attention": padded([diagonal([prediction.attention]) for prediction in predictions], 0.0),
-        **of_tokens("tokens", "token_spans", [prediction.tokens for prediction in predictions]),
-    }
-
-
-def of_translations(translations: Sequence[Translation], alternatives: int) -> dict[str, NDArray[Any]]:
-    sentences = [translation.sentences for translation in translations]
-    others = np.empty((len(translations), alternatives), dtype=object)
-    for row, translation in enumerate(translations):
-        others[row] = translation.alternatives
-    return {
-        "translation": np.array([translation.text for translation in translations], dtype=object),
-        "score": np.array([float(np.mean([s.score for s in own] or [0.0])) for own in sentences], dtype=np.float32),
-        "alternatives": others,
-        "attention": padded([diagonal([s.attention for s in own]) for own in sentences], 0.0),
-        **of_tokens("source_tokens", "source_spans", [[t for s in own for t in s.source_tokens] for own in sentences]),
-        **of_tokens("target_tokens", "target_spans", [[t for s in own for t in s.target_tokens] for own in sentences]),
-    }
-
-
-def of_generations(generations: Sequence[Generation]) -> dict[str, NDArray[Any]]:
-    logprobs = [np.array([t.log_prob for t in one.tokens], dtype=np.float32) for one in generations]
-    return {
-        "text": np.array([one.text for one in generations], dtype=object),
-        "finish_reason": np.array([one.finish_reason for one in generations], dtype=object),
-        "seed": np.array([one.seed for one in generations], dtype=np.int64),
-        "attention": padded([diagonal([one.attention]) for one in generations], 0.0),
-        **of_tokens("prompt_tokens", "prompt_spans", [as_tokens(one.prompt_tokens) for one in generations]),
-        **of_tokens("tokens", "token_spans", [as_tokens(one.tokens) for one in generations]),
-        "logprobs": padded(logprobs, 0.0),
-    }
-
-
-def as_tokens(tokens: Sequence[TokenLogprob]) -> list[Token]:
-    return [Token(token.text, token.start, token.end) for token in tokens]
-
-
-def diagonal(sentences: Sequence[Sequence[AttentionMatrix]]) -> NDArray[np.float32]:
-    """The summaries of a text's sentences in one matrix, in which each looks at its own tokens only."""
-    found = [matrices[0].weights for matrices in sentences if matrices]
-    whole = np.zeros((sum(len(m) for m in found), sum(m.shape[1] for m in found)), dtype=np.float32)
-    row = column = 0
-    for weights in found:
-        whole[row : row + len(weights), column : column + weights.shape[1]] = weights
-        row, column = row + len(weights), column + weights.shape[1]
-    return whole
-
-
-def of_tokens(name: str, spans: str, texts: Sequence[Sequence[Token]]) -> dict[str, NDArray[Any]]:
-    pairs = [np.array([(t.start, t.end) for t in tokens], dtype=np.int64).reshape(-1, 2) for tokens in texts]
-    names = [np.array([t.special or t.text for t in tokens], dtype=object) for tokens in texts]
-    return {name: padded(names, ""), spans: padded(pairs, -1)}

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: JSON or, by its binary extension, raw bytes behind the JSON.
+"""Tensors of the Open Inference Protocol: JSON or, with its binary extension, raw bytes after the JSON.
 
 Legend: B texts.
 """
@@ -25,7 +25,7 @@ class RequestTensor(BaseModel):
     shape: list[int]
     datatype: str
     parameters: dict[str, Any] = {}
-    data: list[Any] | None = Field(None, description="Flat or nested; absent where the bytes follow the JSON.")
+    data: list[Any] | None = Field(None, description="Flat or nested; absent if the bytes follow the JSON.")
 
 
 class RequestOutput(BaseModel):
@@ -37,21 +37,21 @@ class InferRequest(BaseModel):
     """A request of the Open Inference Protocol."""
 
     id: str | None = None
-    parameters: dict[str, Any] = Field(
-        {}, description="Options as /classify, /translate and /generate take them, by their names."
-    )
+    parameters: dict[str, Any] = Field({}, description="Options by their names in /classify, /translate and /generate.")
     inputs: list[RequestTensor]
-    outputs: list[RequestOutput] = Field([], description="Which are wanted; by default all but attention and tokens.")
+    outputs: list[RequestOutput] = Field([], description="Outputs to return; by default all but attention and tokens.")
 
     def binary(self, output: str) -> bool:
-        """Whether an output is wanted as bytes."""
-        by_default = bool(self.parameters.get("binary_data_output", False))
-        own = next((wanted.parameters for wanted in self.outputs if wanted.name == output), {})
-        return bool(own.get("binary_data", by_default))
+        """True if the request wants an output as bytes."""
+        default = bool(self.parameters.get("binary_data_output", False))
+        parameters = next((wanted.parameters for wanted in self.outputs if wanted.name == output), {})
+        return bool(parameters.get("binary_data", default))
 
 
 @dataclass(frozen=True)
 class Tensor:
+    """A named output."""
+
     name: str
     datatype: Datatype
     array: NDArray[Any]
@@ -71,7 +71,7 @@ class Tensor:
 
 
 def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, bytes]:
-    """A request and the bytes that follow it. Raises InvalidInput, or pydantic's ValidationError."""
+    """Read a request and the bytes after it. Raises InvalidInput, or pydantic's ValidationError."""
     if header_length is None:
         return InferRequest.model_validate_json(body, strict=True), b""
     if not header_length.isdecimal() or int(header_length) > len(body):
@@ -81,21 +81,21 @@ def read_request(body: bytes, header_length: str | None) -> tuple[InferRequest, 
 
 
 def texts_of(request: InferRequest, binary: bytes, name: str) -> list[str]:
-    """The texts of the one input that there may be. Raises InvalidInput."""
+    """The texts of the only input. Raises InvalidInput."""
     if [tensor.name for tensor in request.inputs] != [name]:
-        raise InvalidInput(f"inputs: there is one input, {name!r}")
+        raise InvalidInput(f"inputs: the only input is {name!r}")
     [tensor] = request.inputs
     if tensor.datatype != "BYTES":
-        raise InvalidInput(f"inputs: {name!r} is of the datatype BYTES, not {tensor.datatype}")
+        raise InvalidInput(f"inputs: {name!r} has the datatype BYTES, not {tensor.datatype}")
     if "binary_data_size" in tensor.parameters:
         if tensor.parameters["binary_data_size"] != len(binary):
-            raise InvalidInput(f"inputs: binary_data_size is not that of the {len(binary)} bytes after the JSON")
+            raise InvalidInput(f"inputs: binary_data_size is not {len(binary)}, the number of bytes after the JSON")
         texts = _texts_of_bytes(binary)
     else:
         texts = _flat(tensor.data or [])
     sizes = [size for size in tensor.shape if size != 1]
     if sizes not in ([len(texts)], [] if len(texts) == 1 else [len(texts)]):
-        raise InvalidInput(f"inputs: the shape {tensor.shape} is not that of {len(texts)} texts")
+        raise InvalidInput(f"inputs: the shape {tensor.shape} does not fit {len(texts)} texts")
     return texts
 
 
@@ -109,7 +109,7 @@ def _texts_of_bytes(binary: bytes) -> list[str]:
                 raise InvalidInput("inputs: a text is longer than the bytes after the JSON")
             texts.append(binary[position - length : position].decode())
     except (struct.error, UnicodeDecodeError) as error:
-        raise InvalidInput(f"inputs: the bytes cannot be read: {error}") from None
+        raise InvalidInput(f"inputs: the bytes are not valid: {error}") from None
     return texts
 
 
@@ -117,12 +117,12 @@ def _flat(data: list[Any]) -> list[str]:
     """Texts, or lists of one text each."""
     texts = [item[0] if isinstance(item, list) and len(item) == 1 else item for item in data]
     if not all(isinstance(text, str) for text in texts):
-        raise InvalidInput("inputs: data holds texts")
+        raise InvalidInput("inputs: data must be strings")
     return texts
 
 
 def write_answer(header: dict[str, Any], tensors: list[Tensor], request: InferRequest) -> tuple[bytes, dict[str, str]]:
-    """The body and its headers."""
+    """Write the body. Returns it with its headers."""
     outputs, tail = [], b""
     for tensor in tensors:
         if request.binary(tensor.name):
@@ -138,7 +138,7 @@ def write_answer(header: dict[str, Any], tensors: list[Tensor], request: InferRe
 
 
 def padded(rows: list[NDArray[Any]], fill: Any) -> NDArray[Any]:
-    """Arrays of one number of dimensions as one, [B, ...], filled up at their ends."""
+    """Stack arrays with equal numbers of dimensions into one array [B, ...], padded at the ends."""
     sizes = [max(sizes) for sizes in zip(*(row.shape for row in rows), strict=True)]
     whole = np.full((len(rows), *sizes), fill, dtype=rows[0].dtype)
     for one, row in zip(whole, rows, strict=True):

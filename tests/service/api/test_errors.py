@@ -96,8 +96,8 @@ def test_a_network_that_fails(client: TestClient, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("method", "path", "target"),
     [
-        ("POST", "/classify", "service.api.classify.check_texts"),
-        ("POST", "/translate", "service.api.translate.check_texts"),
+        ("POST", "/classify", "service.handlers.classify.check_texts"),
+        ("POST", "/translate", "service.handlers.translate.check_texts"),
         ("GET", "/models/toy", "service.api.models.details"),
         ("GET", "/health/ready", "service.registry.registry.Registry.problems"),
         ("GET", "/languages", "service.registry.registry.Registry.pairs"),

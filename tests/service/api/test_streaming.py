@@ -125,15 +125,11 @@ def test_what_is_wrong_from_the_start_has_its_status(
 
 
 def test_what_goes_wrong_later_is_an_event(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    translate, first = Translator.translate, asyncio.Event()
+    translate = Translator.translate
 
     async def fail_later(self: Translator, texts: Sequence[str], *options: Any) -> Any:
-        if texts != ["Wind!"]:
-            await first.wait()
-            raise InferenceFailed("the network failed: out of luck")
-        found = await translate(self, texts, *options)
-        first.set()
-        return found
+        await translate(self, ["Wind!"], *options)
+        raise InferenceFailed("the network failed: out of luck")
 
     monkeypatch.setattr(Translator, "translate", fail_later)
     *sentences, (name, problem) = stream(client, q="Wind! Rain. No!")
@@ -145,9 +141,8 @@ def test_what_takes_too_long_is_an_event(models: Path, monkeypatch: pytest.Monke
     translate = Translator.translate
 
     async def slow(self: Translator, texts: Sequence[str], *options: Any) -> Any:
-        if texts != ["Wind!"]:
-            await asyncio.sleep(30)
-        return await translate(self, texts, *options)
+        await translate(self, ["Wind!"], *options)
+        await asyncio.sleep(30)
 
     with serving(models, timeout_s=0.3) as client:
         monkeypatch.setattr(Translator, "translate", slow)
@@ -201,3 +196,12 @@ async def leave(client: TestClient, when: Callable[[], object]) -> bytes:
     scope = {"type": "http", "method": "POST", "path": "/translate", "query_string": b"", "headers": headers}
     await asyncio.wait_for(client.app(scope, receive, send), 30)
     return b"".join(message.get("body", b"") for message in sent)
+
+
+def test_a_stream_is_one_request_for_the_limit_on_tokens(models: Path) -> None:
+    """96 tokens in sentences of at most 12 are refused, as they are without events."""
+    q = " ".join(["a b c d e f g h i j k."] * 8)
+    with serving(models, max_request_tokens=60) as client:
+        for headers in ({}, STREAM):
+            body = {**PAIR, "q": q, "beam_size": 1}
+            check_problem(client.post("/translate", json=body, headers=headers), 422, "too_many_tokens")

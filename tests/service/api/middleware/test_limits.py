@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.api.middleware.limits import TURN_S, Turnstile
+from service.api.middleware.limits import BUDGET_S, LoopBudget
 from service.text.tokenizer import TextTokenizer
 from tests.fakes import before_networks, serving, until
 from tests.service.api.checks import REQUESTS, check_problem
@@ -35,24 +35,24 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     gate.set()
 
 
-def test_others_are_heard_while_many_pass() -> None:
+def test_requests_are_spread_over_iterations_of_the_loop() -> None:
     async def busy() -> int:
-        turn, passing, turns = Turnstile(), 20, 0
+        budget, waiting, iterations = LoopBudget(), 20, 0
 
         async def one() -> None:
-            nonlocal passing
-            await turn()
-            time.sleep(TURN_S / 2)
-            passing -= 1
+            nonlocal waiting
+            await budget.wait()
+            time.sleep(BUDGET_S / 2)
+            waiting -= 1
 
-        requests = [asyncio.create_task(one()) for _ in range(passing)]
-        while passing:
-            turns += 1
+        requests = [asyncio.create_task(one()) for _ in range(waiting)]
+        while waiting:
+            iterations += 1
             await asyncio.sleep(0)
         await asyncio.gather(*requests)
-        return turns
+        return iterations
 
-    assert 6 <= asyncio.run(busy()) <= 24  # two or three in each turn
+    assert 6 <= asyncio.run(busy()) <= 24  # two or three in each iteration
 
 
 def running(client: TestClient) -> int:
