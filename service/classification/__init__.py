@@ -1,1 +1,1 @@
-"""Texts in, labels out."""
+"""Text classifiers."""

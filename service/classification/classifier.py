@@ -1,61 +1,81 @@
-"""The classifier: texts -> predictions, each with the tokens and the attention behind it."""
+"""The classifier: texts -> predictions, with the tokens and attention of each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from service import observability
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
 from service.batching.engine import SinglePassEngine
+from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
-from service.bundle.manifest import Manifest
+from service.bundle.golden import ClassificationAnswer, ClassificationCase
+from service.bundle.manifest import ClassificationManifest
 from service.errors import EmptyText, TextTooLong
 from service.runtime import Runtime
 from service.text.sentences import is_blank
-from service.text.tokenizer import Encoded, TextTokenizer, Token, run_in_thread_if_long
+from service.text.tokenizer import Encoded, TextTokenizer, Token
 
 
 @dataclass(slots=True)
 class Prediction:
+    """The labels of one text."""
+
     label: str
+    """The most likely label."""
     score: float
+    """Probability of `label`."""
     scores: dict[str, float]
     """Label -> probability."""
     truncated: bool
+    """True if tokens beyond the limit were dropped."""
     tokens: list[Token]
     attention: list[AttentionMatrix]
 
 
-Result = tuple[tuple[str, float, dict[str, float]], list[AttentionMatrix]]
-
-
 @dataclass(slots=True)
-class ClassifierWork:
+class ClassificationRequest:
+    """One text to classify."""
+
     encoded: Encoded
     attention: AttentionDetail
 
     @property
     def length(self) -> int:
+        """Tokens of the text."""
         return len(self.encoded.ids)
 
 
-class Classifier:
-    """A loaded classification bundle. Raises BundleError where it cannot be loaded."""
+@dataclass(slots=True)
+class ClassificationResult:
+    """The result of a ClassificationRequest."""
 
-    def __init__(self, folder: Path, manifest: Manifest, runtime: Runtime, limits: Limits):
-        assert manifest.labels is not None  # the manifest checked itself
+    scores: dict[str, float]
+    """Label -> probability."""
+    attention: list[AttentionMatrix]
+
+
+def _prediction(encoded: Encoded, truncated: bool, result: ClassificationResult) -> Prediction:
+    label = max(result.scores, key=result.scores.__getitem__)
+    return Prediction(label, result.scores[label], result.scores, truncated, encoded.tokens, result.attention)
+
+
+class Classifier:
+    """A loaded text classifier. Raises BundleError if it cannot be loaded."""
+
+    def __init__(self, folder: Path, manifest: ClassificationManifest, runtime: Runtime, limits: Limits):
         self.manifest = manifest
         self.labels = manifest.labels
         self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
         self._session = runtime.open(folder, manifest, "classify")
         self.precision = self._session.graph.precision
-        engines = [SinglePassEngine(self._run) for _ in range(self._session.at_once)]
+        engines = [SinglePassEngine(self._run) for _ in range(self._session.concurrency)]
         self.scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
+        """Stop the workers."""
         self.scheduler.close()
 
     async def classify(
@@ -64,22 +84,20 @@ class Classifier:
         attention: AttentionDetail = "summary",
         truncate: bool = False,
     ) -> list[Prediction]:
-        """One prediction per text, in order.
+        """Return one prediction per text, in order.
 
-        Raises EmptyText, TextTooLong, Overloaded or InferenceFailed; nothing runs unless
-        every text can.
+        Raises EmptyText, TextTooLong, Overloaded or InferenceFailed; if one text is invalid, none is run.
         """
         with observability.timed(self.manifest.name, "tokenise"):
             encodings = await run_in_thread_if_long(texts, lambda: self._encode(texts, truncate))
-        work = [ClassifierWork(encoded, attention) for encoded, _ in encodings]
-        predictions = await self.scheduler.submit(work)
+        results = await self.scheduler.submit([ClassificationRequest(encoded, attention) for encoded, _ in encodings])
         return [
-            Prediction(*prediction, truncated, encoded.tokens, found)
-            for (prediction, found), (encoded, truncated) in zip(predictions, encodings, strict=True)
+            _prediction(encoded, truncated, result)
+            for (encoded, truncated), result in zip(encodings, results, strict=True)
         ]
 
     def _encode(self, texts: Sequence[str], truncate: bool) -> list[tuple[Encoded, bool]]:
-        """Each text's tokens, and whether they were cut to the limit."""
+        """Return the tokens of each text and whether they were truncated."""
         limit = self.manifest.limits.max_tokens
         encodings = []
         for index, text in enumerate(texts):
@@ -97,26 +115,26 @@ class Classifier:
             encodings.append((encoded, too_long))
         return encodings
 
-    def _run(self, batch: Sequence[ClassifierWork]) -> list[Result]:
-        lengths = np.array([item.length for item in batch], dtype=np.int64)
+    def _run(self, batch: Sequence[ClassificationRequest]) -> list[ClassificationResult]:
+        """Run the network on a padded batch."""
+        lengths = np.array([request.length for request in batch], dtype=np.int64)
         ids = np.zeros((len(batch), lengths.max()), dtype=np.int64)
-        for row, item in enumerate(batch):
-            ids[row, : item.length] = item.encoded.ids
-        wanted = {detail: outputs_for(detail, self.manifest.attention) for detail in {item.attention for item in batch}}
-        fetched = dict.fromkeys(output.output for outputs in wanted.values() for output in outputs)
-        outputs = self._session.run({"ids": ids, "lengths": lengths}, ["probabilities", *fetched])
-        results: list[Result] = []
-        for row, (item, probabilities) in enumerate(zip(batch, outputs["probabilities"].tolist(), strict=True)):
+        for row, request in enumerate(batch):
+            ids[row, : request.length] = request.encoded.ids
+        needed = {detail: outputs_for(detail, self.manifest.attention) for detail in {r.attention for r in batch}}
+        names = dict.fromkeys(output.output for outputs in needed.values() for output in outputs)
+        arrays = self._session.run({"ids": ids, "lengths": lengths}, ["probabilities", *names])
+        results: list[ClassificationResult] = []
+        for row, (request, probabilities) in enumerate(zip(batch, arrays["probabilities"].tolist(), strict=True)):
+            # Pooling has one query, which the slice keeps.
+            length = request.length
+            cropped = [(o, arrays[o.output][row][..., :length, :length]) for o in needed[request.attention]]
             scores = dict(zip(self.labels, probabilities, strict=True))
-            label = max(scores, key=scores.__getitem__)
-            # Queries are either one (pooling) or as many as the tokens (self-attention): both are cropped.
-            length = item.length
-            cropped = [(w, outputs[w.output][row][..., :length, :length]) for w in wanted[item.attention]]
-            results.append(((label, scores[label], scores), matrices(item.attention, cropped)))
+            results.append(ClassificationResult(scores, matrices(request.attention, cropped)))
         return results
 
-    async def golden(self, case: dict[str, Any]) -> dict[str, Any]:
-        """This bundle's answer to a golden case, in the form golden.json holds it."""
-        [prediction] = await self.classify([case["text"]])
+    async def golden(self, case: ClassificationCase) -> ClassificationAnswer:
+        """Return the answer to a case of golden.json, in the same form."""
+        [prediction] = await self.classify([case.text])
         weights = [matrix.weights.tolist() for matrix in prediction.attention]
-        return {"scores": prediction.scores, "attention": weights[0] if weights else None}
+        return ClassificationAnswer(scores=prediction.scores, attention=weights[0] if weights else None)

@@ -1,6 +1,6 @@
-"""Beam search over sentences that come and go: the W likeliest prefixes of every sentence, side by side.
+"""Beam search with continuous batching: sentences join and leave a running search between steps.
 
-Legend: B live sentences, W beam size, R = B * W rows, C candidates of one row.
+Legend: B live sentences, W beam size, R = B * W rows (the rows of a sentence are adjacent), C candidates per row.
 """
 
 from collections.abc import Collection, Sequence
@@ -10,66 +10,88 @@ from typing import Any, Generic
 import numpy as np
 from numpy.typing import NDArray
 
-from service.decoding.step import (
-    Candidates,
-    DecoderStep,
-    Flags,
-    Floats,
-    Goal,
-    History,
-    Hypothesis,
-    Ids,
-    Rows,
-    Rules,
-    State,
-    constrain,
-    length_penalty,
-)
+from service.decoding.constraints import SpecialTokens, constrain
+from service.decoding.history import History
+from service.decoding.step import Arrays, Candidates, DecoderStep, Flags, Floats, Ids, Rows, State
 
 Scores = NDArray[np.float64]
 
 
-def best_candidates(totals: Scores, count: int) -> tuple[Scores, Rows]:
-    """The `count` largest of each row of totals [B, W*C], best first: their values and places [B, count], which are
-    counted through all the rows.
+@dataclass(frozen=True)
+class SearchRequest:
+    """Search options of one sentence."""
 
-    Of equal values the one at the lower place comes first, so that results do not depend on the batch.
-    """
-    places = (-totals).argsort(axis=1, kind="stable")[:, :count]
-    places += totals.shape[1] * np.arange(len(totals))[:, None]
-    return totals.take(places), places
+    max_length: int
+    """Maximum tokens without </s>. A hypothesis of this length is forced to end."""
+    alpha: float = 1.0
+    """Exponent of the length penalty."""
+    may_copy: bool = False
+    """Allow <unk>, because the source has an unknown symbol to copy."""
+    attention: frozenset[str] = frozenset()
+    """Names of the attention outputs to return."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """Where a hypothesis that has ended is to be read."""
+class Hypothesis:
+    """A finished hypothesis."""
+
+    token_ids: list[int]
+    """Without <s> and </s>."""
+    score: float
+    """Sum of the log-probabilities of its tokens and </s>, divided by the length penalty."""
+    attention: dict[str, list[Floats]]
+    """Attention by name, one array per token: [heads, 1, keys] or [1, keys]. Present for the best hypothesis, and for
+    all hypotheses of a request with `may_copy`."""
+
+
+def length_penalty(length: int, alpha: float) -> float:
+    """Return length ** alpha, where length counts </s>.
+
+    With alpha 0, scores are sums of log-probabilities, which favour short hypotheses; with alpha 1 they are means.
+    Wu et al. 2016, section 7, in the simple form of OpenNMT, Marian and fairseq.
+    """
+    return float(length**alpha)
+
+
+def best_candidates(totals: Scores, count: int) -> tuple[Scores, Rows]:
+    """Return the `count` largest values of each row of totals [B, N], best first, and their flat indices [B, count].
+
+    Equal values are ordered by index, so that the result does not depend on the batch.
+    """
+    indices = (-totals).argsort(axis=1, kind="stable")[:, :count]
+    indices += totals.shape[1] * np.arange(len(totals))[:, None]
+    return totals.take(indices), indices
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """Position of a finished hypothesis in the history."""
 
     score: float
     row: int
     steps: int
-    """Of the history, behind which it said </s>."""
+    """Steps in the history before its </s>."""
     length: int
-    """Its tokens without </s>."""
+    """Tokens without </s>."""
 
 
-class Search(Generic[State]):
-    """One running batch. Sentences join it between two steps and leave when they are done; each gets what it would get
-    alone. A beam of one is greedy search.
+class BeamSearch(Generic[State]):
+    """A running batch of sentences. The result of a sentence does not depend on the others. Beam size 1 is greedy.
 
-    At each step the 2W best continuations of a sentence are looked at. A continuation by </s> among the W best is a
-    finished hypothesis; the W best others live on. A sentence is done when W hypotheses are finished, or none lives on
-    (as in Sutskever et al. 2014 and fairseq).
+    Each step considers the 2W best continuations of a sentence. Those of the W best that end in </s> are finished
+    hypotheses. The W best others stay live. A sentence is done when it has W finished hypotheses or no live one: the
+    stop rule of fairseq, with the search of Sutskever et al. 2014.
     """
 
-    def __init__(self, step: DecoderStep[State], rules: Rules, beam_size: int):
+    def __init__(self, step: DecoderStep[State], special: SpecialTokens, beam_size: int):
         self._step = step
-        self._rules = rules
-        self.width = beam_size
+        self._special = special
+        self.beam_size = beam_size
         self.clear()
 
     def __len__(self) -> int:
-        """How many sentences are live."""
-        return len(self._goals)
+        """Number of live sentences."""
+        return len(self._requests)
 
     @property
     def longest(self) -> int:
@@ -77,147 +99,163 @@ class Search(Generic[State]):
         return int(self._lengths.max(initial=0))
 
     def clear(self) -> None:
-        """Let every sentence go."""
+        """Drop all sentences."""
         self._state: State | None = None
-        self._entries = 0
-        """Rows of the step before, and newcomers behind them: what `parents` chooses among."""
+        self._num_rows = 0
+        """Rows that `_parents` refers to: those of the last step, then those of sentences that joined since."""
         self._history = History()
         self._keys: list[int] = []
-        self._finished: list[list[Finished]] = []
-        self._scores: Scores = np.zeros((0, self.width))  # [B, W]
+        self._finished: list[list[_Finished]] = []
+        self._scores: Scores = np.zeros((0, self.beam_size))  # [B, W]
         self._lengths: Ids = np.zeros(0, np.int64)  # [B]
         self._tokens: Ids = np.zeros(0, np.int64)  # [R]
         self._parents: Rows = np.zeros(0, np.int64)  # [R]
-        self._set_goals([])
+        self._set_requests([])
 
-    def _set_goals(self, goals: list[Goal]) -> None:
-        """Goals of the live sentences, and what every step asks of them."""
-        self._goals = goals
-        self._wanted = frozenset[str]().union(*(goal.attention for goal in goals))
-        self._left = min((g.max_length - n for g, n in zip(goals, self._lengths.tolist(), strict=True)), default=0)
-        """Steps until somebody has to end."""
-        copying = np.array([goal.may_copy for goal in goals], np.bool_)
-        self._may_copy = self._of_rows(copying) if copying.any() else None  # [R]
+    def _set_requests(self, requests: list[SearchRequest]) -> None:
+        """Set the requests of the live sentences and the values that every step derives from them."""
+        self._requests = requests
+        self._attention = frozenset[str]().union(*(request.attention for request in requests))
+        remaining = [r.max_length - n for r, n in zip(requests, self._lengths.tolist(), strict=True)]
+        self._steps_to_limit = min(remaining, default=0)
+        """Steps until the first sentence reaches max_length."""
+        may_copy = np.array([request.may_copy for request in requests], np.bool_)
+        self._may_copy = self._per_row(may_copy) if may_copy.any() else None  # [R]
 
-    def join(self, keys: Sequence[int], goals: Sequence[Goal], state: State) -> None:
-        """Sentences join, under keys by which they will be called, with their state before the first step."""
-        width, count = self.width, len(goals)
+    def join(self, keys: Sequence[int], requests: Sequence[SearchRequest], state: State) -> None:
+        """Add sentences with their initial state. Results carry their keys."""
+        beam_size, count = self.beam_size, len(requests)
         self._state = state if self._state is None else self._step.join(self._state, state)
         self._keys += keys
-        self._finished += [[] for _ in goals]
-        # A new sentence has one hypothesis; what stands in its other rows is impossible, and so never chosen.
-        first = np.full((count, width), -np.inf)
-        first[:, 0] = 0.0
-        self._scores = np.concatenate([self._scores, first])
+        self._finished += [[] for _ in requests]
+        # A new sentence has a single hypothesis: its other rows have probability 0 and are never selected.
+        scores = np.full((count, beam_size), -np.inf)
+        scores[:, 0] = 0.0
+        self._scores = np.concatenate([self._scores, scores])
         self._lengths = np.concatenate([self._lengths, np.zeros(count, np.int64)])
-        self._tokens = np.concatenate([self._tokens, np.full(count * width, self._rules.bos)])
-        self._parents = np.concatenate([self._parents, self._entries + np.repeat(np.arange(count), width)])
-        self._entries += count
-        self._set_goals([*self._goals, *goals])
+        self._tokens = np.concatenate([self._tokens, np.full(count * beam_size, self._special.bos)])
+        self._parents = np.concatenate([self._parents, self._num_rows + np.repeat(np.arange(count), beam_size)])
+        self._num_rows += count
+        self._set_requests([*self._requests, *requests])
 
     def leave(self, keys: Collection[int]) -> None:
-        """Sentences leave unfinished, those of these keys that are here."""
+        """Remove unfinished sentences. Unknown keys are ignored."""
         if any(key in keys for key in self._keys):
             self._keep(np.array([key not in keys for key in self._keys], np.bool_))
 
     def advance(self) -> list[tuple[int, list[Hypothesis]]]:
-        """One step of every sentence. Those that are done leave: their keys and hypotheses, best first."""
-        width, rules, count = self.width, self._rules, len(self)
-        if not count:
+        """Run one step. Remove finished sentences and return their keys and hypotheses, best first."""
+        if not len(self):
             return []
-        assert self._state is not None
-        # In the first step only the first row of each sentence is possible, and only that one is run.
-        stride = 1 if len(self._history) else width
-        # What is among the best 2W of a sentence is among the best 2W of its beam.
-        candidates, self._state, attention = self._step(
-            self._tokens[::stride],
-            self._parents[::stride],
-            self._of_rows(self._lengths)[::stride],
-            self._state,
-            2 * width + rules.spare,
-            self._wanted,
-        )
-        if stride > 1:
-            every = (candidates.log_probs, candidates.token_ids, candidates.end)
-            candidates = Candidates(*map(self._of_rows, every))
-        must_end = None if self._left > 0 else self._of_rows(self._lengths >= [goal.max_length for goal in self._goals])
-        allowed, choices = constrain(candidates, rules, must_end, self._may_copy)
-        totals = (self._scores.reshape(-1, 1) + allowed).reshape(count, -1)
-        values, places = best_candidates(totals, 2 * width)  # [B, 2W]
-        tokens, rows = choices.take(places), places // allowed.shape[1] // stride
-        ends = tokens == rules.eos
+        # Every sentence has one possible row in the first step. Only that row is run.
+        stride = 1 if len(self._history) else self.beam_size
+        candidates, attention = self._run_step(stride)
+        values, tokens, rows = self._best_continuations(candidates, stride)
         self._lengths = self._lengths + 1
-        self._left -= 1
-        if ended := ends.any():
-            self._finish(ends[:, :width] & np.isfinite(values[:, :width]), values, rows)
-            # The W best candidates that go on: </s> sorts behind them, -inf stays where there are too few.
-            going_on = np.where(ends, -np.inf, values)
-            values, keep = best_candidates(going_on, width)
-            rows, tokens = rows.take(keep), tokens.take(keep)
-        self._scores = values[:, :width]
-        self._parents = rows[:, :width].ravel()
-        self._tokens = tokens[:, :width].ravel()
-        self._entries = count * width // stride
+        self._steps_to_limit -= 1
+        ends = tokens == self._special.eos
+        if any_ends := ends.any():
+            self._finish(ends[:, : self.beam_size] & np.isfinite(values[:, : self.beam_size]), values, rows)
+            # The best continuations without </s>. If there are fewer than W, the rest stay at -inf.
+            values, kept = best_candidates(np.where(ends, -np.inf, values), self.beam_size)
+            rows, tokens = rows.take(kept), tokens.take(kept)
+        self._scores = values[:, : self.beam_size]
+        self._parents = rows[:, : self.beam_size].ravel()
+        self._tokens = tokens[:, : self.beam_size].ravel()
+        self._num_rows = len(self) * self.beam_size // stride
         self._history.add(self._parents, self._tokens, attention)
 
         live = np.isfinite(self._scores[:, 0])
-        if ended:
-            live &= np.array([len(found) < width for found in self._finished])
-        if live.all():
+        if any_ends:
+            live &= np.array([len(finished) < self.beam_size for finished in self._finished])
+        return [] if live.all() else self._remove_done(live)
+
+    def _run_step(self, stride: int) -> tuple[Candidates, Arrays]:
+        """Run every `stride`-th row. Return candidates for all rows and the attention of the rows that ran."""
+        assert self._state is not None
+        # The 2W best continuations of a sentence are among the 2W best of each of its rows.
+        candidates, self._state, attention = self._step(
+            self._tokens[::stride],
+            self._parents[::stride],
+            self._per_row(self._lengths)[::stride],
+            self._state,
+            2 * self.beam_size + self._special.num_maskable,
+            self._attention,
+        )
+        if stride > 1:
+            arrays = (candidates.log_probs, candidates.token_ids, candidates.eos_log_probs)
+            candidates = Candidates(*map(self._per_row, arrays))
+        return candidates, attention
+
+    def _best_continuations(self, candidates: Candidates, stride: int) -> tuple[Scores, Ids, Rows]:
+        """Return the score, token and parent row of the 2W best continuations of each sentence, [B, 2W] each."""
+        must_end = None
+        if self._steps_to_limit <= 0:
+            must_end = self._per_row(self._lengths >= [request.max_length for request in self._requests])
+        log_probs, choices = constrain(candidates, self._special, must_end, self._may_copy)
+        totals = (self._scores.reshape(-1, 1) + log_probs).reshape(len(self), -1)  # [B, W * C]
+        values, indices = best_candidates(totals, 2 * self.beam_size)
+        return values, choices.take(indices), indices // log_probs.shape[1] // stride
+
+    def _per_row(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Repeat values [B, ...] for the rows of each sentence: [R, ...]."""
+        return values if self.beam_size == 1 else np.repeat(values, self.beam_size, axis=0)
+
+    def latest(self) -> list[tuple[int, int, dict[str, Floats]]]:
+        """Return the key, last token and attention of the best row of each sentence that has a token.
+
+        With beam size 1 these tokens are final.
+        """
+        if not len(self._history):
             return []
+        started = np.flatnonzero(self._lengths)
+        latest = self._history.latest(started * self.beam_size)
+        return [
+            (self._keys[b], token, {name: weights[name] for name in self._requests[b].attention})
+            for b, (token, weights) in zip(started.tolist(), latest, strict=True)
+        ]
+
+    def _finish(self, ends: Flags, values: Scores, rows: Rows) -> None:
+        """Record the hypotheses that end: ends [B, W]."""
+        for b, c in np.argwhere(ends).tolist():
+            finished, length = self._finished[b], int(self._lengths[b])
+            if len(finished) < self.beam_size:
+                score = float(values[b, c]) / length_penalty(length, self._requests[b].alpha)
+                finished.append(_Finished(score, int(rows[b, c]), len(self._history), length - 1))
+
+    def _remove_done(self, live: Flags) -> list[tuple[int, list[Hypothesis]]]:
+        """Remove the sentences that are not live [B] and return their keys and hypotheses."""
         done = [
-            (self._keys[b], self._hypotheses(self._goals[b], self._finished[b])) for b in np.flatnonzero(~live).tolist()
+            (self._keys[b], self._hypotheses(self._requests[b], self._finished[b]))
+            for b in np.flatnonzero(~live).tolist()
         ]
         self._keep(live)
         return done
 
-    def _of_rows(self, of_sentences: NDArray[Any]) -> NDArray[Any]:
-        """[B, ...] -> [R, ...]"""
-        return of_sentences if self.width == 1 else np.repeat(of_sentences, self.width, axis=0)
-
-    def latest(self) -> list[tuple[int, int, dict[str, Floats]]]:
-        """Of every live sentence that has said something: its key, the token that its best hypothesis said last, and
-        what that looked at. With a beam of one nothing that was said is taken back."""
-        if not len(self._history):
-            return []
-        spoken = np.flatnonzero(self._lengths)
-        found = self._history.latest(spoken * self.width)
-        return [
-            (self._keys[b], token, {name: weights[name] for name in self._goals[b].attention})
-            for b, (token, weights) in zip(spoken.tolist(), found, strict=True)
-        ]
-
-    def _finish(self, ends: Flags, values: Scores, rows: Rows) -> None:
-        """Take down the hypotheses that end: ends [B, W]."""
-        for b, c in np.argwhere(ends).tolist():
-            finished, length = self._finished[b], int(self._lengths[b])
-            if len(finished) < self.width:
-                score = float(values[b, c]) / length_penalty(length, self._goals[b].alpha)
-                finished.append(Finished(score, int(rows[b, c]), len(self._history), length - 1))
-
-    def _hypotheses(self, goal: Goal, finished: list[Finished]) -> list[Hypothesis]:
+    def _hypotheses(self, request: SearchRequest, finished: list[_Finished]) -> list[Hypothesis]:
+        """Read the finished hypotheses of a sentence, best first."""
         hypotheses: list[Hypothesis] = []
         for found in sorted(finished, key=lambda found: -found.score):
-            # Where symbols are copied, every hypothesis needs to know where it looked.
-            names = goal.attention if goal.may_copy or not hypotheses else frozenset[str]()
+            # Copied symbols are resolved by attention, in every hypothesis.
+            names = request.attention if request.may_copy or not hypotheses else frozenset[str]()
             tokens, attention = self._history.read(found.row, found.steps, found.length, names)
             hypotheses.append(Hypothesis(tokens, found.score, attention))
         return hypotheses
 
     def _keep(self, live: Flags) -> None:
-        """Keep some of the sentences [B]."""
+        """Keep the sentences in `live` [B] and drop the others."""
         if self._state is None or not live.any():
             self.clear()
             return
-        # The last ones take the places of those that leave: the others have not to be moved.
+        # Fill the gaps with the last live sentences, so that the others do not move.
         count = int(live.sum())
         kept = np.arange(count)
         kept[~live[:count]] = count + np.flatnonzero(live[count:])
         self._keys = [self._keys[b] for b in kept]
         self._finished = [self._finished[b] for b in kept]
         self._scores, self._lengths = self._scores[kept], self._lengths[kept]
-        self._set_goals([self._goals[b] for b in kept])
-        rows = (kept[:, None] * self.width + np.arange(self.width)).ravel()
+        self._set_requests([self._requests[b] for b in kept])
+        rows = (kept[:, None] * self.beam_size + np.arange(self.beam_size)).ravel()
         self._tokens, self._parents = self._tokens[rows], self._parents[rows]
         self._history.keep(rows, self.longest)
         self._state = self._step.keep(self._state, kept, self.longest)

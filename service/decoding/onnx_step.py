@@ -1,4 +1,4 @@
-"""A bundle's `step` graph as a function, for whatever decodes with it.
+"""The `step` graph of a bundle as a DecoderStep.
 
 Legend: B sentences, R rows.
 """
@@ -15,16 +15,18 @@ from service.runtime import Session, Values
 
 @dataclass
 class OnnxState:
+    """Decoder state of the sentences of a batch."""
+
     source: Arrays
-    """Of each sentence [B, ...], padded on the right."""
+    """Encoder outputs that the step reads [B, ...], padded on the right."""
     source_values: Values
-    """The same where the network runs."""
+    """`source` on the device of the network."""
     past: Values
-    """Of each row of the step before [R, ...]; lengths end together, so shorter ones are padded on the left."""
+    """State of each row of the last step [R, ...], padded on the left."""
 
 
 class OnnxStep:
-    """A bundle's `step` graph as the search wants it: the manifest says which output feeds which input."""
+    """Runs a `step` graph. The manifest lists the state pairs: which output becomes which input of the next step."""
 
     def __init__(self, session: Session):
         self._session = session
@@ -32,14 +34,17 @@ class OnnxStep:
         self._states = {pair.input: pair.output for pair in graph.state}
         self._reads_lengths = any(tensor.name == "lengths" for tensor in graph.inputs)
         self._inputs = {tensor.name: tensor for tensor in graph.inputs}
-        self._lengths = {
+        self._length_axes = {
             tensor.name: next((a for a, d in enumerate(tensor.shape) if a > 0 and isinstance(d, str)), None)
             for tensor in graph.inputs
         }
-        """Which axis of an input is a length of the source or of the past, if one is."""
+        """Axis of each input that counts source or past tokens. None if there is no such axis."""
 
     def start(self, encoded: Arrays, batch: int) -> OnnxState:
-        """The state of so many sentences before the first step, from the outputs of `encode` (each [B, ...])."""
+        """Return the initial state of `batch` sentences from the outputs of `encode`, each [B, ...].
+
+        A state input without an output of the same name starts as zeros, of length 0 along symbolic axes.
+        """
         past: Values = {}
         for name in self._states:
             tensor = self._inputs[name]
@@ -55,6 +60,7 @@ class OnnxStep:
     def __call__(
         self, token_ids: Ids, parents: Rows, lengths: Ids, state: OnnxState, count: int, attention: frozenset[str]
     ) -> tuple[Candidates, OnnxState, Arrays]:
+        """Run the graph, as in `DecoderStep`. The new past stays on the device."""
         inputs = {"token_ids": token_ids, "parents": parents, "candidates": np.array([count])}
         if self._reads_lengths:
             inputs["lengths"] = lengths
@@ -66,39 +72,42 @@ class OnnxStep:
         )
         found: Any = (arrays["top_log_probs"], arrays["top_ids"], arrays["end_log_probs"][:, 0])
         past = {name: kept[output] for name, output in self._states.items()}
-        after = OnnxState(state.source, state.source_values, past)
-        return Candidates(*found), after, {name: arrays[name] for name in attention}
+        next_state = OnnxState(state.source, state.source_values, past)
+        return Candidates(*found), next_state, {name: arrays[name] for name in attention}
 
     def join(self, *states: OnnxState) -> OnnxState:
+        """Concatenate states. Sources are padded on the right, pasts on the left."""
         if len(states) == 1:
             return states[0]
         source = {
-            name: self._together(name, [state.source[name] for state in states], "right") for name in states[0].source
+            name: self._concatenate(name, [state.source[name] for state in states], "right")
+            for name in states[0].source
         }
         past = {
-            name: self._session.value(self._together(name, [state.past[name].numpy() for state in states], "left"))
+            name: self._session.value(self._concatenate(name, [state.past[name].numpy() for state in states], "left"))
             for name in states[0].past
         }
         return self._state(source, past)
 
-    def _together(self, name: str, arrays: list[NDArray[Any]], side: str) -> NDArray[Any]:
-        """Arrays one behind the other, the shorter ones padded with zeros."""
-        axis = self._lengths[name]
+    def _concatenate(self, name: str, arrays: list[NDArray[Any]], side: str) -> NDArray[Any]:
+        """Concatenate arrays of one input, padded with zeros on one side to the longest."""
+        axis = self._length_axes[name]
         if axis is None:
             return np.concatenate(arrays)
         shape = [sum(len(array) for array in arrays), *arrays[0].shape[1:]]
         shape[axis] = longest = max(array.shape[axis] for array in arrays)
-        together, row = np.zeros(shape, arrays[0].dtype), 0
+        result, row = np.zeros(shape, arrays[0].dtype), 0
         for array in arrays:
             own = slice(0, array.shape[axis]) if side == "right" else slice(longest - array.shape[axis], None)
-            together[(slice(row, row + len(array)), *[slice(None)] * (axis - 1), own)] = array
+            result[(slice(row, row + len(array)), *[slice(None)] * (axis - 1), own)] = array
             row += len(array)
-        return together
+        return result
 
     def keep(self, state: OnnxState, sentences: Rows, longest: int) -> OnnxState:
+        """Select sentences in place and trim the past to the last `longest` tokens."""
         past = dict(state.past)
         for name, value in state.past.items():
-            axis = self._lengths[name]
+            axis = self._length_axes[name]
             if axis is not None and value.shape[axis] > longest:
                 recent = (*[slice(None)] * axis, slice(value.shape[axis] - longest, None))
                 past[name] = self._session.value(value.numpy()[recent])

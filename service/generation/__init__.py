@@ -1,1 +1,1 @@
-"""A prompt in, its continuation out."""
+"""Language models: continue a prompt."""

@@ -1,6 +1,6 @@
-"""The sampler: prompts as ids -> what is written on, with its attention, in one running batch.
+"""The generation engine: prompts as token ids -> completions with attention, with continuous batching.
 
-Legend: P tokens of a prompt, T tokens written, K keys of one step, N heads.
+Legend: P prompt tokens, T generated tokens, K keys of one step.
 """
 
 import math
@@ -12,105 +12,119 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
-from service.bundle.manifest import AttentionOutput, Manifest
+from service.bundle.manifest import AttentionOutput, GenerationManifest
 from service.decoding.onnx_step import OnnxState, OnnxStep
-from service.decoding.sampling import Completion, Sampling, SamplingRequest
+from service.decoding.sampling import Completion, Sampler, SamplingRequest
 from service.runtime import Session
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    draw: SamplingRequest
-    detail: AttentionDetail = "none"
-    heard: bool = False
-    """Whether each token is to be told as it is written."""
+    """One prompt to continue."""
+
+    sampling: SamplingRequest
+    attention: AttentionDetail = "none"
+    streams: bool = False
+    """Report each token as it is generated."""
 
     @property
     def length(self) -> int:
-        return len(self.draw.prompt) + self.draw.max_tokens
+        """Maximum tokens of the prompt and its completion."""
+        return len(self.sampling.prompt) + self.sampling.max_tokens
 
 
 @dataclass(frozen=True)
 class NewToken:
-    """One token of a text that is written on."""
+    """A token of a running completion."""
 
     token_id: int
     log_prob: float
     weights: NDArray[Any] | None
-    """[keys]: what it looked at, as the summary shows it, from the prompt's beginning; None where none is wanted."""
+    """[keys]. Row of the summary attention, over the prompt and the tokens before. None if not requested."""
 
 
 @dataclass(frozen=True)
-class Sampled:
-    written: Completion
+class CompletionResult:
+    """The result of a CompletionRequest."""
+
+    completion: Completion
     attention: list[AttentionMatrix]
-    """[T, P + T - 1]: row t is the step that chose token t."""
+    """[T, P + T - 1]. Row t belongs to the step that generated token t."""
 
 
-class Sampler:
-    """An engine (`scheduling.Engine`) over the `step` graph of a language model."""
+class GenerationEngine:
+    """Runs the `step` graph of a language model (see `batching.engine.Engine`)."""
 
-    fill = 0.0
-    """Texts of any lengths run side by side: nothing is padded."""
+    min_fill = 0.0
+    """Texts of different lengths need no padding, because prompts are read token by token."""
     min_tokens_per_worker = 1
     seconds_per_token = math.inf
 
-    def __init__(self, manifest: Manifest, step: Session, vocabulary: int):
-        assert manifest.special_ids  # the manifest checked itself
+    def __init__(self, manifest: GenerationManifest, step: Session, vocabulary: int):
         self._outputs = manifest.attention
         self._step = OnnxStep(step)
         ids = manifest.special_ids
-        self._sampling: Sampling[OnnxState] = Sampling(self._step, vocabulary, ids.eos, ids.never)
+        self._sampler: Sampler[OnnxState] = Sampler(self._step, vocabulary, ids.eos, ids.never)
         self._running: dict[int, CompletionRequest] = {}
 
-    def ready(self) -> bool:
+    def admits(self) -> bool:
+        """Return True: texts can always join."""
         return True
 
     def start(self, work: Sequence[tuple[int, CompletionRequest]]) -> None:
+        """Add texts to the running batch."""
         self._running |= dict(work)
         state = self._step.start({}, len(work))
-        self._sampling.join([key for key, _ in work], [item.draw for _, item in work], state)
+        self._sampler.join([key for key, _ in work], [request.sampling for _, request in work], state)
 
-    def advance(self) -> list[tuple[int, Sampled]]:
-        finished = self._sampling.advance()
-        return [(key, Sampled(written, self._attention(self._running[key], written))) for key, written in finished]
+    def advance(self) -> list[tuple[int, CompletionResult]]:
+        """Run one step. Return the finished texts."""
+        return [
+            (key, CompletionResult(completion, self._attention(self._running[key], completion)))
+            for key, completion in self._sampler.advance()
+        ]
 
     def new_tokens(self) -> list[tuple[int, NewToken]]:
-        latest = [(key, self._running[key], written) for key, written in self._sampling.latest()]
-        # What has left by now is told a last time, and then forgotten.
-        self._running = {key: self._running[key] for key in self._sampling.keys()}
-        return [(key, self._said(work, written)) for key, work, written in latest if work.heard]
+        """Return the tokens of the last step, for the texts that stream them."""
+        latest = [(key, self._running[key], completion) for key, completion in self._sampler.latest()]
+        # Texts that finished in the last step are reported here for the last time.
+        self._running = {key: self._running[key] for key in self._sampler.keys()}
+        return [(key, self._new_token(request, completion)) for key, request, completion in latest if request.streams]
 
     def drop(self, keys: Collection[int]) -> None:
-        self._sampling.leave(keys)
+        """Remove texts that no caller waits for."""
+        self._sampler.leave(keys)
         for key in keys:
             self._running.pop(key, None)
 
-    def _said(self, work: CompletionRequest, written: Completion) -> NewToken:
-        place = len(written.token_ids) - 1
+    def _new_token(self, request: CompletionRequest, completion: Completion) -> NewToken:
+        position = len(completion.token_ids) - 1
         weights = None
-        for output in outputs_for(work.detail, self._outputs) if work.detail == "summary" else []:
-            row = _own(written.attention[output.output][place], len(work.draw.prompt) + place)
+        for output in outputs_for(request.attention, self._outputs) if request.attention == "summary" else []:
+            row = _own_keys(completion.attention[output.output][position], len(request.sampling.prompt) + position)
             weights = row.reshape(-1, row.shape[-1]).mean(axis=0)
-        return NewToken(written.token_ids[place], written.log_probs[place], weights)
+        return NewToken(completion.token_ids[position], completion.log_probs[position], weights)
 
-    def _attention(self, work: CompletionRequest, written: Completion) -> list[AttentionMatrix]:
+    def _attention(self, request: CompletionRequest, completion: Completion) -> list[AttentionMatrix]:
+        """Return the requested matrices, [T, P + T - 1] each."""
         found: list[tuple[AttentionOutput, NDArray[Any]]] = []
-        if not written.token_ids:  # nothing is written: nothing looked at anything
+        if not completion.token_ids:
             return []
-        prompt, count = len(work.draw.prompt), len(written.token_ids)
-        for output in outputs_for(work.detail, self._outputs):
-            rows = written.attention[output.output]
+        prompt, count = len(request.sampling.prompt), len(completion.token_ids)
+        for output in outputs_for(request.attention, self._outputs):
+            rows = completion.attention[output.output]
             weights = np.zeros((*rows[0].shape[:-2], count, prompt + count - 1), dtype=rows[0].dtype)
             for t, row in enumerate(rows):
-                weights[..., t, : prompt + t] = _own(row, prompt + t)[..., 0, :]
+                weights[..., t, : prompt + t] = _own_keys(row, prompt + t)[..., 0, :]
             found.append((output, weights))
-        return matrices(work.detail, found)
+        return matrices(request.attention, found)
 
 
-def _own(row: NDArray[Any], length: int) -> NDArray[Any]:
-    """Of one step's weights [..., 1, K] those on `length` tokens, zero on what is too far back to be among the keys:
-    [..., 1, length]."""
+def _own_keys(row: NDArray[Any], length: int) -> NDArray[Any]:
+    """Align one step's weights [..., 1, K] with the first `length` tokens of the text: [..., 1, length].
+
+    Keys are right-aligned. Tokens before the model's window get weight 0.
+    """
     seen = min(row.shape[-1], length)
     own = np.zeros((*row.shape[:-1], length), dtype=row.dtype)
     own[..., length - seen :] = row[..., row.shape[-1] - seen :]

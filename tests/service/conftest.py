@@ -7,7 +7,6 @@ import pytest
 from service.batching.scheduler import Limits
 from service.bundle.files import read_manifest
 from service.bundle.manifest import TranslationManifest
-from service.bundle.manifest import TranslationManifest
 from service.registry.registry import Registry
 from service.runtime import Runtime
 from service.translation.translator import Translator

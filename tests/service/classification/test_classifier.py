@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from service.attention import AttentionDetail
 from service.batching.engine import SinglePassEngine
 from service.batching.scheduler import Limits
-from service.bundle.manifest import read_manifest
+from service.bundle.files import read_manifest
+from service.bundle.golden import ClassificationAnswer, ClassificationCase
+from service.bundle.manifest import ClassificationManifest
 from service.classification.classifier import Classifier, Prediction
 from service.errors import EmptyText, InferenceFailed, TextTooLong
 from service.runtime import Runtime, Session
@@ -23,21 +25,25 @@ TOKENIZER = source_tokenizer(ends=False)
 texts = st.lists(st.sampled_from(["wind", "rain,", "Ab", "7", "日", "and"]), min_size=1, max_size=7).map(" ".join)
 
 
+def open_classifier(folder: Path, threads: int = 1, limits: Limits | None = None) -> Classifier:
+    manifest = read_manifest(folder)
+    assert isinstance(manifest, ClassificationManifest)
+    return Classifier(folder, manifest, Runtime("cpu", threads=threads), limits or Limits())
+
+
 @pytest.fixture(scope="module")
 def classifier(models: Path) -> Iterator[Classifier]:
-    folder = models / "toy" / "1"
-    made = Classifier(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits(batch_tokens=31))
+    made = open_classifier(models / "toy" / "1", limits=Limits(batch_tokens=31))
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def parted(models: Path) -> Iterator[Classifier]:
-    """One that runs whatever it can in three workers."""
-    folder = models / "toy" / "1"
+def three_workers(models: Path) -> Iterator[Classifier]:
+    """A classifier that divides every batch between three workers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SinglePassEngine, "min_tokens_per_worker", 1)
-        made = Classifier(folder, read_manifest(folder), Runtime("cpu", threads=3), Limits())
+        made = open_classifier(models / "toy" / "1", threads=3)
         yield made
         made.close()
 
@@ -49,7 +55,7 @@ def classify(
 
 
 def check(prediction: Prediction, ids: list[int], detail: AttentionDetail) -> None:
-    """A prediction is what numpy computes from the ids."""
+    """Compare a prediction with numpy."""
     probabilities, pooling, self_attention = networks.classify(ids)
     assert list(prediction.scores) == LABELS
     assert list(prediction.scores.values()) == pytest.approx(probabilities, abs=1e-5)
@@ -67,16 +73,14 @@ def check(prediction: Prediction, ids: list[int], detail: AttentionDetail) -> No
 
 
 @given(batch=st.lists(texts, min_size=1, max_size=5), detail=st.sampled_from(["none", "summary", "full"]))
-def test_a_batch_of_any_lengths_is_what_numpy_says_of_each(
-    classifier: Classifier, batch: list[str], detail: AttentionDetail
-) -> None:
+def test_a_batch_of_any_lengths_equals_numpy(classifier: Classifier, batch: list[str], detail: AttentionDetail) -> None:
     predictions = classify(classifier, batch, detail)
     for text, prediction in zip(batch, predictions, strict=True):
         assert not prediction.truncated
         check(prediction, TOKENIZER.encode(text).ids, detail)
 
 
-def test_a_long_text_is_refused_or_cut(classifier: Classifier) -> None:
+def test_a_long_text_is_refused_or_truncated(classifier: Classifier) -> None:
     long = "wind " * (MAX_TOKENS + 2)
     with pytest.raises(TextTooLong, match=f'text 1 has {MAX_TOKENS + 2} tokens.*up to {MAX_TOKENS}.*"truncate": true'):
         classify(classifier, [TEXTS[0], long])
@@ -91,7 +95,7 @@ def test_a_long_text_is_refused_or_cut(classifier: Classifier) -> None:
 def test_a_blank_text_is_refused_before_anything_runs(
     classifier: Classifier, text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Session, "run", lambda *args: pytest.fail("it ran"))
+    monkeypatch.setattr(Session, "run", lambda *args: pytest.fail("the network ran"))
     with pytest.raises(EmptyText, match="text 1 has no visible character"):
         classify(classifier, ["wind", text])
 
@@ -100,7 +104,7 @@ def test_no_texts(classifier: Classifier) -> None:
     assert classify(classifier, []) == []
 
 
-def test_nothing_is_computed_that_is_not_asked_for(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_requested_attention_is_computed(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[list[str] | None] = []
     run = Session.run
 
@@ -116,7 +120,7 @@ def test_nothing_is_computed_that_is_not_asked_for(classifier: Classifier, monke
 
 def test_a_network_that_fails(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(Session, "run", lambda *args: {"probabilities": np.zeros((1, 2))})  # one label short
+        broken.setattr(Session, "run", lambda *args: {"probabilities": np.zeros((1, 2))})  # 2 of 3 labels
         with pytest.raises(InferenceFailed):
             classify(classifier, ["wind"], "none")
     assert classify(classifier, ["wind"])
@@ -125,21 +129,22 @@ def test_a_network_that_fails(classifier: Classifier, monkeypatch: pytest.Monkey
 def test_a_classifier_without_attention(models: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(models / "toy", tmp_path / "toy")) / "1"
     change_manifest(folder, attention=[])
-    plain = Classifier(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits())
+    plain = open_classifier(folder)
     for detail in ("none", "summary", "full"):
         [prediction] = classify(plain, ["wind"], detail)
         assert prediction.attention == []
-    assert asyncio.run(plain.golden({"text": "wind"})) == {"scores": prediction.scores, "attention": None}
+    expected = ClassificationAnswer(scores=prediction.scores, attention=None)
+    assert asyncio.run(plain.golden(ClassificationCase(text="wind", answer=expected))) == expected
     plain.close()
 
 
 @given(st.lists(texts, min_size=1, max_size=11))
-def test_parts_of_a_batch_side_by_side(parted: Classifier, batch: list[str]) -> None:
-    for text, prediction in zip(batch, classify(parted, batch, "full"), strict=True):
+def test_a_batch_divided_between_workers(three_workers: Classifier, batch: list[str]) -> None:
+    for text, prediction in zip(batch, classify(three_workers, batch, "full"), strict=True):
         check(prediction, TOKENIZER.encode(text).ids, "full")
 
 
-def test_a_part_that_fails_fails_its_batch(parted: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_worker_fails_the_request(three_workers: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Session.run
 
     def failing(self: Session, inputs: dict[str, Any], outputs: list[str]) -> Any:
@@ -149,5 +154,5 @@ def test_a_part_that_fails_fails_its_batch(parted: Classifier, monkeypatch: pyte
 
     monkeypatch.setattr(Session, "run", failing)
     with pytest.raises(InferenceFailed, match="too much"):
-        classify(parted, ["wind", "rain", "wind " * 7])
-    assert len(classify(parted, ["wind", "rain", "wind"])) == 3
+        classify(three_workers, ["wind", "rain", "wind " * 7])
+    assert len(classify(three_workers, ["wind", "rain", "wind"])) == 3

@@ -1,4 +1,4 @@
-"""The generator over the fake language model, whose answers numpy gives for one text at a time."""
+"""The generator over the fake language model, compared with numpy."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.batching.scheduler import Limits
-from service.bundle.manifest import read_manifest
+from service.bundle.files import read_manifest
+from service.bundle.manifest import GenerationManifest
 from service.errors import EmptyText, TextTooLong, UnsupportedOption
-from service.generation.generator import Generation, Generator, SamplingParams, TokenEvent, certain, cut
+from service.generation.generator import Generation, Generator, SamplingParams, TokenEvent
+from service.generation.stop_strings import find_stop
 from service.runtime import Runtime
 from tests.fakes import MAX_TOKENS, source_tokenizer
 from tests.service import networks
@@ -23,17 +25,19 @@ PROMPTS = ["wind", "The wind is cold.", "and no rain; ", "No way! A warm day,"]
 @pytest.fixture(scope="module")
 def generator(models: Path) -> Iterator[Generator]:
     folder = models / "writer" / "1"
-    made = Generator(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits(batch_tokens=401))
+    manifest = read_manifest(folder)
+    assert isinstance(manifest, GenerationManifest)
+    made = Generator(folder, manifest, Runtime("cpu", threads=1), Limits(batch_tokens=401))
     yield made
     made.close()
 
 
-def generate(generator: Generator, prompt: str, manner: SamplingParams) -> Generation:
-    return asyncio.run(generator.generate(prompt, manner))
+def generate(generator: Generator, prompt: str, params: SamplingParams) -> Generation:
+    return asyncio.run(generator.generate(prompt, params))
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-def test_greedy_is_what_numpy_says(generator: Generator, prompt: str) -> None:
+def test_greedy_search_equals_numpy(generator: Generator, prompt: str) -> None:
     found = generate(generator, prompt, SamplingParams(40, temperature=0))
     tokenizer = source_tokenizer(ends=False)
     prompt_ids = tokenizer.encode(prompt).ids
@@ -46,7 +50,7 @@ def test_greedy_is_what_numpy_says(generator: Generator, prompt: str) -> None:
     assert matrix.weights.sum(axis=1) == pytest.approx(np.ones(len(ids)), abs=1e-5)
 
 
-def test_tokens_are_laid_end_to_end(generator: Generator) -> None:
+def test_token_spans_cover_the_text(generator: Generator) -> None:
     found = generate(generator, "The wind", SamplingParams(30, seed=5))
     assert "".join(token.text for token in found.tokens) == found.text
     assert [found.text[token.start : token.end] for token in found.tokens] == [token.text for token in found.tokens]
@@ -57,20 +61,20 @@ def test_tokens_are_laid_end_to_end(generator: Generator) -> None:
     assert all(token.log_prob is not None and token.log_prob < 0 for token in found.prompt_tokens[1:])
 
 
-def test_a_seed_is_given_and_writes_the_same_again(generator: Generator) -> None:
+def test_a_seed_reproduces_the_text(generator: Generator) -> None:
     first = generate(generator, "wind", SamplingParams(25))
     other = generate(generator, "wind", SamplingParams(25))
     assert first.seed != other.seed and first.text != other.text
     assert generate(generator, "wind", SamplingParams(25, seed=first.seed)).text == first.text
 
 
-def test_nothing_to_write_reads_only(generator: Generator) -> None:
+def test_zero_tokens_reads_the_prompt_only(generator: Generator) -> None:
     found = generate(generator, "The wind is cold.", SamplingParams(0))
     assert (found.text, found.tokens, found.attention, found.finish_reason) == ("", [], [], "length")
     assert all(token.log_prob is not None for token in found.prompt_tokens[1:])
 
 
-MANNERS = st.builds(
+PARAMS = st.builds(
     SamplingParams,
     max_tokens=st.integers(0, 30),
     temperature=st.sampled_from([0.0, 0.7, 1.3]),
@@ -83,63 +87,57 @@ MANNERS = st.builds(
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(PROMPTS), MANNERS), min_size=2, max_size=6))
-def test_in_a_batch_as_alone(generator: Generator, asked: list[tuple[str, SamplingParams]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from(PROMPTS), PARAMS), min_size=2, max_size=6))
+def test_a_batch_gives_the_results_of_each_prompt_alone(
+    generator: Generator, items: list[tuple[str, SamplingParams]]
+) -> None:
     async def together() -> list[Generation]:
-        return list(await asyncio.gather(*(generator.generate(prompt, manner) for prompt, manner in asked)))
+        return list(await asyncio.gather(*(generator.generate(prompt, params) for prompt, params in items)))
 
-    for (prompt, manner), found in zip(asked, asyncio.run(together()), strict=True):
-        alone = generate(generator, prompt, manner)
-        assert (found.text, found.finish_reason, found.seed) == (alone.text, alone.finish_reason, manner.seed)
+    for (prompt, params), found in zip(items, asyncio.run(together()), strict=True):
+        alone = generate(generator, prompt, params)
+        assert (found.text, found.finish_reason, found.seed) == (alone.text, alone.finish_reason, params.seed)
         for one, other in zip(alone.attention, found.attention, strict=True):
             assert one.weights.shape == other.weights.shape
             assert np.abs(one.weights - other.weights).max(initial=0) < 1e-5
 
 
-@given(st.sampled_from(PROMPTS), MANNERS)
-def test_what_is_heard_is_what_is_answered(generator: Generator, prompt: str, manner: SamplingParams) -> None:
-    heard: list[TokenEvent] = []
-    found = asyncio.run(generator.generate(prompt, manner, heard=heard.append))
-    assert [spoken.token for spoken in heard] == found.tokens
-    for place, spoken in enumerate(heard):
-        if manner.attention == "none":
-            assert spoken.weights is None
-        elif manner.attention == "summary":
-            assert spoken.weights is not None
+@given(st.sampled_from(PROMPTS), PARAMS)
+def test_streamed_tokens_equal_the_answer(generator: Generator, prompt: str, params: SamplingParams) -> None:
+    events: list[TokenEvent] = []
+    found = asyncio.run(generator.generate(prompt, params, on_token=events.append))
+    assert [event.token for event in events] == found.tokens
+    for position, event in enumerate(events):
+        if params.attention == "none":
+            assert event.weights is None
+        elif params.attention == "summary":
+            assert event.weights is not None
             [matrix] = found.attention
-            own = matrix.weights[place, : len(found.prompt_tokens) + place]
-            assert np.abs(spoken.weights - own).max() < 1e-6
+            own = matrix.weights[position, : len(found.prompt_tokens) + position]
+            assert np.abs(event.weights - own).max() < 1e-6
 
 
 @given(st.integers(0, 10**6))
-def test_a_stop_string_ends_the_text_and_is_no_part_of_it(generator: Generator, seed: int) -> None:
+def test_a_stop_string_ends_the_text_and_is_removed(generator: Generator, seed: int) -> None:
     whole = generate(generator, "wind", SamplingParams(60, seed=seed))
     stop = (whole.text[7:9] or "?", "zzz")
     found = generate(generator, "wind", SamplingParams(60, seed=seed, stop=stop))
-    assert found.text == whole.text[: cut(whole.text, stop)]
+    assert found.text == whole.text[: find_stop(whole.text, stop)]
     assert "".join(token.text for token in found.tokens) == found.text
     assert found.finish_reason == "stop" or stop[0] not in whole.text
     for matrix in found.attention:
         assert matrix.weights.shape == (len(found.tokens), len(found.prompt_tokens) + len(found.tokens) - 1)
 
 
-def test_where_a_text_is_cut() -> None:
-    assert cut("one. two. three", [". t", " three"]) == 3
-    assert cut("one", []) == 3
-    assert certain("one two", ["two three"]) == 4
-    assert certain("one two", ["x", "o"]) == 7
-    assert certain("aab", ["aabaac"]) == 0
-
-
-def test_several_prompts_are_one_request(generator: Generator) -> None:
-    manner = SamplingParams(9, seed=4)
-    together = asyncio.run(generator.generate_all(PROMPTS, manner))
-    assert [one.text for one in together] == [generate(generator, prompt, manner).text for prompt in PROMPTS]
+def test_several_prompts(generator: Generator) -> None:
+    params = SamplingParams(9, seed=4)
+    together = asyncio.run(generator.generate_all(PROMPTS, params))
+    assert [one.text for one in together] == [generate(generator, prompt, params).text for prompt in PROMPTS]
     with pytest.raises(EmptyText):
-        asyncio.run(generator.generate_all(["wind", ""], manner))
+        asyncio.run(generator.generate_all(["wind", ""], params))
 
 
-def test_what_cannot_be_written(generator: Generator) -> None:
+def test_invalid_requests(generator: Generator) -> None:
     with pytest.raises(EmptyText, match="prompt is empty"):
         generate(generator, "", SamplingParams())
     with pytest.raises(TextTooLong, match=f"writer reads up to {MAX_TOKENS}"):
@@ -148,8 +146,8 @@ def test_what_cannot_be_written(generator: Generator) -> None:
         generate(generator, "wind", SamplingParams(302))
 
 
-def test_more_weights_than_anyone_can_read(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.generation.generator.MOST_WEIGHTS", 30_000)
+def test_too_many_attention_weights(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.generation.generator.MAX_ATTENTION_WEIGHTS", 30_000)
     assert generate(generator, "wind", SamplingParams(170, temperature=0)).attention
     with pytest.raises(
         UnsupportedOption, match='2 attention matrices of 170 x 17. are more than 30,000 weights.*"none"'
