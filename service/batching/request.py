@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from service.batching.budget import Budget
 from service.errors import InferenceFailed, LimelightError
 from service.observability import Timing
 
@@ -20,13 +21,14 @@ class Request:
     pending: int
     """Items that are not finished."""
     timing: Timing
+    budget: Budget
     on_token: Callable[[int, Any], None] | None = None
     """Called on the event loop with the index of an item and its new token."""
     on_result: Callable[[int, Any], None] | None = None
     """Called on the event loop with the index of an item and its result."""
     failure: LimelightError | None = None
     cancelled: bool = False
-    """The caller does not wait any longer: remaining items do not run."""
+    """The caller does not wait any longer, or the request has failed: remaining items do not run."""
 
     def finish(self, index: int, result: Any) -> bool:
         """Store the result of an item, or its error. Return true if the request is complete."""
@@ -45,12 +47,12 @@ class Request:
     def notify_token(self, index: int, new_token: Any) -> None:
         """Call `on_token` on the event loop of the caller."""
         if self.on_token is not None:
-            _call(self.loop, self.on_token, index, new_token)
+            call_soon(self.loop, self.on_token, index, new_token)
 
     def notify_result(self, index: int, result: Any) -> None:
         """Call `on_result` on the event loop of the caller."""
         if self.on_result is not None and not isinstance(result, LimelightError):
-            _call(self.loop, self.on_result, index, result)
+            call_soon(self.loop, self.on_result, index, result)
 
 
 def deliver(requests: Iterable[Request]) -> None:
@@ -59,7 +61,7 @@ def deliver(requests: Iterable[Request]) -> None:
     for request in requests:
         by_loop.setdefault(request.loop, []).append(request)
     for loop, complete in by_loop.items():
-        _call(loop, _set_results, complete)
+        call_soon(loop, _set_results, complete)
 
 
 def fail_all(requests: Iterable[Request], failure: LimelightError) -> None:
@@ -79,7 +81,8 @@ def failure_of(error: Exception) -> LimelightError:
     return failure
 
 
-def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+def call_soon(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: Any) -> None:
+    """Call a function on an event loop, immediately if it runs in this thread."""
     if asyncio._get_running_loop() is loop:
         function(*args)
         return

@@ -8,11 +8,13 @@ takes less time than waking a worker.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
 from service import observability
+from service.batching import budget
 from service.batching.engine import Engine, R, W
 from service.batching.fair_queue import FairQueue, Item, choose_batch, tokens_per_worker, workers_wanted
 from service.batching.request import Request, deliver, fail_all, failure_of
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 INLINE_S = 0.0005
 """Maximum time of a batch that runs inline on the event loop: about the time to wake a worker and be woken by it."""
+DEADLINE_INTERVAL_S = 0.02
+"""Time between two checks of deadlines by one worker."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +93,14 @@ class Scheduler(Generic[W, R]):
         on_token: Callable[[int, Any], None] | None = None,
         on_result: Callable[[int, R], None] | None = None,
     ) -> list[R]:
-        """Run items and return their results, in order. Items do not run after the caller is cancelled.
+        """Run items and return their results, in order. Items do not run after the caller is cancelled or its time
+        budget is over.
 
         `on_token` is called on the event loop with the index of an item and its new token, and `on_result` with the
         index of a finished item and its result.
 
-        Raises TooManyTokens, Overloaded if the queue is full, ModelNotReady, and InferenceFailed if the network fails.
+        Raises TooManyTokens, Overloaded if the queue is full, ModelNotReady, InferenceTimeout, and InferenceFailed if
+        the network fails.
         """
         if not work:
             return []
@@ -112,7 +118,9 @@ class Scheduler(Generic[W, R]):
     ) -> Request:
         loop = asyncio.get_running_loop()
         timing = observability.Timing(self._name)
-        request = Request(loop, loop.create_future(), [None] * len(work), len(work), timing, on_token, on_result)
+        future = loop.create_future()
+        time_budget = budget.current.get()
+        request = Request(loop, future, [None] * len(work), len(work), timing, time_budget, on_token, on_result)
         lengths = [item.length for item in work]
         tokens = sum(lengths)
         if tokens > (maximum := self._limits.request_tokens):
@@ -175,6 +183,7 @@ class Scheduler(Generic[W, R]):
     def _choose(self, worker: Worker[W, R]) -> tuple[list[Item[W]], list[int]]:
         """Return the new items of a worker's batch and the keys of cancelled ones, and update the batch."""
         with self._lock:
+            self._cancel_late_requests(worker)
             if any(item.request.cancelled for item in self._queue.items):
                 self._queue.remove(lambda item: item.request.cancelled)
                 observability.observe_queue(self._name, self._queue.tokens)
@@ -189,6 +198,22 @@ class Scheduler(Generic[W, R]):
             lengths = [item.length for item in new]
             observability.observe_batch(self._name, len(new), sum(lengths), len(new) * max(lengths))
         return new, cancelled
+
+    def _cancel_late_requests(self, worker: Worker[W, R]) -> None:
+        """Fail requests whose time budget is over, for the queue and this worker."""
+        now = time.monotonic()
+        if now < worker.next_deadline_check:
+            return
+        worker.next_deadline_check = now + DEADLINE_INTERVAL_S
+        late = [
+            item.request
+            for items in (self._queue.items, worker.running.values())
+            for item in items
+            if item.request.budget.deadline <= now and not item.request.cancelled
+        ]
+        for request in late:
+            request.fail(request.budget.exceeded())
+        deliver(late)
 
     def _choose_new(self, worker: Worker[W, R]) -> list[Item[W]]:
         queue, engine = self._queue, worker.engine
@@ -218,7 +243,8 @@ class Scheduler(Generic[W, R]):
             return
         items = [(worker.running.pop(key), result) for key, result in finished]
         for item, result in items:
-            item.request.notify_result(item.index, result)
+            if item.request.on_result is not None:
+                item.request.notify_result(item.index, result)
         with self._lock:  # several workers may run items of one request
             complete = [item.request for item, result in items if item.request.finish(item.index, result)]
         deliver(complete)

@@ -31,6 +31,8 @@ class Worker(Generic[W, R]):
     state: WorkerState = WorkerState.WOKEN
     running: dict[int, Item[W]] = field(default_factory=dict)
     """The running batch, by key."""
+    next_deadline_check: float = 0.0
+    """On the clock of `time.monotonic`."""
 
     @property
     def running_tokens(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service import observability
+from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
 from service.bundle.conventions import UNKNOWN_SYMBOL
 from service.bundle.golden import TranslationAnswer, TranslationCase
@@ -12,7 +13,7 @@ from service.bundle.manifest import TranslationManifest
 from service.errors import UnsupportedOption
 from service.markup.protect import NAME_STAND_IN, Format, ProtectedText, protect
 from service.runtime import Runtime
-from service.text.tokenizer import TextTokenizer, run_in_thread_if_long
+from service.text.tokenizer import TextTokenizer
 from service.translation.engine import DEFAULT, Decoded, NewToken, Options, TranslationEngine, TranslationRequest
 from service.translation.restore import join, restore
 from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
@@ -49,10 +50,10 @@ class Translator:
         encode, step = runtime.open(folder, manifest, "encode"), runtime.open(folder, manifest, "step")
         self.precision = step.graph.precision
         engines = [TranslationEngine(manifest, encode, step) for _ in range(step.concurrency)]
-        self._scheduler = Scheduler(manifest.name, engines, limits)
+        self.scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
-        self._scheduler.close()
+        self.scheduler.close()
 
     async def translate(
         self,
@@ -101,7 +102,7 @@ class Translator:
                 join(text.raw, found, options.alternatives) for text, found in zip(protected, sentences, strict=True)
             ]
 
-        results = await self._scheduler.submit(
+        results = await self.scheduler.submit(
             requests,
             self._token_listener(items, on_token) if on_token is not None and listens else None,
             finish if on_sentence is not None else None,

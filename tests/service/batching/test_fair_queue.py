@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.batching.budget import UNLIMITED
 from service.batching.fair_queue import (
     LOOK_AHEAD,
     FairQueue,
@@ -33,7 +34,7 @@ def request_() -> Iterator[Request]:
 
 
 def make_request(loop: asyncio.AbstractEventLoop) -> Request:
-    return Request(loop, loop.create_future(), [], 0, Timing("test"))
+    return Request(loop, loop.create_future(), [], 0, Timing("test"), UNLIMITED)
 
 
 def add(queue: FairQueue[Text], request: Request, *lengths: int) -> None:

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.batching import budget
 from service.batching import scheduler as scheduler_module
 from service.batching.engine import SinglePassEngine
 from service.batching.scheduler import Limits, Scheduler
-from service.errors import InferenceFailed, InvalidInput, LimelightError, ModelNotReady, Overloaded
+from service.errors import InferenceFailed, InferenceTimeout, InvalidInput, LimelightError, ModelNotReady, Overloaded
 
 T = TypeVar("T")
 
@@ -227,6 +228,64 @@ def test_a_timeout_cancels_waiting_items() -> None:
             await asyncio.wait_for(running.submit([Item(1)]), 0.01)
 
     assert while_a_batch_runs(impatient).numbers == [0]
+
+
+def test_waiting_items_do_not_run_after_the_deadline() -> None:
+    """Their caller gets an error, although it is not cancelled."""
+
+    async def late(running: Scheduler[Item, int]) -> None:
+        budget.start(0.01)
+        with pytest.raises(InferenceTimeout, match=r"no answer within 0\.01 s"):
+            await running.submit([Item(1), Item(2)])
+
+    async def scenario(running: Scheduler[Item, int], network: Network) -> None:
+        task = asyncio.create_task(late(running))
+        await asyncio.sleep(0.05)
+        network.gate.set()
+        await task
+        assert running.waiting_tokens == 0
+
+    assert while_a_batch_runs(scenario).numbers == [0]
+
+
+def test_running_items_stop_at_the_deadline() -> None:
+    """Other items of the batch continue."""
+    engine = Steps()
+    running: Scheduler[Item, int] = Scheduler("test", [engine], Limits())
+
+    async def late() -> None:
+        budget.start(0.05)
+        with pytest.raises(InferenceTimeout):
+            await running.submit([Item(10**9), Item(10**9)])
+
+    async def play() -> None:
+        other = asyncio.create_task(running.submit([Item(10**9)]))
+        await asyncio.gather(late())
+        while running.running > 1:
+            await asyncio.sleep(0.001)
+        assert not other.done()
+        other.cancel()
+
+    asyncio.run(in_time(play()))
+    running.close()
+    assert engine.left == {} and len(engine.dropped) == 3
+
+
+def test_a_request_that_is_cancelled_between_batches_starts_no_more_of_them() -> None:
+    """A single pass cannot be stopped while it runs."""
+    network = Network(closed=True)
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        task = asyncio.create_task(running.submit([Item(number, 7) for number in range(10)]))
+        await asyncio.to_thread(network.started.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        network.gate.set()
+
+    with scheduler(network.run, batch_tokens=14) as running:
+        asyncio.run(in_time(play(running)))
+    assert network.numbers == [0, 1]
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError("boom"), TimeoutError("boom"), KeyError("boom")])
