@@ -1,27 +1,13 @@
 """Tokenizer: text -> token ids and character offsets, and back. Offsets count Unicode code points."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from tokenizers import Encoding, Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from service.errors import BundleCorrupt
-
-R = TypeVar("R")
-
-INLINE_CHARACTERS = 2_000
-"""Characters that are tokenised in less time than it takes to wake a thread."""
-
-
-async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R]) -> R:
-    """Call a function that processes texts: in a thread if they are long enough to block the event loop."""
-    if sum(map(len, texts)) <= INLINE_CHARACTERS:
-        return function()
-    return await asyncio.to_thread(function)
 
 
 @dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
