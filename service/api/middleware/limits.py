@@ -88,65 +88,73 @@ class LimitsMiddleware:
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, slot: object) -> None:
         """Answer the request unless the deadline passes or the client disconnects first."""
-        loop = asyncio.get_running_loop()
-        answering = asyncio.current_task()
-        assert answering is not None
-        timeout_s = self.settings.timeout_s
+        loop, timeout_s = asyncio.get_running_loop(), self.settings.timeout_s
         deadline = scope.setdefault("state", {})["deadline"] = loop.time() + timeout_s
-        body_read = asyncio.Event()
-        started = late = ended = False
-        watching: asyncio.Task[None] | None = None
-
-        async def receive_body() -> Message:
-            message = await receive()
-            if message["type"] == "http.disconnect" or not message.get("more_body"):
-                body_read.set()
-            return message
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = True
-            # Free the slot with the last byte: the client may send its next request before this one has returned.
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                self.running.discard(slot)
-            await send(message)
-
-        async def disconnect() -> None:
-            await body_read.wait()  # until then the route itself reads, and sees the disconnect
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
-        async def watch() -> None:
-            nonlocal late, ended
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await disconnect()
-            except TimeoutError:
-                late = True
-                if started:  # an event stream ends itself with an error event
-                    await asyncio.sleep(LAST_EVENT_S)
-            ended = True
-            # Cancelling also removes the request's work from the queues of models.
-            answering.cancel()
-
-        def begin_to_watch() -> None:
-            nonlocal watching
-            watching = loop.create_task(watch())
-
-        timer = loop.call_later(min(UNWATCHED_S, timeout_s), begin_to_watch)
+        # The slot is free with the last byte: the client may send its next request before this one has returned.
+        request = _Watched(receive, send, deadline, lambda: self.running.discard(slot))
+        timer = loop.call_later(min(UNWATCHED_S, timeout_s), request.watch)
         try:
-            await self.app(scope, receive_body, send_and_note)
+            await self.app(scope, request.receive, request.send)
         except asyncio.CancelledError:
-            if not ended:
+            if not request.cancelled:
                 raise
         finally:
             timer.cancel()
-            if watching is not None:
-                watching.cancel()
-            if ended:
-                answering.uncancel()
-        if late and not started:
+            request.stop_watching()
+        if request.late and not request.started:
             await _refuse(deadline_error(self.settings), scope, receive, send)
+
+
+class _Watched:
+    """A request in the current task, which is cancelled at the deadline or when the client disconnects."""
+
+    def __init__(self, receive: Receive, send: Send, deadline: float, on_last_byte: Callable[[], None]):
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._receive, self._send = task, receive, send
+        self._deadline = deadline
+        self._on_last_byte = on_last_byte
+        self._body_read = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        self.started = False
+        """The answer has begun."""
+        self.late = False
+        self.cancelled = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            self._body_read.set()
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.started = True
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._on_last_byte()
+        await self._send(message)
+
+    def watch(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await self._body_read.wait()  # until then the route itself reads, and sees the disconnect
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            self.late = True
+            if self.started:  # an event stream ends itself with an error event
+                await asyncio.sleep(LAST_EVENT_S)
+        self.cancelled = True
+        # Cancelling also removes the request's work from the queues of models.
+        self._task.cancel()
+
+    def stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self.cancelled:
+            self._task.uncancel()
 
 
 async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:

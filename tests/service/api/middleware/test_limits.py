@@ -64,7 +64,7 @@ def running(client: TestClient) -> int:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_so_many_at_once_and_no_more(models: Path, gate: threading.Event, route: str) -> None:
+def test_the_number_of_concurrent_requests(models: Path, gate: threading.Event, route: str) -> None:
     gate.set()
     with serving(models, max_requests=3) as client, ThreadPoolExecutor() as pool:
         gate.clear()
@@ -82,8 +82,8 @@ def test_so_many_at_once_and_no_more(models: Path, gate: threading.Event, route:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_time_is_of_the_whole_request(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
-    """Of tokenising, too, which the scheduler knows nothing of."""
+def test_the_deadline_covers_the_whole_request(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    """The deadline includes tokenising, which is outside the scheduler."""
     go_on = threading.Event()
     with serving(models, timeout_s=0.1) as client, monkeypatch.context() as patch:
         patch.setattr(TextTokenizer, "encode", lambda *args: go_on.wait(30))
@@ -115,8 +115,8 @@ def test_a_body_that_never_ends(models: Path, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_client_that_hangs_up_frees_its_place(models: Path, gate: threading.Event, route: str) -> None:
-    """What it asked for is dropped before it reaches the network, and nothing is answered."""
+def test_a_disconnected_client_frees_its_slot(models: Path, gate: threading.Event, route: str) -> None:
+    """Its work is dropped before it reaches the network, and nothing is sent."""
     gate.set()
     with serving(models) as client, ThreadPoolExecutor() as pool:
         asked.clear()
@@ -145,7 +145,7 @@ def test_a_client_that_hangs_up_frees_its_place(models: Path, gate: threading.Ev
         assert first.result().status_code == 200
         assert client.post(route, json=REQUESTS[route]).status_code == 200
     assert not sent
-    assert len(asked) == 3 * once  # of the three that stayed
+    assert len(asked) == 3 * once  # three clients waited
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_client_that_hangs_up_frees_its_place(models: Path, gate: threading.Ev
     ],
 )
 def test_tokens_of_one_request(models: Path, route: str, small: dict[str, Any], large: dict[str, Any]) -> None:
-    """Of all its texts together, of every hypothesis of a search, and of what is to be written."""
+    """Tokens are summed over texts, hypotheses and the tokens to generate."""
     with serving(models, max_request_tokens=61) as client:
         assert client.post(route, json={**REQUESTS[route], **small}).status_code == 200
         refused = client.post(route, json={**REQUESTS[route], **large})

@@ -1,4 +1,4 @@
-"""What every answer carries and every request leaves: ids, headers, a line in the log."""
+"""Request ids, headers and log lines."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ PATHS = ["/", "/docs", "/openapi.json", "/models", "/models/nobody", "/nowhere",
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_every_answer_is_safe_and_timed(client: TestClient, path: str) -> None:
+def test_every_answer_has_security_headers_and_timing(client: TestClient, path: str) -> None:
     headers = client.get(path).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
@@ -30,7 +30,7 @@ def test_every_answer_is_safe_and_timed(client: TestClient, path: str) -> None:
         assert headers["cache-control"] == "no-store"
 
 
-def test_so_is_the_answer_to_what_nobody_thought_of(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_errors_have_them_too(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.registry.registry.Registry.pairs", None)
     answer = client.get("/languages")
     assert answer.status_code == 500
@@ -56,7 +56,7 @@ def test_ids(client: TestClient, sent: dict[str, str], given: str | None) -> Non
 
 
 @pytest.mark.parametrize("route", sorted(REQUESTS))
-def test_a_line_for_each_request_and_nothing_of_its_text(
+def test_one_log_line_per_request_without_its_text(
     client: TestClient, caplog: pytest.LogCaptureFixture, route: str
 ) -> None:
     headers = {"X-Request-ID": "mine", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
@@ -79,21 +79,21 @@ def test_a_line_for_each_request_and_nothing_of_its_text(
     assert "secretwind" not in json.dumps(ours)
 
 
-def test_texts_are_logged_where_a_setting_says_so(models: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_texts_are_logged_if_a_setting_allows_it(models: Path, caplog: pytest.LogCaptureFixture) -> None:
     with serving(models, log_texts=True) as client, caplog.at_level(logging.INFO):
         client.post("/translate", json={**REQUESTS["/translate"], "api_key": "secret"})
     assert '"q":"wind"' in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_machines_questions_are_not_told_of(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_polled_routes_are_not_logged(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         client.get("/health/ready")
         client.get("/metrics")
     assert not [record for record in caplog.records if record.name.startswith("service")]
 
 
-def test_who_drains_says_so(models: Path, tmp_path: Path) -> None:
+def test_a_draining_service_closes_connections(models: Path, tmp_path: Path) -> None:
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     with serving(tmp_path) as client:
         assert "connection" not in client.get("/models").headers

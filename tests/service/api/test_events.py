@@ -1,4 +1,4 @@
-"""A translation as events: the same sentences and the same answer as at once, and no work for who has left."""
+"""Translations as events: the same sentences and the same answer as in JSON."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def stream(client: TestClient, **body: Any) -> list[tuple[str, Any]]:
     ],
 )
 @pytest.mark.parametrize("q", [TEXT, [TEXT, "Wind.", "No! 7"]])
-def test_the_end_is_the_whole_answer(client: TestClient, q: str | list[str], options: dict[str, Any]) -> None:
+def test_the_last_event_is_the_whole_answer(client: TestClient, q: str | list[str], options: dict[str, Any]) -> None:
     *sentences, (name, done) = [found for found in stream(client, q=q, **options) if found[0] != "token"]
     assert name == "done"
     expected = client.post("/translate", json={**PAIR, "q": q, **options}).json()
@@ -68,8 +68,8 @@ def test_the_end_is_the_whole_answer(client: TestClient, q: str | list[str], opt
 
 
 @pytest.mark.parametrize("detail", ["none", "summary", "full"])
-def test_each_token_as_it_is_said(client: TestClient, detail: str) -> None:
-    """One event for each row of the summary, before the sentence is told."""
+def test_token_events(client: TestClient, detail: str) -> None:
+    """One event per row of the summary, before the event of the sentence."""
     found = stream(client, q="Wind and rain!  No way.", beam_size=1, attention=detail)
     sentences = {e["number"]: e["sentence"] for name, e in found if name == "sentence"}
     assert len(sentences) == 2
@@ -87,7 +87,7 @@ def test_each_token_as_it_is_said(client: TestClient, detail: str) -> None:
 
 
 @pytest.mark.parametrize("body", [{"q": "Wind", "beam_size": 2}, {"q": "Wind {{x}}", "beam_size": 1}, {"q": "Wind"}])
-def test_no_token_is_told_that_may_be_taken_back(client: TestClient, body: dict[str, Any]) -> None:
+def test_no_token_events_in_beam_search_or_with_kept_pieces(client: TestClient, body: dict[str, Any]) -> None:
     assert [name for name, _ in stream(client, **body)] == ["sentence", "done"]
 
 
@@ -103,7 +103,7 @@ def test_a_text_with_nothing_to_translate(client: TestClient) -> None:
     assert (name, done["translatedText"]) == ("done", "https://example.org")
 
 
-def test_a_language_that_is_found(client: TestClient) -> None:
+def test_language_detection(client: TestClient) -> None:
     *_, (_, done) = stream(client, q="Where is the wind?", source="auto")
     assert done["detectedLanguage"]["language"] == "en"
 
@@ -118,13 +118,11 @@ def test_a_language_that_is_found(client: TestClient) -> None:
         ({"q": "Wind", "beam_size": 99}, 422, "unsupported_option"),
     ],
 )
-def test_what_is_wrong_from_the_start_has_its_status(
-    client: TestClient, body: dict[str, Any], status: int, error_type: str
-) -> None:
+def test_early_errors_have_their_status(client: TestClient, body: dict[str, Any], status: int, error_type: str) -> None:
     check_problem(client.post("/translate", json={**PAIR, **body}, headers=STREAM), status, error_type)
 
 
-def test_what_goes_wrong_later_is_an_event(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_error_is_an_event(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     translate = Translator.translate
 
     async def fail_later(self: Translator, texts: Sequence[str], *options: Any) -> Any:
@@ -137,7 +135,7 @@ def test_what_goes_wrong_later_is_an_event(client: TestClient, monkeypatch: pyte
     assert (name, problem["status"], problem["error_type"]) == ("error", 500, "inference_failed")
 
 
-def test_what_takes_too_long_is_an_event(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeout_is_an_event(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     translate = Translator.translate
 
     async def slow(self: Translator, texts: Sequence[str], *options: Any) -> Any:
@@ -151,8 +149,8 @@ def test_what_takes_too_long_is_an_event(models: Path, monkeypatch: pytest.Monke
     assert (name, problem["status"], problem["error_type"]) == ("error", 504, "inference_timeout")
 
 
-def test_who_leaves_stops_the_work(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the network is busy with somebody else's text, the caller hangs up: his sentences are never run."""
+def test_a_disconnect_cancels_the_work(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client disconnects while its sentences wait; they never run."""
     running, finish, encoded = threading.Event(), threading.Event(), []
     run = Session.run
 

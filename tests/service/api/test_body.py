@@ -78,13 +78,13 @@ def test_bad_forms(client: TestClient, body: bytes, status: int) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_body_that_says_it_is_too_large(client: TestClient, route: str) -> None:
+def test_a_declared_length_over_the_limit(client: TestClient, route: str) -> None:
     problem = check_problem(client.post(route, content=b" " * (MAX_BODY + 1)), 413, "payload_too_large")
     assert str(MAX_BODY) in problem["detail"]
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_body_that_comes_in_too_many_pieces(client: TestClient, route: str) -> None:
+def test_a_chunked_body_over_the_limit(client: TestClient, route: str) -> None:
     check_problem(client.post(route, content=(b" " * 101 for _ in range(97))), 413, "payload_too_large")
 
 
@@ -92,7 +92,7 @@ def test_a_body_that_comes_in_too_many_pieces(client: TestClient, route: str) ->
     ("declared", "most"), [(None, MAX_BODY + 101), (b"7", MAX_BODY + 101), (b"x", MAX_BODY + 101), (b"99999", 0)]
 )
 def test_no_more_is_read_than_the_limit(client: TestClient, declared: bytes | None, most: int) -> None:
-    """The client above sends everything whatever happens: this one counts what it was asked for."""
+    """The test client sends the whole body in any case; this client counts the bytes that are read."""
     read, sent = 0, []
 
     async def receive() -> dict[str, Any]:
