@@ -1,18 +1,18 @@
-"""Which files an ONNX graph takes weights from, read from its bytes: a graph may name any path of the machine.
+"""Finds the files that an ONNX graph takes weights from. A graph can name any path of the machine.
 
-Only the fields that lead to a tensor's `external_data` are followed, wherever tensors stand: in initializers, in
-the attributes of nodes, in nested graphs and in functions. Field numbers: onnx/onnx.proto of the ONNX repository,
-wire format: https://protobuf.dev/programming-guides/encoding/.
+The parser follows the fields that lead to a tensor's `external_data`: in initializers, in attributes of nodes, in
+nested graphs and in functions. Field numbers: onnx/onnx.proto of the ONNX repository. Wire format:
+https://protobuf.dev/programming-guides/encoding/.
 """
 
 from collections.abc import Iterator
 
 LOCATION = b"location"
 VARINT, I64, LEN, I32 = 0, 1, 2, 5
-MOST_NESTED = 64
-"""Messages within messages; real graphs nest a few deep."""
+MAX_DEPTH = 64
+"""Maximum nesting of messages. Real graphs nest a few levels."""
 
-# Message -> field number -> the message it holds.
+# Message -> field number -> message in that field.
 FIELDS: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 20: "TrainingInfo", 25: "Function"},
     "TrainingInfo": {1: "Graph", 2: "Graph"},
@@ -26,13 +26,13 @@ FIELDS: dict[str, dict[int, str]] = {
 
 
 def locations(model: bytes) -> set[str]:
-    """The files named as external data. Raises ValueError where the bytes are no ONNX graph."""
+    """Return the names of the external data files. Raises ValueError if the bytes are no ONNX graph."""
     return set(_locations(memoryview(model), "Model", 0))
 
 
 def _locations(message: memoryview, kind: str, depth: int) -> Iterator[str]:
-    if depth > MOST_NESTED:
-        raise ValueError(f"nested deeper than {MOST_NESTED} messages")
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} messages")
     if kind == "Entry":
         fields = {number: bytes(value) for number, value in _fields(message)}
         if fields.get(1) == LOCATION:
@@ -44,7 +44,7 @@ def _locations(message: memoryview, kind: str, depth: int) -> Iterator[str]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """The length-delimited fields of a message: number and content."""
+    """Yield number and content of the length-delimited fields of a message."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -64,7 +64,7 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, lowest first, and where it ends."""
+    """Read a varint: seven bits per byte, the lowest first. Returns its value and its end."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(message):

@@ -1,7 +1,7 @@
 """Loads the bundles of a folder, and replaces them while the service runs.
 
-`reload` reads the folder again and swaps all entries at once. A version that cannot be loaded is refused, and the
-version loaded before continues. A replaced or removed version is unloaded after the last request that may use it.
+`reload` reads the folder again and swaps all entries at once. A version that cannot be loaded is refused. Its
+predecessor continues. A replaced or removed version is unloaded after the last request that may use it.
 """
 
 import asyncio
@@ -295,7 +295,7 @@ def _unload(entries: list[Entry], readers: Readers) -> None:
 
 
 def _close(predictor: Predictor) -> threading.Thread:
-    """Close a predictor in a thread of its own, because a network may never return."""
+    """Close a predictor in a separate thread, because a network may never return."""
     thread = threading.Thread(target=predictor.close, name="close", daemon=True)
     thread.start()
     return thread

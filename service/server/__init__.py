@@ -1,1 +1,1 @@
-"""What listens: uvicorn, in one process or several."""
+"""The HTTP server: uvicorn, in one process or several."""

@@ -1,4 +1,4 @@
-"""uvicorn, with what it lacks: a drain that load balancers can follow, and an end to requests that never begin."""
+"""uvicorn with a graceful drain, and with a time limit for the headers of a request."""
 
 import asyncio
 import contextlib
@@ -12,52 +12,51 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEADERS_S = 10.0
-"""Longest time from a connection, or a request's first byte, to the end of the request's headers."""
+HEADERS_TIMEOUT_S = 10.0
+"""Maximum time from a connection, or the first byte of a request, to the end of the request's headers."""
 
 
 class Protocol(HttpToolsProtocol):
-    """Closes connections that send no request, or one that does not end."""
+    """Closes connections whose request does not start or whose headers do not end in time."""
 
-    _begun = False
-    """A request's first byte is there, and its headers are not complete."""
-    _waiting: asyncio.TimerHandle | None = None
+    _in_headers = False
+    """The first byte of a request has arrived, and its headers are incomplete."""
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._begun:  # nearly always headers come in one piece, and need no timer
-            self._wait()
+        if self._in_headers:  # headers usually arrive in one piece, and need no timer
+            self._start_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._begun = True
+        self._in_headers = True
 
     def on_headers_complete(self) -> None:
-        self._begun = False
-        self._stop_waiting()
+        self._in_headers = False
+        self._stop_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        if self._waiting is None:
-            self._waiting = self.loop.call_later(HEADERS_S, self.transport.close)
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)
 
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM says so through `drain`, goes on for `drain_delay_s`, and only then closes its door. SIGINT does not
-    wait."""
+    """On SIGTERM calls `drain`, serves for `drain_delay_s` more, and closes its socket. SIGINT skips the delay."""
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_delay_s: float):
         super().__init__(config)
@@ -72,8 +71,8 @@ class Server(uvicorn.Server):
             self._open_until = time.monotonic() + self._drain_delay_s
         super().handle_exit(sig, frame)
         if sig == SIGINT and not self._interrupted:
-            # Only a second one cuts off what is in flight. Of several processes, the first may say SIGTERM to the
-            # others before a terminal's Ctrl-C has come to them.
+            # uvicorn cuts off requests at any SIGINT after another signal. Only a second SIGINT may do so: the parent
+            # of several processes may send SIGTERM before a terminal's Ctrl-C arrives.
             self._interrupted, self.force_exit = True, False
             self._open_until = 0.0
 
@@ -89,10 +88,12 @@ def serve(
     drain: Callable[[], None],
     drain_delay_s: float,
     drain_timeout_s: float,
-    door: socket.socket | None = None,
+    sock: socket.socket | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, on a socket that is bound already (`door`) or one of its own. What is in flight
-    `drain_timeout_s` after the door is closed is cut off."""
+    """Serve until SIGTERM or SIGINT, on a bound socket or, by default, on a new one.
+
+    Requests that are in flight `drain_timeout_s` after the socket is closed are cut off.
+    """
     config = uvicorn.Config(
         app,
         host=host,
@@ -105,4 +106,4 @@ def serve(
         timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
     )
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config, drain, drain_delay_s).run(None if door is None else [door])
+        Server(config, drain, drain_delay_s).run(None if sock is None else [sock])

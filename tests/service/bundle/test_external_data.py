@@ -1,4 +1,4 @@
-"""What files a graph's bytes name, read as a graph's own library writes them."""
+"""The parser of external data finds the same files as the onnx library."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -55,24 +55,24 @@ PLACES: dict[str, Callable[[], onnx.ModelProto]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_place_a_tensor_may_stand(place: str) -> None:
+def test_every_place_of_a_tensor(place: str) -> None:
     assert locations(PLACES[place]().SerializeToString()) == {"values"}
 
 
-def test_all_of_them() -> None:
+def test_several_files() -> None:
     names = ["weights.safetensors", "../../secret", "/etc/hostname", "é"]
     model = helper.make_model(graph(initializer=[external(n, n) for n in names]))
     assert locations(model.SerializeToString()) == set(names)
 
 
-def test_none() -> None:
+def test_no_external_data() -> None:
     inside = numpy_helper.from_array(np.zeros(3, dtype=np.float32), "location")
     assert locations(helper.make_model(graph(initializer=[inside])).SerializeToString()) == set()
     assert locations(b"") == set()
 
 
 @pytest.mark.parametrize("folder", [f for versions in find_bundles(REAL_MODELS).values() for f in versions.values()])
-def test_the_same_as_onnx_sees(folder: Path) -> None:
+def test_the_committed_graphs_read_by_onnx(folder: Path) -> None:
     for path in folder.glob("*.onnx"):
         model = onnx.load(path, load_external_data=False)
         seen = {entry.value for t in model.graph.initializer for entry in t.external_data if entry.key == "location"}
@@ -80,14 +80,14 @@ def test_the_same_as_onnx_sees(folder: Path) -> None:
 
 
 @given(st.binary(max_size=101))
-def test_any_bytes_end_in_an_answer_or_a_value_error(content: bytes) -> None:
+def test_any_bytes_are_parsed_or_raise_value_error(content: bytes) -> None:
     try:
         locations(content)
     except ValueError:
         pass
 
 
-def test_nesting_has_an_end() -> None:
+def test_the_depth_is_bounded() -> None:
     message = b""
     for _ in range(70):  # Graph in Attribute in Node in Graph ...
         for tag in (0x32, 0x2A, 0x0A):
@@ -102,7 +102,7 @@ def _varint(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "unlisted.bin", "README.md"])
-def test_a_bundle_takes_weights_from_listed_files_only(tmp_path: Path, location: str) -> None:
+def test_unlisted_weights_are_refused(tmp_path: Path, location: str) -> None:
     folder = write_classifier(tmp_path)
     (tmp_path / "toy" / "secret.bin").write_bytes(b"0" * 12)
     (folder / "unlisted.bin").write_bytes(b"0" * 12)
@@ -115,7 +115,7 @@ def test_a_bundle_takes_weights_from_listed_files_only(tmp_path: Path, location:
         verify(folder, read_manifest(folder))
 
 
-def test_a_graph_that_is_none(tmp_path: Path) -> None:
+def test_a_file_that_is_no_graph(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path)
     (folder / "classify.onnx").write_bytes(b"\xff" * 23)
     files = {**read_json(folder / MANIFEST)["files"], "classify.onnx": sha256_of(folder / "classify.onnx")}

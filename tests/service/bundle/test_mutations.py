@@ -1,6 +1,6 @@
-"""Bytes flipped, lost, doubled and cut off anywhere in a bundle: it is refused, or nothing of it has changed.
+"""A bundle with a flipped, lost, doubled or cut byte is refused, or its content is unchanged.
 
-`bench/faults.py` does the same to a service that is running.
+`bench/faults/` does the same to a running service.
 """
 
 import shutil
@@ -49,7 +49,7 @@ def test_every_file_at_many_places(models: Path, tmp_path: Path, name: str, way:
 
 
 def test_every_bit_of_a_manifest(models: Path, tmp_path: Path) -> None:
-    """It alone has no other file to guard it."""
+    """The manifest itself has no checksum in another file."""
     folder = Path(shutil.copytree(models / "toy" / "1", tmp_path / "1"))
     whole, content = read_manifest(folder), (folder / MANIFEST).read_bytes()
     for at in range(len(content)):
@@ -60,7 +60,7 @@ def test_every_bit_of_a_manifest(models: Path, tmp_path: Path) -> None:
             pass
 
 
-def test_the_card_may_say_anything(models: Path, tmp_path: Path) -> None:
+def test_any_card_is_accepted(models: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(models / "toy" / "1", tmp_path / "1"))
     (folder / CARD).write_bytes(b"\xff\x00")
     assert accepted(folder) == accepted(models / "toy" / "1")

@@ -48,7 +48,7 @@ def test_nothing_is_ready_before_it_is_loaded(models: Path, registry: Open) -> N
     ready = waiting.classifier()
     waiting.load()
     assert waiting.problems() == {}
-    assert waiting.classifier() is ready  # it was left as it was
+    assert waiting.classifier() is ready
 
 
 @pytest.mark.parametrize("models_folder", ["nowhere", "empty", "junk"])
@@ -90,9 +90,9 @@ def test_the_default_classifier(tmp_path: Path, registry: Open) -> None:
     assert registry(tmp_path, default_classifier="c").classifier().manifest.name == "c"
 
 
-@pytest.mark.parametrize(("name", "told"), [("nobody", "which is not there"), ("en-xx", "which is no classifier")])
-def test_a_default_classifier_that_is_none(models: Path, registry: Open, name: str, told: str) -> None:
-    with pytest.raises(ModelNotFound, match=f"LIMELIGHT_DEFAULT_CLASSIFIER names '{name}', {told}"):
+@pytest.mark.parametrize(("name", "message"), [("nobody", "which is not there"), ("en-xx", "which is no classifier")])
+def test_an_invalid_default_classifier(models: Path, registry: Open, name: str, message: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"LIMELIGHT_DEFAULT_CLASSIFIER names '{name}', {message}"):
         registry(models, default_classifier=name)
 
 
@@ -119,7 +119,7 @@ def test_the_default_translator(tmp_path: Path, registry: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "told"),
+    ("arguments", "error", "message"),
     [
         (("de", "xx"), UnsupportedLanguagePair, "de is not supported"),
         (("en", "de"), UnsupportedLanguagePair, "de is not supported"),
@@ -133,19 +133,19 @@ def test_the_default_translator(tmp_path: Path, registry: Open) -> None:
         (("en", "xx", "en-xx", 7), ModelNotFound, "no version 7"),
     ],
 )
-def test_translators_that_are_not_there(
-    tmp_path: Path, registry: Open, arguments: Any, error: type[LimelightError], told: str
+def test_missing_translators(
+    tmp_path: Path, registry: Open, arguments: Any, error: type[LimelightError], message: str
 ) -> None:
     write_classifier(tmp_path)
     write_translator(tmp_path)
     write_translator(tmp_path, "fr-yy", source="fr", target="yy")
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         registry(tmp_path).translator(*arguments)
 
 
-@pytest.mark.parametrize(("name", "told"), [("en-xx", "not a classifier"), ("nobody", "no model 'nobody'")])
-def test_classifiers_that_are_not_there(models: Path, registry: Open, name: str, told: str) -> None:
-    with pytest.raises(ModelNotFound, match=told):
+@pytest.mark.parametrize(("name", "message"), [("en-xx", "not a classifier"), ("nobody", "no model 'nobody'")])
+def test_missing_classifiers(models: Path, registry: Open, name: str, message: str) -> None:
+    with pytest.raises(ModelNotFound, match=message):
         registry(models).classifier(name)
 
 

@@ -1,4 +1,4 @@
-"""Models change while the service runs: new ones are loaded, broken ones refused, and nobody notices."""
+"""Bundles change while the service runs: new ones are loaded, broken ones are refused, and requests do not fail."""
 
 import asyncio
 import json
@@ -59,8 +59,8 @@ def test_a_new_version_and_a_new_model(folder: Path, registry: Open) -> None:
     assert loaded.translator("en", "yy").manifest.name == "en-yy"
 
 
-def test_a_version_that_is_gone(folder: Path, registry: Open) -> None:
-    """How a new version is taken back."""
+def test_a_removed_version(folder: Path, registry: Open) -> None:
+    """Removing a version is a rollback."""
     write_classifier(folder, version=2)
     loaded = registry(folder)
     gone = loaded.classifier("toy")
@@ -73,7 +73,7 @@ def test_a_version_that_is_gone(folder: Path, registry: Open) -> None:
         asyncio.run(gone.classify(["wind"]))
 
 
-def test_a_version_written_anew(folder: Path, registry: Open) -> None:
+def test_a_changed_version(folder: Path, registry: Open) -> None:
     loaded = registry(folder)
     before = loaded.classifier()
     change_manifest(folder / "toy" / "1", description="Another.")
@@ -84,7 +84,7 @@ def test_a_version_written_anew(folder: Path, registry: Open) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("damage", ["manifest", "file", "golden", "gone file", "surprise"])
-def test_what_is_broken_is_refused_and_the_old_goes_on(
+def test_a_broken_bundle_is_refused_and_its_predecessor_continues(
     folder: Path,
     registry: Open,
     monkeypatch: pytest.MonkeyPatch,
@@ -105,7 +105,7 @@ def test_what_is_broken_is_refused_and_the_old_goes_on(
         (broken / "tokenizer.json").unlink()
     elif damage == "golden":
         break_golden(broken)
-    else:  # what nobody thought of
+    else:  # an unexpected error
         change_manifest(broken, description="Another.")
 
         def fail(*args: Any) -> None:
@@ -122,7 +122,7 @@ def test_what_is_broken_is_refused_and_the_old_goes_on(
     assert loaded.entry("toy", version).ready == (version == 1)
 
 
-def test_what_was_refused_is_served_once_it_is_mended(folder: Path, registry: Open) -> None:
+def test_a_refused_bundle_is_loaded_after_its_repair(folder: Path, registry: Open) -> None:
     loaded = registry(folder)
     write_classifier(folder, version=2)
     (folder / "toy" / "2" / "classify.onnx").write_bytes(b"")
@@ -138,7 +138,7 @@ def test_what_was_refused_is_served_once_it_is_mended(folder: Path, registry: Op
     assert classify(loaded) == 2
 
 
-def test_a_folder_that_is_empty_changes_nothing(folder: Path, registry: Open) -> None:
+def test_an_empty_folder_changes_nothing(folder: Path, registry: Open) -> None:
     loaded = registry(folder)
     folder.rename(folder.with_name("elsewhere"))
     with pytest.raises(BundleNotFound):
@@ -146,7 +146,7 @@ def test_a_folder_that_is_empty_changes_nothing(folder: Path, registry: Open) ->
     assert classify(loaded) == 1
 
 
-def test_the_highest_version_that_works_answers(folder: Path, registry: Open) -> None:
+def test_the_highest_ready_version_answers(folder: Path, registry: Open) -> None:
     write_classifier(folder, version=2)
     write_classifier(folder, version=3)
     (folder / "toy" / "3" / MANIFEST).write_text("{")
@@ -159,8 +159,8 @@ def test_the_highest_version_that_works_answers(folder: Path, registry: Open) ->
         loaded.classifier("toy", 2)
 
 
-def test_requests_end_on_the_version_they_began_with(folder: Path, registry: Open) -> None:
-    """Also one that has found its model, but has not asked it yet when the swap comes."""
+def test_a_request_keeps_its_version(folder: Path, registry: Open) -> None:
+    """The request has its predictor before the swap, and calls it after the swap."""
     loaded = registry(folder)
     with ThreadPoolExecutor() as pool, loaded.reading():
         old = loaded.classifier()
@@ -177,7 +177,7 @@ def test_requests_end_on_the_version_they_began_with(folder: Path, registry: Ope
         asyncio.run(old.classify(["wind"]))
 
 
-def test_threads_are_given_back(folder: Path, registry: Open) -> None:
+def test_a_reload_ends_the_old_threads(folder: Path, registry: Open) -> None:
     loaded = registry(folder)
     before = threading.active_count()
     for text in "abc":
@@ -186,14 +186,14 @@ def test_threads_are_given_back(folder: Path, registry: Open) -> None:
     assert threading.active_count() == before
 
 
-# The golden inputs, again and again
+# Periodic golden inputs
 
 
 def check(registry: Registry) -> None:
     asyncio.run(registry.check())
 
 
-def test_a_model_that_fails_is_noticed_and_loaded_anew(
+def test_a_failing_model_is_loaded_again(
     folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     loaded = registry(folder)
@@ -211,8 +211,8 @@ def test_a_model_that_fails_is_noticed_and_loaded_anew(
     assert loaded.classifier() is not before
 
 
-def test_one_golden_input_is_asked_each_time(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another each time, until one is answered wrongly: then a model has to answer all of them."""
+def test_each_check_runs_one_golden_case(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each check runs another case. After a wrong answer all cases must be right."""
     loaded = registry(folder)
     entry = loaded.entry("toy")
     assert entry.golden is not None
@@ -241,7 +241,7 @@ def test_one_golden_input_is_asked_each_time(folder: Path, registry: Open, monke
         assert loaded.problems() == {"toy/1": "still broken"}
 
 
-def test_a_model_that_goes_on_failing(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_keeps_failing(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = registry(folder)
     run = Session.run
 
@@ -258,7 +258,7 @@ def test_a_model_that_goes_on_failing(folder: Path, registry: Open, monkeypatch:
     assert loaded.problems() == {}
 
 
-def test_a_model_that_hangs_is_not_ready_until_it_answers(
+def test_a_hanging_model_is_not_ready_until_it_answers(
     folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = registry(folder)
@@ -275,7 +275,7 @@ def test_a_model_that_hangs_is_not_ready_until_it_answers(
     assert loaded.classifier() is before
 
 
-def test_a_busy_model_is_no_broken_one(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overload_does_not_change_readiness(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = registry(folder)
 
     async def busy(case: Any) -> Any:
@@ -293,7 +293,7 @@ def test_draining(folder: Path, registry: Open) -> None:
     assert classify(loaded) == 1
 
 
-def test_a_network_that_never_ends_holds_the_end_up_for_so_long_only(
+def test_close_abandons_a_network_that_does_not_return(
     folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = registry(folder)
@@ -318,22 +318,20 @@ def test_no_bundle_can_be_read(folder: Path, registry: Open) -> None:
         registry(folder)
 
 
-def test_the_default_that_is_asked_for_cannot_be_read(folder: Path, registry: Open) -> None:
+def test_the_default_of_the_settings_cannot_be_read(folder: Path, registry: Open) -> None:
     (folder / "toy" / "1" / MANIFEST).write_text("{")
     with pytest.raises(ModelNotFound, match=MANIFEST):
         registry(folder, default_classifier="toy")
 
 
-def test_a_default_that_goes(folder: Path, registry: Open) -> None:
+def test_a_removed_default(folder: Path, registry: Open) -> None:
     loaded = registry(folder, default_classifier="toy")
     shutil.rmtree(folder / "toy")
     assert loaded.reload().removed == ["toy/1"]
     assert loaded.problems() == {"toy": "LIMELIGHT_DEFAULT_CLASSIFIER names 'toy', which is not there"}
 
 
-def test_a_device_that_does_not_start_is_no_models_fault(
-    folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unavailable_device_stops_the_load(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = registry(folder, load=False)
 
     def fail(*args: Any) -> Any:
@@ -345,7 +343,7 @@ def test_a_device_that_does_not_start_is_no_models_fault(
 
 
 @pytest.mark.parametrize("name", [MANIFEST, "classify.onnx", GOLDEN])
-def test_what_is_no_file_is_not_waited_for(folder: Path, registry: Open, name: str) -> None:
+def test_a_device_file_is_refused(folder: Path, registry: Open, name: str) -> None:
     path = folder / "toy" / "1" / name
     path.unlink()
     path.symlink_to("/dev/zero")

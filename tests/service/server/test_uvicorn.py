@@ -1,4 +1,4 @@
-"""Connections that send nothing, or half a request, are closed; the others are left alone."""
+"""Connections without a complete request are closed after a timeout."""
 
 import socket
 import threading
@@ -23,7 +23,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
-    monkeypatch.setattr(server, "HEADERS_S", 0.3)
+    monkeypatch.setattr(server, "HEADERS_TIMEOUT_S", 0.3)
     config = uvicorn.Config(app, port=0, http=Protocol, lifespan="off", log_config=None)
     made = Server(config, drain=lambda: None, drain_delay_s=0)
     thread = threading.Thread(target=made.run)
@@ -39,13 +39,13 @@ def connect(address: tuple[str, int]) -> socket.socket:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET ", b"GET / HTTP/1.1\r\nHost: x\r\nX: "])
-def test_what_never_begins_is_ended(address: tuple[str, int], sent: bytes) -> None:
+def test_an_incomplete_request(address: tuple[str, int], sent: bytes) -> None:
     with connect(address) as connection:
         connection.sendall(sent)
         assert connection.recv(99) == b""
 
 
-def test_neither_is_the_second_request_waited_for(address: tuple[str, int]) -> None:
+def test_an_incomplete_second_request(address: tuple[str, int]) -> None:
     with connect(address) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert connection.recv(999).startswith(ANSWER)
@@ -53,8 +53,8 @@ def test_neither_is_the_second_request_waited_for(address: tuple[str, int]) -> N
         assert connection.recv(99) == b""
 
 
-def test_slow_is_not_never(address: tuple[str, int]) -> None:
-    """Each request has its time anew, and a connection that rests between two is the keep-alive's matter."""
+def test_idle_connections_stay_open(address: tuple[str, int]) -> None:
+    """The timeout is per request. Between requests the keep-alive timeout applies."""
     with connect(address) as connection:
         for _ in range(4):
             threading.Event().wait(0.2)
