@@ -376,7 +376,8 @@ class GenerationTask(Task):
 def hide(source: str, target: str, generator: random.Random) -> tuple[str, str]:
     """The pair with one symbol unknown on both sides, as Luong et al. 2015b mark the words that are to be copied.
 
-    >>> hide("Tom is here.", "Tom est ici.", random.Random(0)) == (f"{UNKNOWN_SYMBOL} is here.", f"{UNKNOWN_SYMBOL} est ici.")
+    >>> source, target = hide("Tom is here.", "Tom est ici.", random.Random(0))
+    >>> (source, target) == (f"{UNKNOWN_SYMBOL} is here.", f"{UNKNOWN_SYMBOL} est ici.")
     True
     """
     sides = [Counter(re.findall(r"\w+", side)) for side in (source, target)]
