@@ -22,11 +22,17 @@ R = TypeVar("R")
 INLINE_S = 0.001
 """Maximum expected time of a function that runs on the event loop."""
 INLINE_CHARACTERS = 1_000
-"""Maximum size of texts for a function that runs on the event loop, however fast it was before."""
+"""Maximum size of texts for a function that runs on the event loop. It bounds the time of the first slow texts."""
 TEXT_OVERHEAD = 100
 """Characters that take about as long as the fixed cost of one text."""
 FIRST_GUESS = 2e-6
 """Seconds per character of a function that has not run yet: several times the cost of tokenising."""
+MIN_COST = 1e-7
+"""Minimum of the measured cost, in seconds per character."""
+MAX_RISE = 4.0
+"""Factor by which one run can raise the measured cost."""
+FALL = 0.05
+"""Weight of one faster run in the measured cost."""
 
 
 @dataclass(eq=False)
@@ -120,7 +126,7 @@ async def run_in_thread(function: Callable[[], R], pool: ThreadPool = TEXT_POOL)
 
 
 class Cost:
-    """Measured CPU time of a function per character."""
+    """Measured time of a function per character."""
 
     def __init__(self) -> None:
         self.seconds_per_character = FIRST_GUESS
@@ -129,9 +135,12 @@ class Cost:
         return characters <= INLINE_CHARACTERS and characters * self.seconds_per_character <= INLINE_S
 
     def observe(self, characters: int, seconds: float) -> None:
-        """Rise quickly and fall slowly: texts that take long are rare."""
-        change = seconds / characters - self.seconds_per_character
-        self.seconds_per_character += change * (0.5 if change > 0 else 0.05)
+        """Rise quickly and fall slowly: slow texts are rare. A single run that had to wait for a core has no effect."""
+        observed = max(MIN_COST, seconds / max(1, characters))
+        if observed > self.seconds_per_character:
+            self.seconds_per_character = min(observed, MAX_RISE * self.seconds_per_character)
+        else:
+            self.seconds_per_character += FALL * (observed - self.seconds_per_character)
 
 
 _costs: dict[str, Cost] = {}
@@ -149,13 +158,14 @@ async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R])
     name = f"{function.__module__}.{function.__qualname__}"
     cost = _costs.get(name) or _costs.setdefault(name, Cost())
 
-    def measured() -> R:
-        since = time.thread_time()
+    def measured(clock: Callable[[], float]) -> R:
+        since = clock()
         try:
             return function()
         finally:
-            cost.observe(max(1, characters), time.thread_time() - since)
+            cost.observe(characters, clock() - since)
 
     if cost.fits_inline(characters):
-        return measured()
-    return await run_in_thread(measured)
+        return measured(time.perf_counter)
+    # Threads wait for each other. The clock of the thread does not count that, but takes a system call.
+    return await run_in_thread(lambda: measured(time.thread_time))
