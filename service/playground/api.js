@@ -1,8 +1,8 @@
-// The service's interface. Addresses are relative, so that the page also works behind a path of a proxy.
+// Requests to the service. URLs are relative, so the page also works behind a path prefix of a proxy.
 
 /**
  * @typedef {{text: string, start: number, end: number, special?: string}} Token offsets in code points
- * @typedef {{text: string, start: number, end: number, logprob: number | null}} LikelyToken
+ * @typedef {{text: string, start: number, end: number, logprob: number | null}} TokenLogprob
  * @typedef {{kind: string, layer: number | null, head: number | null, weights: number[][]}} Matrix
  * @typedef {{label: string, score: number, scores: Record<string, number>, truncated: boolean, tokens: Token[],
  *   attention: Matrix[]}} Prediction
@@ -17,7 +17,7 @@
  *   pictures?: {caption: string, path: string}[]}} ModelDetail
  */
 
-/** What went wrong, in the words of the service where it had any. */
+/** An error answer, or a failed connection (status 0). */
 export class ApiError extends Error {
   /** @param {{status: number, type: string, title: string, detail: string, retryAfter?: number}} problem */
   constructor({ status, type, title, detail, retryAfter }) {
@@ -32,12 +32,12 @@ export class ApiError extends Error {
 
 /**
  * @param {string} path
- * @param {{body?: object, signal?: AbortSignal}} [options] with a body it is a POST
- * @returns {Promise<any>} the answer; rejects with ApiError, or AbortError where the signal says so
+ * @param {{body?: object, signal?: AbortSignal}} [options] POST if there is a body, else GET
+ * @returns {Promise<any>} the answer; rejects with ApiError, or AbortError after an abort
  */
-async function ask(path, { body, signal } = {}) {
+async function send(path, { body, signal } = {}) {
   const post = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const { response, content } = await reached(signal, async () => {
+  const { response, content } = await connected(signal, async () => {
     const response = await fetch(path, { signal, ...post });
     const content = await response.json().catch((error) => {
       if (response.ok || error.name === "AbortError") throw error;
@@ -45,84 +45,84 @@ async function ask(path, { body, signal } = {}) {
     return { response, content };
   });
   if (response.ok) return content;
-  throw refusal(response.status, content, Number(response.headers.get("Retry-After")) || undefined);
+  throw apiError(response.status, content, Number(response.headers.get("Retry-After")) || undefined);
 }
 
-/** @template T @param {AbortSignal | undefined} signal @param {() => Promise<T>} exchange @returns {Promise<T>} */
-async function reached(signal, exchange) {
+/** Convert a failed connection to an ApiError. @template T @param {AbortSignal | undefined} signal @param {() => Promise<T>} exchange @returns {Promise<T>} */
+async function connected(signal, exchange) {
   try {
     return await exchange();
   } catch (error) {
     if (signal?.aborted || error instanceof ApiError) throw error;
-    const detail = "Check that it is running and that this machine has a connection to it.";
+    const detail = "Check that the service is running and that your network reaches it.";
     throw new ApiError({ status: 0, type: "unreachable", title: "The service cannot be reached", detail });
   }
 }
 
-/** @param {number} status @param {any} content a problem document, if it is one @param {number} [retryAfter] */
-const refusal = (status, content, retryAfter) =>
+/** @param {number} status @param {any} content a problem document, or anything else @param {number} [retryAfter] seconds */
+const apiError = (status, content, retryAfter) =>
   new ApiError({
     status,
     type: content?.error_type ?? "http_error",
-    title: content?.title ?? `The answer was HTTP ${status}`,
-    detail: content?.detail ?? "Something between this page and the service answered in its place.",
+    title: content?.title ?? `Unexpected answer: HTTP ${status}`,
+    detail: content?.detail ?? "The answer came from a proxy between this page and the service.",
     retryAfter,
   });
 
 /** @returns {Promise<Model[]>} */
-export const listModels = async () => (await ask("models")).models;
+export const listModels = async () => (await send("models")).models;
 
 /** @param {string} key @returns {Promise<ModelDetail>} */
 export function getModel(key) {
-  const { model, version } = named(key);
-  return ask(`models/${encodeURIComponent(model)}${version ? `?version=${version}` : ""}`);
+  const { model, version } = modelFields(key);
+  return send(`models/${encodeURIComponent(model)}${version ? `?version=${version}` : ""}`);
 }
 
 /** @returns {Promise<{code: string, name: string, targets: string[]}[]>} */
-export const listLanguages = () => ask("languages");
+export const listLanguages = () => send("languages");
 
 /** @param {string} path @param {object} body @param {AbortSignal} signal */
-export const post = (path, body, signal) => ask(path, { body, signal });
+export const post = (path, body, signal) => send(path, { body, signal });
 
 /**
- * The same answer, and every token as soon as it is written.
- * @param {string} path @param {object} body @param {AbortSignal} signal @param {(token: any) => void} heard
+ * Like `post`, and calls `onToken` with each token of the stream.
+ * @param {string} path @param {object} body @param {AbortSignal} signal @param {(token: any) => void} onToken
  * @returns {Promise<any>}
  */
-export function stream(path, body, signal, heard) {
+export function stream(path, body, signal, onToken) {
   const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
-  return reached(signal, async () => {
+  return connected(signal, async () => {
     const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
     if (!response.ok || !response.body) {
       const content = await response.json().catch(() => undefined);
-      throw refusal(response.status, content, Number(response.headers.get("Retry-After")) || undefined);
+      throw apiError(response.status, content, Number(response.headers.get("Retry-After")) || undefined);
     }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     for (;;) {
       const { done, value } = await reader.read();
-      if (done) throw new Error("the stream broke off");
+      if (done) throw new Error("the stream ended early");
       const events = (text + value).split("\n\n");
       text = events.pop() ?? "";
       for (const event of events) {
         const [name, data] = event.split("\n").map((line) => line.slice(line.indexOf(":") + 2));
         const content = JSON.parse(data);
-        if (name === "token") heard(content);
-        if (name === "error") throw refusal(content.status, content);
+        if (name === "token") onToken(content);
+        if (name === "error") throw apiError(content.status, content);
         if (name === "done") return content;
       }
     }
   });
 }
 
-/** A model's key is its name, or name/version of one that is not the newest: what a request has to say to get it.
+/** Request fields that select a model. Its key is its name, or name/version if it is not the newest version.
  * @param {string} key @returns {{model: string, version?: number}} */
-export function named(key) {
+export function modelFields(key) {
   const [model, version] = key.split("/");
   return version ? { model, version: Number(version) } : { model };
 }
 
-/** @param {string} path @param {object} body @returns {string} the request as a command for a shell */
+/** @param {string} path @param {object} body @returns {string} the request as a shell command */
 export function curl(path, body) {
   const quoted = JSON.stringify(body).replaceAll("'", "'\\''");
   return `curl -s ${new URL(path, document.baseURI)} -H 'Content-Type: application/json' -d '${quoted}'`;

@@ -1,4 +1,4 @@
-// The page: which view is shown, and what they share.
+// Entry point: routes the URL hash to a view.
 
 import { Catalogue } from "./catalogue.js";
 import { Classify } from "./classify.js";
@@ -17,7 +17,7 @@ const views = {
   models: new Models(catalogue),
 };
 
-/** Show what the address says. */
+/** Show the view of the URL hash. */
 function route() {
   const { view, values } = parse(location.hash);
   for (const [name, each] of Object.entries(views)) each.section.hidden = name !== view;
@@ -41,7 +41,7 @@ async function load() {
 addEventListener("hashchange", route);
 catalogue.addEventListener("change", () => views[parse(location.hash).view].refresh());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  // A heatmap has the colours that it was drawn with.
+  // Draw again: a heatmap keeps the colours it was drawn with.
   for (const view of Object.values(views)) view.render();
 });
 byId("share").append(copyButton("Copy link", () => location.href));

@@ -1,4 +1,4 @@
-// What the service serves: listed at once, details as they come, asked again while models are loading.
+// The models of the service: first the list, then the details; polled while models are loading.
 
 import { getModel, listLanguages, listModels } from "./api.js";
 import { percent } from "./dom.js";
@@ -8,7 +8,7 @@ import { percent } from "./dom.js";
 
 const LOADING = "still loading";
 
-/** Fires "change" when there is more to show. */
+/** Fires "change" after each update. */
 export class Catalogue extends EventTarget {
   constructor() {
     super();
@@ -22,7 +22,7 @@ export class Catalogue extends EventTarget {
     this.timer = undefined;
   }
 
-  /** Rejects with ApiError where the service does not answer. */
+  /** Rejects with ApiError if the service does not answer. */
   async load() {
     clearTimeout(this.timer);
     try {
@@ -44,16 +44,16 @@ export class Catalogue extends EventTarget {
     if (!this.details.has(key)) this.details.set(key, await getModel(key));
   }
 
-  /** @param {Model} model @returns {string} its name; name/version where a newer version is served too */
+  /** @param {Model} model @returns {string} its name, or name/version if a newer version is served */
   keyOf(model) {
     const newer = this.models.some((other) => other.name === model.name && Number(other.version) > Number(model.version));
     return newer ? `${model.name}/${model.version}` : model.name;
   }
 
-  /** @param {string} key @returns {ModelDetail | undefined} as much as is known yet */
+  /** @param {string} key @returns {ModelDetail | undefined} the fields known so far */
   get(key) {
     const listed = this.models.find((model) => this.keyOf(model) === key);
-    return listed && { ...this.details.get(key), ...listed }; // the list is the newer of the two
+    return listed && { ...this.details.get(key), ...listed }; // the list is more recent
   }
 
   /** @returns {string[]} the keys of classifiers, the default one first */
@@ -89,14 +89,14 @@ export class Catalogue extends EventTarget {
   }
 }
 
-/** @param {ModelDetail | undefined} model @returns {import("./api.js").Metric | undefined} the one that people ask for */
+/** @param {ModelDetail | undefined} model @returns {import("./api.js").Metric | undefined} the main metric */
 export function headline(model) {
   const metrics = model?.metrics ?? [];
   return metrics.find((m) => m.name === "accuracy") ?? metrics.find((m) => m.name === "BLEU") ?? metrics[0];
 }
 
-/** @param {ModelDetail | undefined} model @returns {string} how good it is, in a few characters; "" where not measured */
-export function figure(model) {
+/** @param {ModelDetail | undefined} model @returns {string} the main metric as text; "" if there is none */
+export function metricText(model) {
   const metric = headline(model);
   if (metric?.name === "bits per character") return `${metric.value.toFixed(2)} bits/character`;
   return metric ? `${metric.name} ${metric.name === "accuracy" ? percent(metric.value) : metric.value}` : "";

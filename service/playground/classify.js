@@ -1,20 +1,20 @@
-// Text in, label out, and the text again with light on the words that said so.
+// Classifies a text and shades its words by attention.
 
-import { curl, named } from "./api.js";
+import { curl, modelFields } from "./api.js";
 import { announce, byId, copyButton, el, percent } from "./dom.js";
-import { begin } from "./examples.js";
+import { showExamples } from "./examples.js";
 import { Heatmap } from "./heatmap.js";
 import { TokenText, codePoints } from "./highlight.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
 import { problem } from "./messages.js";
 import { ModelPicker, heading } from "./picker.js";
-import { Questions, timed } from "./questions.js";
+import { Requests, timed } from "./requests.js";
 import { DEFAULTS, remember } from "./state.js";
 
 /** @typedef {import("./api.js").Prediction} Prediction */
-/** @typedef {import("./questions.js").Outcome} Outcome */
+/** @typedef {import("./requests.js").Outcome} Outcome */
 
-const MOST_BARS = 6;
+const MAX_BARS = 6;
 
 export class Classify {
   /** @param {import("./catalogue.js").Catalogue} catalogue */
@@ -23,7 +23,7 @@ export class Classify {
     this.section = byId("classify");
     this.text = byId("text");
     this.results = byId("classify-results");
-    this.questions = new Questions("classify", this.results);
+    this.requests = new Requests("classify", this.results);
     this.values = DEFAULTS.classify;
     /** @type {Outcome[]} */
     this.outcomes = [];
@@ -35,35 +35,35 @@ export class Classify {
     });
     this.text.addEventListener("input", () => {
       this.keep({ text: this.text.value, cut: false });
-      if (this.values.text.trim()) this.questions.soon(() => this.ask());
-      else this.questions.drop();
+      if (this.values.text.trim()) this.requests.debounce(() => this.ask());
+      else this.requests.cancel();
     });
     for (const radio of this.section.querySelectorAll("[name=classify-unit]")) {
       radio.addEventListener("change", () => this.set({ unit: radio.value }));
     }
   }
 
-  /** @param {typeof DEFAULTS.classify} values from the address */
+  /** @param {typeof DEFAULTS.classify} values from the URL */
   show(values) {
     this.values = values;
     this.text.value = values.text;
     for (const radio of this.section.querySelectorAll("[name=classify-unit]")) radio.checked = radio.value === values.unit;
-    this.begun = false;
+    this.started = false;
     this.refresh();
   }
 
-  /** The catalogue has more. */
+  /** Update after a change of the catalogue. */
   refresh() {
     const keys = this.keys();
     if (!this.catalogue.models.length) return;
-    if (!keys.length) return begin(this, "text");
+    if (!keys.length) return showExamples(this, "text");
     this.picker.show(this.catalogue.classifiers(), keys);
     const first = /** @type {any} */ (this.catalogue.get(keys[0]));
     matrixPicker(byId("classify-matrix"), first, this.values.matrix, (matrix) => this.set({ matrix }));
-    begin(this, "text", first);
+    showExamples(this, "text", first);
   }
 
-  /** @returns {string[]} the models that are asked: those named, else the service's default */
+  /** @returns {string[]} the selected models, else the default */
   keys() {
     return this.values.model.length ? this.values.model : this.catalogue.classifiers().slice(0, 1);
   }
@@ -86,9 +86,9 @@ export class Classify {
     const { text, unit, matrix, cut } = this.values;
     const common = { text, attention: detailFor(matrix), attention_unit: unit, ...(cut && { truncate: true }) };
     const keys = this.keys();
-    /** @type {[string, object][]} without a model the service itself says that it has none */
-    const bodies = keys.length ? keys.map((key) => [key, { ...common, ...named(key) }]) : [["", common]];
-    const outcomes = await this.questions.ask(bodies);
+    /** @type {[string, object][]} without a model the service answers with an error */
+    const bodies = keys.length ? keys.map((key) => [key, { ...common, ...modelFields(key) }]) : [["", common]];
+    const outcomes = await this.requests.ask(bodies);
     if (!outcomes) return;
     this.outcomes = outcomes;
     timed("classify", () => this.render());
@@ -102,13 +102,13 @@ export class Classify {
     this.results.replaceChildren(...panels.map((panel) => panel.element));
   }
 
-  /** Show the same words in every model's text. @param {import("./api.js").Token | null} part */
+  /** Mark the same words in the panel of each model. @param {import("./api.js").Token | null} part */
   point(part) {
     for (const panel of this.panels ?? []) panel.point(part);
   }
 }
 
-/** One model's answer. */
+/** The answer of one model. */
 class Panel {
   /** @param {Outcome} outcome @param {Classify} view */
   constructor({ key, body, answer, error, took }, view) {
@@ -124,12 +124,12 @@ class Panel {
     this.matrix = pick(prediction.attention, view.values.matrix);
     this.readout = el("p", { class: "readout" });
     this.shown = new TokenText(this.points, prediction.tokens, {
-      label: "The text; the arrow keys go from word to word",
+      label: "The text; move between words with the arrow keys",
       onPoint: (index) => view.point(index === null ? null : prediction.tokens[index]),
     });
     const verdict = el("p", { class: "verdict" }, el("b", {}, prediction.label), ` ${percent(prediction.score)}`);
     this.element.append(verdict, bars(prediction), this.shown.element, this.readout);
-    if (prediction.truncated) this.element.append(el("p", { class: "note" }, "Only the beginning was read: the text is longer than the model's limit."));
+    if (prediction.truncated) this.element.append(el("p", { class: "note" }, "The text was truncated at the model's limit."));
     if (this.matrix && this.matrix.weights.length > 1) this.element.append(this.#heatmap(key));
     const copies = [copyButton("Copy as curl", () => curl("classify", body)), copyButton("Copy as JSON", () => JSON.stringify(answer, null, 2))];
     this.element.append(el("p", { class: "tools" }, ...copies));
@@ -146,25 +146,25 @@ class Panel {
     return details;
   }
 
-  /** @param {import("./api.js").Token | null} part of the text; null: the whole of it */
+  /** @param {import("./api.js").Token | null} part of the text; null: the whole text */
   point(part) {
     if (!this.shown) return;
     const meant = part ? this.shown.within(part) : [];
     this.shown.mark(meant);
     const rows = this.matrix?.weights;
     if (!rows) {
-      this.readout.textContent = "This model has no such matrix.";
+      this.readout.textContent = "This model does not have this matrix.";
       return;
     }
     const wide = rows.length > 1;
     const weights = wide && meant.length ? rows[meant[0]] : rows[0].map((_, j) => rows.reduce((sum, row) => sum + row[j], 0) / rows.length);
-    // The root, or of a text with one strong word the others would all look alike.
+    // The square root keeps small weights distinguishable when one weight is large.
     this.shown.shade(weights.map(Math.sqrt));
     const strongest = weights.indexOf(Math.max(...weights));
-    const named = (/** @type {number} */ index) => `“${labelOf(this.tokens[index])}” ${percent(weights[index])}`;
-    if (!meant.length) this.readout.textContent = `Looked most at ${named(strongest)}`;
-    else if (wide) this.readout.textContent = `“${labelOf(this.tokens[meant[0]])}” looks most at ${named(strongest)}`;
-    else this.readout.textContent = meant.map(named).join(", ");
+    const describe = (/** @type {number} */ index) => `“${labelOf(this.tokens[index])}” ${percent(weights[index])}`;
+    if (!meant.length) this.readout.textContent = `Largest weight: ${describe(strongest)}`;
+    else if (wide) this.readout.textContent = `“${labelOf(this.tokens[meant[0]])}” gives most weight to ${describe(strongest)}`;
+    else this.readout.textContent = meant.map(describe).join(", ");
   }
 }
 
@@ -172,11 +172,11 @@ class Panel {
 function bars({ label, scores }) {
   const sorted = Object.entries(scores).sort((a, b) => b[1] - a[1]);
   const list = el("ul", { class: "bars", "aria-label": "Probability of each label" });
-  for (const [name, score] of sorted.slice(0, MOST_BARS)) {
+  for (const [name, score] of sorted.slice(0, MAX_BARS)) {
     const bar = el("span", { class: "bar", "aria-hidden": "true" });
     bar.style.setProperty("--share", score.toFixed(4));
     list.append(el("li", name === label ? { class: "first" } : {}, el("span", {}, name), bar, el("span", {}, percent(score))));
   }
-  if (sorted.length > MOST_BARS) list.append(el("li", {}, `and ${sorted.length - MOST_BARS} less likely`));
+  if (sorted.length > MAX_BARS) list.append(el("li", {}, `${sorted.length - MAX_BARS} more labels`));
   return list;
 }

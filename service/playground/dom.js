@@ -1,10 +1,10 @@
-// What every view needs of the page: elements from text, never from markup.
+// DOM helpers. Strings become text nodes, never markup.
 
 /**
  * An element. Attributes of the form `onclick` are listeners; `true` and `false` add or leave out an attribute.
  * @param {string} tag
  * @param {Record<string, unknown>} [attributes]
- * @param {...(Node | string)} children strings become text, whatever they hold
+ * @param {...(Node | string)} children strings become text nodes
  * @returns {any} the HTMLElement
  */
 export function el(tag, attributes = {}, ...children) {
@@ -18,10 +18,10 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** @param {string} id @returns {any} the element of that id, which is in index.html */
+/** @param {string} id @returns {any} the element of index.html with this id */
 export const byId = (id) => document.getElementById(id);
 
-/** Tell a screen reader. @param {string} text */
+/** Announce a text to screen readers. @param {string} text */
 export function announce(text) {
   byId("status").textContent = text;
 }
@@ -33,7 +33,7 @@ export function percent(share) {
 }
 
 /**
- * A button that puts a text on the clipboard and says so.
+ * A button that copies a text to the clipboard and confirms it.
  * @param {string} label
  * @param {() => string} text
  */
@@ -53,7 +53,7 @@ async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Browsers keep the clipboard from pages that came over plain HTTP from another machine; this way still works.
+    // Browsers disable the clipboard API on pages from other machines over plain HTTP. This way still works.
     const area = el("textarea", { class: "hidden" });
     area.value = text;
     document.body.append(area);

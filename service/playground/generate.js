@@ -1,17 +1,17 @@
-// A beginning, and what a language model writes behind it: how likely each token was, and what it looked back at.
+// Continues a prompt and shows the probability and attention of each token.
 
-import { curl, named } from "./api.js";
+import { curl, modelFields } from "./api.js";
 import { announce, byId, copyButton, el, percent } from "./dom.js";
-import { begin } from "./examples.js";
+import { showExamples } from "./examples.js";
 import { TokenText, codePoints } from "./highlight.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
 import { problem } from "./messages.js";
 import { ModelPicker, heading } from "./picker.js";
-import { Questions, timed } from "./questions.js";
+import { Requests, timed } from "./requests.js";
 import { DEFAULTS, remember } from "./state.js";
 
-/** @typedef {import("./api.js").LikelyToken} LikelyToken */
-/** @typedef {import("./questions.js").Outcome} Outcome */
+/** @typedef {import("./api.js").TokenLogprob} TokenLogprob */
+/** @typedef {import("./requests.js").Outcome} Outcome */
 
 const SEEDS = 1_000_000;
 
@@ -22,7 +22,7 @@ export class Generate {
     this.section = byId("generate");
     this.text = byId("prompt");
     this.results = byId("generate-results");
-    this.questions = new Questions("generate", this.results);
+    this.requests = new Requests("generate", this.results);
     this.values = DEFAULTS.generate;
     /** @type {Outcome[]} */
     this.outcomes = [];
@@ -34,8 +34,8 @@ export class Generate {
     });
     this.text.addEventListener("input", () => {
       this.keep({ prompt: this.text.value });
-      if (this.values.prompt) this.questions.soon(() => this.ask());
-      else this.questions.drop();
+      if (this.values.prompt) this.requests.debounce(() => this.ask());
+      else this.requests.cancel();
     });
     for (const name of /** @type {const} */ (["length", "temperature"])) {
       byId(name).addEventListener("change", () => {
@@ -45,14 +45,14 @@ export class Generate {
     }
   }
 
-  /** @param {typeof DEFAULTS.generate} values from the address */
+  /** @param {typeof DEFAULTS.generate} values from the URL */
   show(values) {
     this.values = values;
-    this.begun = false;
+    this.started = false;
     this.refresh();
   }
 
-  /** The catalogue has more, or the values are others. */
+  /** Update after a change of the catalogue or the values. */
   refresh() {
     const { values, catalogue } = this;
     if (this.text.value !== values.prompt) this.text.value = values.prompt;
@@ -60,15 +60,15 @@ export class Generate {
     byId("temperature").value = values.temperature;
     const keys = this.keys();
     if (!catalogue.models.length) return;
-    if (!keys.length) return begin(this, "prompt");
+    if (!keys.length) return showExamples(this, "prompt");
     this.picker.show(catalogue.generators(), keys);
     const first = /** @type {any} */ (catalogue.get(keys[0]));
     byId("length").max = first?.limits?.max_target_tokens ?? 4096;
     matrixPicker(byId("generate-matrix"), first, values.matrix, (matrix) => this.set({ matrix }));
-    begin(this, "prompt", first);
+    showExamples(this, "prompt", first);
   }
 
-  /** @returns {string[]} the models that are asked: those named, else the service's first */
+  /** @returns {string[]} the selected models, else the first language model */
   keys() {
     return this.values.model.length ? this.values.model : this.catalogue.generators().slice(0, 1);
   }
@@ -90,11 +90,11 @@ export class Generate {
     const { prompt, length, temperature, seed, matrix } = this.values;
     const common = { prompt, max_tokens: length, temperature, seed, attention: detailFor(matrix) };
     const keys = this.keys();
-    /** @type {[string, object][]} without a model the service itself says that it has none */
-    const bodies = keys.length ? keys.map((key) => [key, { ...common, ...named(key) }]) : [["", common]];
-    const growing = new Growing(prompt, this.results, this.catalogue);
-    const outcomes = await this.questions.ask(bodies, (key, token) => growing.add(key, token));
-    growing.stop();
+    /** @type {[string, object][]} without a model the service answers with an error */
+    const bodies = keys.length ? keys.map((key) => [key, { ...common, ...modelFields(key) }]) : [["", common]];
+    const partial = new PartialTexts(prompt, this.results, this.catalogue);
+    const outcomes = await this.requests.ask(bodies, (key, token) => partial.add(key, token));
+    partial.stop();
     if (!outcomes) return;
     this.outcomes = outcomes;
     timed("generate", () => this.render());
@@ -107,30 +107,30 @@ export class Generate {
   }
 }
 
-/** Texts while they are written, drawn once a frame. */
-class Growing {
+/** The texts while they are generated, drawn once per frame. */
+class PartialTexts {
   /** @param {string} prompt @param {HTMLElement} place @param {import("./catalogue.js").Catalogue} catalogue */
   constructor(prompt, place, catalogue) {
     this.prompt = prompt;
     this.place = place;
     this.catalogue = catalogue;
-    /** @type {Map<string, LikelyToken[]>} */
-    this.written = new Map();
+    /** @type {Map<string, TokenLogprob[]>} */
+    this.tokens = new Map();
     this.frame = 0;
   }
 
-  /** @param {string} key @param {LikelyToken} token */
+  /** @param {string} key @param {TokenLogprob} token */
   add(key, token) {
-    this.written.set(key, [...(this.written.get(key) ?? []), token]);
+    this.tokens.set(key, [...(this.tokens.get(key) ?? []), token]);
     this.frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   #draw() {
     this.frame = 0;
-    const panels = [...this.written].map(([key, tokens]) => {
-      const { points, all } = together(this.prompt, [], tokens);
+    const panels = [...this.tokens].map(([key, tokens]) => {
+      const { points, all } = joined(this.prompt, [], tokens);
       const text = new TokenText(points, all, { label: "The text so far", onPoint: () => {} });
-      text.shade(surprise(all));
+      text.shade(improbability(all));
       return el("article", { class: "panel growing", "data-model": key }, heading(key, this.catalogue, 0), text.element);
     });
     this.place.classList.toggle("many", panels.length > 1);
@@ -142,27 +142,27 @@ class Growing {
   }
 }
 
-/** The prompt and what was written as one text.
- * @param {string} prompt @param {LikelyToken[]} read @param {LikelyToken[]} written
- * @returns {{points: string[], all: LikelyToken[]}} its code points, and all tokens with their places in it */
-function together(prompt, read, written) {
+/** Join prompt and generated tokens.
+ * @param {string} prompt @param {TokenLogprob[]} promptTokens @param {TokenLogprob[]} tokens
+ * @returns {{points: string[], all: TokenLogprob[]}} the code points of the text, and all tokens with offsets into it */
+function joined(prompt, promptTokens, tokens) {
   const points = codePoints(prompt);
   const shift = points.length;
-  const moved = written.map((token) => ({ ...token, start: token.start + shift, end: token.end + shift }));
-  return { points: [...points, ...written.flatMap((token) => codePoints(token.text))], all: [...read, ...moved] };
+  const moved = tokens.map((token) => ({ ...token, start: token.start + shift, end: token.end + shift }));
+  return { points: [...points, ...tokens.flatMap((token) => codePoints(token.text))], all: [...promptTokens, ...moved] };
 }
 
-/** How unlikely each token was, from 0 to 1. @param {LikelyToken[]} tokens */
-const surprise = (tokens) => tokens.map(({ logprob }) => (logprob === null ? 0 : 1 - Math.exp(logprob)));
+/** 1 minus the probability of each token. @param {TokenLogprob[]} tokens */
+const improbability = (tokens) => tokens.map(({ logprob }) => (logprob === null ? 0 : 1 - Math.exp(logprob)));
 
-/** One model's answer. @param {Outcome} outcome @param {Generate} view @returns {HTMLElement} */
+/** The answer of one model. @param {Outcome} outcome @param {Generate} view @returns {HTMLElement} */
 function panel({ key, body, answer, error, took }, view) {
   const element = el("article", { class: "panel", "data-model": key }, heading(key, view.catalogue, took));
   if (error) {
     element.append(problem(error, { onRetry: () => view.ask() }));
     return element;
   }
-  const { points, all } = together(body.prompt, answer.prompt_tokens, answer.tokens);
+  const { points, all } = joined(body.prompt, answer.prompt_tokens, answer.tokens);
   const read = answer.prompt_tokens.length;
   const matrix = pick(answer.attention, view.values.matrix);
   const readout = el("p", { class: "readout" });
@@ -171,19 +171,19 @@ function panel({ key, body, answer, error, took }, view) {
     text.mark(index === null ? [] : [index]);
     const row = index === null ? undefined : matrix?.weights[index - read];
     if (row) text.shade([...row, ...Array(all.length - row.length).fill(0)].map(Math.sqrt));
-    else text.shade(surprise(all));
-    readout.textContent = index === null ? sureness(answer.tokens) : told(index, row);
+    else text.shade(improbability(all));
+    readout.textContent = index === null ? meanProbability(answer.tokens) : description(index, row);
   };
   /** @param {number} index @param {number[] | undefined} row */
-  const told = (index, row) => {
+  const description = (index, row) => {
     const { logprob } = all[index];
-    const likely = logprob === null ? "nothing stood before it" : percent(Math.exp(logprob));
+    const likely = logprob === null ? "first token" : percent(Math.exp(logprob));
     const own = `“${shown(all[index])}” ${likely}`;
     if (!row) return own;
     const strongest = row.indexOf(Math.max(...row));
-    return `${own}, looked most at “${around(points, all[strongest])}” (${percent(row[strongest])})`;
+    return `${own}, most attention to “${around(points, all[strongest])}” (${percent(row[strongest])})`;
   };
-  const text = new TokenText(points, all, { label: "The text; the arrow keys go from token to token", onPoint: point });
+  const text = new TokenText(points, all, { label: "The text; move between tokens with the arrow keys", onPoint: point });
   text.spans.slice(0, read).forEach((span) => span?.classList.add("given"));
   const copies = [
     copyButton("Copy text", () => body.prompt + answer.text),
@@ -195,18 +195,18 @@ function panel({ key, body, answer, error, took }, view) {
   return element;
 }
 
-/** @param {LikelyToken} token @returns {string} white space, too, as something to be seen */
+/** @param {TokenLogprob} token @returns {string} its text, with white space made visible */
 const shown = (token) => (token.text === "\n" ? "↵" : token.text === " " ? "␣" : labelOf(token));
 
-/** A token with what stands beside it, since a single letter says little.
- * @param {string[]} points @param {LikelyToken} token */
+/** A token with the characters before it. A single letter alone is hard to recognise.
+ * @param {string[]} points @param {TokenLogprob} token */
 function around(points, { start, end }) {
   return points.slice(Math.max(0, start - 8), end).join("").replaceAll("\n", "↵");
 }
 
-/** @param {LikelyToken[]} tokens @returns {string} how sure the model was of them all */
-function sureness(tokens) {
-  if (!tokens.length) return "Nothing was written.";
+/** @param {TokenLogprob[]} tokens @returns {string} the mean probability, in words */
+function meanProbability(tokens) {
+  if (!tokens.length) return "No text was generated.";
   const mean = tokens.reduce((sum, { logprob }) => sum + (logprob ?? 0), 0) / tokens.length;
-  return `Lit where it was unlikely; on average a token had ${percent(Math.exp(mean))}.`;
+  return `Highlighted: unlikely tokens. Mean probability of a token: ${percent(Math.exp(mean))}.`;
 }

@@ -1,4 +1,4 @@
-// A matrix as a picture: drawn once, by the same strokes, on a canvas for the page and PNG or as SVG.
+// Heatmap of a matrix. The same drawing code writes to a canvas (page, PNG) and to SVG.
 
 import { announce, download, el, percent } from "./dom.js";
 
@@ -6,12 +6,12 @@ import { announce, download, el, percent } from "./dom.js";
 /** @typedef {{row: number, column: number}} Cell */
 
 const FONT = '"Liberation Sans", Arial, system-ui, sans-serif';
-const GAP = 6; // between labels and cells
-const LONGEST = 16; // characters of a label; the readout has the whole word
+const GAP = 6; // pixels between labels and cells
+const LONGEST = 16; // maximum characters of a label; the readout shows the whole word
 
 const ruler = document.createElement("canvas").getContext("2d");
 
-/** @param {string[]} labels @param {number} size @returns {number} how wide the widest is */
+/** @param {string[]} labels @param {number} size @returns {number} the width of the widest, in pixels */
 function widest(labels, size) {
   ruler.font = `${size}px ${FONT}`;
   return Math.max(0, ...labels.map((label) => ruler.measureText(label).width));
@@ -21,8 +21,8 @@ function widest(labels, size) {
 const short = (label) => (label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label);
 
 /**
- * Where everything goes. Cells are as large as the width allows, but never so small that a label cannot be read:
- * a wide matrix is scrolled instead.
+ * Compute the layout. Cells are as large as the width allows, but large enough for readable labels; a wider matrix
+ * scrolls.
  * @param {Grid} grid @param {number} available width
  */
 export function layout(grid, available) {
@@ -56,7 +56,7 @@ function mix(ramp, share) {
   return ramp[step].map((from, i) => Math.round(from + (ramp[step + 1][i] - from) * (place - step)));
 }
 
-/** The relative luminance of WCAG: what is written on a colour is black or white, whichever contrasts more.
+/** Relative luminance (WCAG). Numbers on a cell are black or white, depending on the contrast.
  * @param {number[]} colour */
 function luminance(colour) {
   const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
@@ -146,17 +146,17 @@ class SvgPen {
   }
 }
 
-/** The picture on the page; a cell is pointed at by mouse, touch or the arrow keys. */
+/** An interactive heatmap. Mouse, touch or arrow keys select a cell. */
 export class Heatmap {
-  /** @param {Grid} grid @param {{name: string, onPoint?: (cell: Cell | null) => void}} options name: of the files */
+  /** @param {Grid} grid @param {{name: string, onPoint?: (cell: Cell | null) => void}} options name: name of saved files */
   constructor(grid, { name, onPoint = () => {} }) {
     this.grid = grid;
     this.onPoint = onPoint;
     /** @type {Cell | null} */
     this.cell = null;
-    const label = `Attention of ${grid.rows.length} rows to ${grid.columns.length} columns; the arrow keys move from cell to cell`;
+    const label = `Attention of ${grid.rows.length} rows to ${grid.columns.length} columns; move between cells with the arrow keys`;
     this.canvas = el("canvas", { role: "img", "aria-label": label, tabindex: 0 });
-    this.readout = el("p", { class: "readout" }, "A row is a word, its colours are where it looked. Point at a cell for its weight.");
+    this.readout = el("p", { class: "readout" }, "Each row shows the attention of one word. Point at a cell to see its weight.");
     this.frame = el("div", { class: "scroll" }, this.canvas);
     const svg = el("button", { type: "button", class: "quiet", onclick: () => download(this.svg(), `${name}.svg`) }, "Save SVG");
     const png = el("button", { type: "button", class: "quiet", onclick: () => this.#save(name) }, "Save PNG");
@@ -165,7 +165,7 @@ export class Heatmap {
     new ResizeObserver(() => this.#fit()).observe(this.frame);
   }
 
-  /** Mark a cell, or with one of its coordinates a whole row or column. @param {Partial<Cell> | null} cell */
+  /** Mark a cell, or a whole row or column if only one coordinate is given. @param {Partial<Cell> | null} cell */
   point(cell) {
     if (!this.base) return;
     const { cell: size, height, left, top, width } = this.box;
@@ -192,7 +192,7 @@ export class Heatmap {
     this.canvas.toBlob((/** @type {Blob} */ blob) => download(blob, `${name}.png`));
   }
 
-  /** Draw, as soon as it is on the page, and again where there is more or less room. */
+  /** Draw when the element is on the page, and again when its width changes. */
   #fit() {
     const available = this.frame.clientWidth;
     if (!available || available === this.available) return;
@@ -231,7 +231,7 @@ export class Heatmap {
     };
     this.canvas.addEventListener("pointermove", point);
     this.canvas.addEventListener("pointerdown", point);
-    // A finger leaves when it is lifted; what it pointed at is to be read then.
+    // With touch, keep the selection after the finger is lifted.
     this.canvas.addEventListener("pointerleave", (/** @type {PointerEvent} */ event) => {
       if (event.pointerType === "mouse") this.#choose(null);
     });

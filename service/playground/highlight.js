@@ -1,9 +1,9 @@
-// A text with its tokens in place, each shaded by a weight.
+// A text whose tokens are shaded by weights.
 
 import { el } from "./dom.js";
 
 /**
- * The service counts code points, JavaScript UTF-16 units: 🎉 is one of the former and two of the latter.
+ * The service counts code points, JavaScript counts UTF-16 units: 🎉 is one code point and two units.
  * @param {string} text
  * @returns {string[]} its code points
  */
@@ -11,18 +11,18 @@ export const codePoints = (text) => Array.from(text);
 
 /** @typedef {import("./api.js").Token} Token */
 
-/** Part of a text as words that can be pointed at, by mouse, touch, or the arrow keys. */
+/** Part of a text. Mouse, touch or arrow keys select a token. */
 export class TokenText {
   /**
    * @param {string[]} points the whole text's code points
    * @param {Token[]} tokens with offsets into it
    * @param {{label: string, start?: number, end?: number, onPoint: (index: number | null) => void}} options
-   *   start, end: which part is shown
+   *   start, end: the part to show
    */
   constructor(points, tokens, { label, start = 0, end = points.length, onPoint }) {
     this.tokens = tokens;
     this.onPoint = onPoint;
-    /** @type {(HTMLElement | undefined)[]} by index of the token; none for a token without a place in the text */
+    /** @type {(HTMLElement | undefined)[]} by token index; undefined for a token without a span */
     this.spans = [];
     this.element = el("p", { class: "tokens", dir: "auto", role: "group", "aria-label": label });
     let place = start;
@@ -40,7 +40,7 @@ export class TokenText {
     this.#listen();
   }
 
-  /** @param {number[] | null} weights one for each token; null takes the shades away */
+  /** @param {number[] | null} weights one per token; null removes the shading */
   shade(weights) {
     const most = weights ? Math.max(...weights) : 0;
     this.spans.forEach((span, index) => {
@@ -50,12 +50,12 @@ export class TokenText {
     });
   }
 
-  /** Mark tokens as those that are meant. @param {number[]} indices */
+  /** Mark tokens as selected. @param {number[]} indices */
   mark(indices) {
     this.spans.forEach((span, index) => span?.classList.toggle("meant", indices.includes(index)));
   }
 
-  /** The tokens that stand for some of a part of the text. @param {Token} part @returns {number[]} */
+  /** The tokens that overlap a part of the text. @param {Token} part @returns {number[]} */
   within({ start, end }) {
     return this.tokens.flatMap((token, index) => (token.start < end && start < token.end ? [index] : []));
   }
@@ -64,7 +64,7 @@ export class TokenText {
     /** @param {Event} event */
     const point = (event) => {
       const span = /** @type {HTMLElement} */ (event.target).closest("[data-index]");
-      // Between two words the last one stays meant: else the light would flicker on the way.
+      // Between two words the last one stays selected, to avoid flicker.
       if (span) this.onPoint(Number(span.getAttribute("data-index")));
     };
     this.element.addEventListener("pointerover", point);
@@ -74,7 +74,7 @@ export class TokenText {
     this.element.addEventListener("keydown", (event) => this.#step(event));
   }
 
-  /** One stop for the Tab key and arrows from there: three hundred stops would be in everyone's way.
+  /** The text is one Tab stop; arrow keys move inside it.
    * @param {KeyboardEvent} event */
   #step(event) {
     const there = this.spans.filter((span) => span !== undefined);

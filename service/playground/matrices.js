@@ -1,4 +1,4 @@
-// Which matrix of an answer is shown, and what its rows and columns stand for.
+// Selection of a matrix, and the tokens of its rows and columns.
 
 import { el } from "./dom.js";
 
@@ -7,27 +7,27 @@ import { el } from "./dom.js";
 /** @typedef {import("./api.js").ModelDetail} ModelDetail */
 
 const KINDS = {
-  pooling: "pooling over the text",
-  self: "words to words",
+  pooling: "weights of the text",
+  self: "text to itself",
   cross: "translation to source",
   encoder_self: "source to source",
-  decoder_self: "what was written to itself",
+  decoder_self: "translation to itself",
 };
 
-/** A choice is "summary", or kind.layer.head with nothing where there is one only and "mean" for the average of heads.
+/** A choice is "summary" or kind.layer.head. Layer and head are empty if there is only one; head "mean" is the average.
  * @param {string} choice */
 function parts(choice) {
   const [kind, layer = "", head = ""] = choice.split(".");
   return { kind, layer, head };
 }
 
-/** @param {string} choice @returns {"summary" | "full"} what the request has to ask for */
+/** @param {string} choice @returns {"summary" | "full"} the `attention` of the request */
 export const detailFor = (choice) => (choice === "summary" ? "summary" : "full");
 
 /**
  * @param {Matrix[]} matrices of an answer
  * @param {string} choice
- * @returns {Matrix | undefined} the chosen one; of heads to be averaged their mean
+ * @returns {Matrix | undefined} the chosen matrix; for head "mean" the average of the heads
  */
 export function pick(matrices, choice) {
   if (choice === "summary") return matrices[0];
@@ -42,29 +42,29 @@ export function pick(matrices, choice) {
 }
 
 /**
- * What the rows and columns of a translator's matrix stand for.
+ * The tokens of the rows and columns of a translator's matrix.
  * @param {Matrix} matrix @param {Token[]} source @param {Token[]} target
  */
 export function sides(matrix, source, target) {
   if (matrix.kind === "encoder_self") return { rows: source, columns: source, row: "source", column: "source", shift: 0 };
   if (matrix.kind === "cross") return { rows: target, columns: source, row: "target", column: "source", shift: 0 };
-  // Column j is what had been written before step j: the start of the sentence, then the words of the translation.
+  // Column j is the decoder's input at step j: <s>, then the words of the translation.
   const given = [{ text: "", start: 0, end: 0, special: "<s>" }, ...target];
   return { rows: target, columns: given, row: "target", column: "target", shift: 1 };
 }
 
-/** @param {Token} token @returns {string} what a label says */
+/** @param {Token} token @returns {string} the text of its label */
 export const labelOf = (token) => token.special ?? (token.text || "·");
 
 /**
- * The pickers of kind, layer and head; nothing where a model has one matrix only.
+ * Show selects for kind, layer and head; nothing if the model has only one matrix.
  * @param {HTMLElement} place @param {ModelDetail | undefined} model @param {string} choice
  * @param {(choice: string) => void} onChange
  */
 export function matrixPicker(place, model, choice, onChange) {
   const kinds = model?.attention ?? [];
   const shown = JSON.stringify([kinds, choice]);
-  if (place.dataset.shown === shown) return; // made anew, an open select would close
+  if (place.dataset.shown === shown) return; // replacing an open select would close it
   place.dataset.shown = shown;
   place.replaceChildren();
   if (kinds.length === 1 && !kinds[0].layers && !kinds[0].heads) return;
@@ -80,7 +80,7 @@ export function matrixPicker(place, model, choice, onChange) {
     const box = el("select", {}, ...options.map(([v, text]) => el("option", { value: v, selected: v === value }, text)));
     box.addEventListener("change", () => {
       onChange(to(box.value));
-      // The pickers were made anew; who changed one with the keyboard goes on there.
+      // The selects were replaced. Restore the keyboard focus.
       [...place.querySelectorAll("label")].find((each) => each.textContent?.startsWith(label))?.querySelector("select")?.focus();
     });
     place.append(el("label", { class: "field" }, `${label} `, box));

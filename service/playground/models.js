@@ -1,6 +1,6 @@
-// A model's page: what it is, how good it is, where it came from, and the pictures of its card.
+// The page of a model: description, metrics, data, training and the figures of its card.
 
-import { figure } from "./catalogue.js";
+import { metricText } from "./catalogue.js";
 import { byId, el } from "./dom.js";
 
 /** @typedef {import("./api.js").ModelDetail} ModelDetail */
@@ -15,7 +15,7 @@ export class Models {
     this.name = "";
   }
 
-  /** @param {{name: string}} values from the address */
+  /** @param {{name: string}} values from the URL */
   show({ name }) {
     this.name = name;
     this.refresh();
@@ -28,7 +28,7 @@ export class Models {
     const chosen = this.name || catalogue.keyOf(catalogue.models[0]);
     byId("model-list").replaceChildren(...this.#list(chosen));
     const model = catalogue.get(chosen);
-    byId("model-page").replaceChildren(...(model ? page(chosen, model) : [el("p", { class: "problem" }, `There is no model ${chosen}.`)]));
+    byId("model-page").replaceChildren(...(model ? page(chosen, model) : [el("p", { class: "problem" }, `Unknown model: ${chosen}.`)]));
   }
 
   render() {}
@@ -38,8 +38,8 @@ export class Models {
     const groups = new Map(Object.values(TASKS).map((title) => [title, /** @type {HTMLElement[]} */ ([])]));
     for (const model of this.catalogue.models) {
       const key = this.catalogue.keyOf(model);
-      const title = TASKS[model.task ?? ""] ?? "Not readable";
-      const note = model.ready ? figure(this.catalogue.get(key)) : "not ready";
+      const title = TASKS[model.task ?? ""] ?? "Unreadable";
+      const note = model.ready ? metricText(this.catalogue.get(key)) : "not ready";
       const link = el("a", { href: `#view=models&name=${encodeURIComponent(key)}`, ...(key === chosen && { "aria-current": "page" }) }, key);
       groups.set(title, [...(groups.get(title) ?? []), el("li", {}, link, el("small", {}, note))]);
     }
@@ -59,8 +59,8 @@ function page(key, model) {
     model.ready ? el("p", {}, el("a", { href: `#view=${view}&model=${encodeURIComponent(key)}${pair}` }, "Try it")) : "",
     ...section("Intended use", recipe.intended_use && el("p", {}, recipe.intended_use)),
     ...section("Known limits", recipe.known_limits && el("p", {}, recipe.known_limits)),
-    ...section("Measured", metrics(model.metrics)),
-    ...section("Pictures", pictures(model)),
+    ...section("Metrics", metrics(model.metrics)),
+    ...section("Figures", pictures(model)),
     ...section("Architecture", facts(model)),
     ...section("Data and licences", data(model.data)),
     ...section("Training", training(model.training)),
@@ -68,7 +68,7 @@ function page(key, model) {
   return found.filter((part) => part !== "");
 }
 
-/** @param {string} title @param {Node | undefined | false | ""} content @returns {HTMLElement[]} nothing where there is no content */
+/** @param {string} title @param {Node | undefined | false | ""} content @returns {HTMLElement[]} empty if there is no content */
 const section = (title, content) => (content ? [el("h3", {}, title), content] : []);
 
 /** @param {string[]} head @param {(string | Node)[][]} rows */
@@ -80,16 +80,16 @@ function table(head, rows) {
 /** @param {ModelDetail["metrics"]} found */
 function metrics(found) {
   if (!found?.length) return undefined;
-  const told = found.some((metric) => metric.detail);
-  const rows = found.map((m) => [m.name, String(m.value), m.data, ...(told ? [el("small", {}, m.detail)] : [])]);
-  return table(["metric", "value", "on", ...(told ? ["how"] : [])], rows);
+  const detailed = found.some((metric) => metric.detail);
+  const rows = found.map((m) => [m.name, String(m.value), m.data, ...(detailed ? [el("small", {}, m.detail)] : [])]);
+  return table(["metric", "value", "test set", ...(detailed ? ["details"] : [])], rows);
 }
 
 /** @param {ModelDetail} model */
 function pictures({ pictures: found }) {
   if (!found?.length) return undefined;
   const figures = found.map(({ caption, path }) =>
-    // The service's own address may have a path of a proxy before it: the page's base stands for that.
+    // Relative to the page, which may be behind a path prefix of a proxy.
     el("figure", {}, el("img", { src: path.replace(/^\//, ""), alt: caption, loading: "lazy" }), el("figcaption", {}, caption)),
   );
   return el("div", { class: "pictures" }, ...figures);
@@ -124,13 +124,13 @@ function facts(model) {
 
 /** @param {ModelDetail["data"]} found */
 function data(found) {
-  return found?.length ? table(["corpus", "from", "licence"], found.map((source) => [source.name, source.origin, source.licence])) : undefined;
+  return found?.length ? table(["corpus", "origin", "licence"], found.map((source) => [source.name, source.origin, source.licence])) : undefined;
 }
 
 /** @param {any} found */
 function training(found) {
   if (!found) return undefined;
   const { recipe, recipe_sha256: sha256, ...rest } = found;
-  const whole = el("details", { class: "more" }, el("summary", {}, "The whole recipe"), el("pre", { tabindex: 0 }, JSON.stringify(recipe, null, 2)));
+  const whole = el("details", { class: "more" }, el("summary", {}, "Complete recipe"), el("pre", { tabindex: 0 }, JSON.stringify(recipe, null, 2)));
   return el("div", {}, definitions({ ...rest, recipe_sha256: sha256?.slice(0, 12) }), whole);
 }

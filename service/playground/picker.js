@@ -1,15 +1,15 @@
-// One model by a select, and others beside it to compare.
+// Selection of a model, and of further models to compare.
 
-import { figure, headline } from "./catalogue.js";
+import { headline, metricText } from "./catalogue.js";
 import { el } from "./dom.js";
 
 /** @typedef {import("./catalogue.js").Catalogue} Catalogue */
 
-/** What stands over a model's answer. @param {string} key @param {Catalogue} catalogue @param {number} took ms, or 0 */
+/** Heading of a model's answer. @param {string} key @param {Catalogue} catalogue @param {number} took milliseconds, or 0 */
 export function heading(key, catalogue, took) {
   const link = el("a", { href: `#view=models&name=${encodeURIComponent(key)}` }, key);
   const time = took ? el("small", {}, `${Math.max(1, Math.round(took))} ms`) : "";
-  return el("h2", {}, link, el("small", { "data-figure": key }, figure(catalogue.get(key))), time);
+  return el("h2", {}, link, el("small", { "data-metric": key }, metricText(catalogue.get(key))), time);
 }
 
 export class ModelPicker {
@@ -35,20 +35,20 @@ export class ModelPicker {
     });
   }
 
-  /** @param {string[]} keys all there are to choose from @param {string[]} chosen the first is the select's */
+  /** @param {string[]} keys all models of the view @param {string[]} chosen the first one is shown in the select */
   show(keys, chosen) {
-    keys = [...new Set([...keys, ...chosen])]; // a link may name a model that is no longer here: that is said, not hidden
+    keys = [...new Set([...keys, ...chosen])]; // a link may name a model that no longer exists; the answer reports it
     const options = keys.map((key) => {
-      const measured = figure(this.catalogue.get(key));
+      const measured = metricText(this.catalogue.get(key));
       const state = this.catalogue.get(key)?.problem ? "not ready" : measured;
       return el("option", { value: key, selected: key === chosen[0] }, state ? `${key} · ${state}` : key);
     });
     this.select.replaceChildren(...options);
-    this.about.textContent = chosen.length > 1 ? "The same text to each of them." : this.#about(chosen[0]);
+    this.about.textContent = chosen.length > 1 ? "All selected models get the same text." : this.#about(chosen[0]);
     this.#choices(keys, chosen);
-    // An answer can be there before the figures are.
-    for (const place of document.querySelectorAll("[data-figure]")) {
-      place.textContent = figure(this.catalogue.get(place.getAttribute("data-figure")));
+    // An answer may arrive before the metrics.
+    for (const place of document.querySelectorAll("[data-metric]")) {
+      place.textContent = metricText(this.catalogue.get(place.getAttribute("data-metric")));
     }
   }
 
@@ -56,13 +56,14 @@ export class ModelPicker {
   #about(key) {
     const model = this.catalogue.get(key);
     const measured = headline(model);
-    return [model?.description, measured ? `Measured: ${figure(model)} on ${measured.data}.` : ""].filter(Boolean).join(" ");
+    const use = model?.training?.recipe?.intended_use;
+    return [model?.description, use && `Intended use: ${use}`, measured ? `Measured: ${metricText(model)} on ${measured.data}.` : ""].filter(Boolean).join(" ");
   }
 
   /** @param {string[]} keys @param {string[]} chosen */
   #choices(keys, chosen) {
     const labels = JSON.stringify(this.catalogue.get(chosen[0])?.labels);
-    // What answers the same question comes first.
+    // Models with the same labels come first.
     const alike = keys.filter((key) => JSON.stringify(this.catalogue.get(key)?.labels) === labels);
     const others = keys.filter((key) => !alike.includes(key));
     const focused = /** @type {HTMLInputElement | null} */ (this.compare.querySelector(":focus"))?.value;
@@ -85,7 +86,7 @@ export class ModelPicker {
       if (now.length) this.onChange(now);
       else box.checked = true;
     });
-    const note = [figure(model), model?.description].filter(Boolean).join(" · ");
+    const note = [metricText(model), model?.description].filter(Boolean).join(" · ");
     return el("label", {}, box, el("span", {}, el("b", {}, key), el("small", {}, note)));
   }
 }

@@ -1,4 +1,4 @@
-// One translator's answer: pairs of sentences whose words light each other up, each with its heatmap.
+// The answer of a translator: pairs of sentences with linked words, each with a heatmap.
 
 import { curl } from "./api.js";
 import { copyButton, el, percent } from "./dom.js";
@@ -12,7 +12,7 @@ import { heading } from "./picker.js";
 /** @typedef {"source" | "target"} Side */
 
 /**
- * @param {import("./questions.js").Outcome} outcome
+ * @param {import("./requests.js").Outcome} outcome
  * @param {import("./translate.js").Translate} view
  * @returns {HTMLElement}
  */
@@ -42,7 +42,7 @@ export function panel({ key, body, answer, error, took }, view) {
 class Pair {
   /**
    * @param {Sentence} sentence
-   * @param {{source: string[], target: string[], language: string}} texts the code points of the whole texts
+   * @param {{source: string[], target: string[], language: string}} texts code points of the complete texts
    * @param {{matrix: string, name: string, open: boolean}} options
    */
   constructor(sentence, texts, { matrix, name, open }) {
@@ -66,14 +66,14 @@ class Pair {
     const right = el("div", {}, this.shown.target.element, this.#hypotheses());
     this.element = el("section", { class: "pair" }, el("div", { class: "both" }, left, right));
     if (this.sides && this.matrix.weights.length) this.element.append(this.#heatmap(name, open));
-    this.#rest();
+    this.#clear();
   }
 
-  /** The translation's score; with alternatives, which come after it, also their texts. */
+  /** Texts and scores of the translation and its alternatives. */
   #hypotheses() {
     const list = el("ol", { class: "hypotheses" });
     for (const { text, score } of [this.sentence, ...(this.sentence.alternatives ?? [])]) {
-      const value = el("span", { class: "score", title: "log-probability over the length; 0 is certainty" }, score.toFixed(2).replace("-", "−"));
+      const value = el("span", { class: "score", title: "log-probability divided by length; 0 is certain" }, score.toFixed(2).replace("-", "−"));
       list.append(el("li", {}, value, " ", el("span", {}, text)));
     }
     return list;
@@ -89,54 +89,54 @@ class Pair {
       this.heatmap = new Heatmap(grid, { name, onPoint: (cell) => this.#cell(cell) });
       details.append(this.heatmap.element);
     };
-    // Of a long text only the first is drawn at once.
+    // Only the heatmap of the first sentence is drawn immediately.
     if (open) draw();
     else details.addEventListener("toggle", draw, { once: true });
     details.open = open;
     return details;
   }
 
-  /** Light up what a word looks at, or what looks at it. @param {Side} side @param {number | null} index */
+  /** Shade the words that a word attends to, or that attend to it. @param {Side} side @param {number | null} index */
   #point(side, index) {
-    this.#rest();
+    this.#clear();
     if (index === null || !this.sides) return;
     this.shown[side].mark([index]);
     const { row, column, shift } = this.sides;
     const { weights } = this.matrix;
     if (side === row) {
-      this.#light(column, weights[index].slice(shift));
+      this.#shade(column, weights[index].slice(shift));
       this.heatmap?.point({ row: index });
-      this.#say(`“${this.#label(side, index)}” looked at`, column, weights[index].slice(shift));
+      this.#describe(`“${this.#label(side, index)}” attends to`, column, weights[index].slice(shift));
     } else if (side === column) {
       const from = weights.map((each) => each[index + shift]);
-      this.#light(row, from);
+      this.#shade(row, from);
       this.heatmap?.point({ column: index + shift });
-      this.#say(`“${this.#label(side, index)}” was looked at by`, row, from);
+      this.#describe(`“${this.#label(side, index)}” gets attention from`, row, from);
     }
   }
 
   /** @param {{row: number, column: number} | null} cell of the heatmap */
   #cell(cell) {
-    this.#rest(false);
+    this.#clear(false);
     if (!cell) return;
     const { row, column, shift } = this.sides;
-    this.#light(column, this.matrix.weights[cell.row].slice(shift));
+    this.#shade(column, this.matrix.weights[cell.row].slice(shift));
     this.shown[row].mark([cell.row]);
   }
 
   /** @param {Side} side @param {number[]} weights */
-  #light(side, weights) {
+  #shade(side, weights) {
     this.shown[side].shade(weights);
   }
 
-  /** Nothing is pointed at. @param {boolean} [heatmap] whether that goes for the heatmap too */
-  #rest(heatmap = true) {
+  /** Clear the selection. @param {boolean} [heatmap] also clear the heatmap */
+  #clear(heatmap = true) {
     for (const side of Object.values(this.shown)) {
       side.shade(null);
       side.mark([]);
     }
     if (heatmap) this.heatmap?.point(null);
-    this.readout.textContent = this.sides ? "Point at a word to see what it looked at." : "This model has no such matrix.";
+    this.readout.textContent = this.sides ? "Point at a word to see its attention." : "This model does not have this matrix.";
   }
 
   /** @param {Side} side @param {number} index */
@@ -145,7 +145,7 @@ class Pair {
   }
 
   /** @param {string} start @param {Side} side @param {number[]} weights */
-  #say(start, side, weights) {
+  #describe(start, side, weights) {
     const best = weights.map((weight, index) => ({ weight, index })).sort((a, b) => b.weight - a.weight);
     const named = best.slice(0, 3).filter(({ weight }, i) => i === 0 || weight >= 0.05);
     const list = named.map(({ weight, index }) => `“${this.#label(side, index)}” ${percent(weight)}`);

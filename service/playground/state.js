@@ -1,6 +1,6 @@
-// What is shown is in the address, behind the #: a link shares it, and a text never reaches a server's log.
+// The state of the page is in the URL hash: a link shares it, and browsers do not send it to a server.
 
-/** What each view starts with; what still has this value is left out of the address. */
+/** Default values of each view. The hash contains only other values. */
 export const DEFAULTS = {
   classify: { text: "", model: /** @type {string[]} */ ([]), unit: "word", matrix: "summary", cut: false },
   translate: {
@@ -21,7 +21,7 @@ export const DEFAULTS = {
 
 /**
  * @param {string} hash with or without its #
- * @returns {{view: View, values: any}} the view and its values, as far as they are known and of the right kind
+ * @returns {{view: View, values: any}} the view and its valid values
  */
 export function parse(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
@@ -39,7 +39,7 @@ export function parse(hash) {
   return { view, values };
 }
 
-/** @param {View} view @param {Record<string, unknown>} values @returns {string} the address's part from the # on */
+/** @param {View} view @param {Record<string, unknown>} values @returns {string} the hash */
 export function serialize(view, values) {
   const hash = new URLSearchParams({ view });
   for (const [name, initial] of Object.entries(DEFAULTS[view])) {
@@ -50,11 +50,11 @@ export function serialize(view, values) {
   return `#${hash}`;
 }
 
-/** Put a view's values into the address, without a step in the history for every letter that is typed.
+/** Write the values of a view to the URL, without adding history entries.
  * @param {View} view @param {Record<string, unknown>} values */
 export function remember(view, values) {
   const hash = serialize(view, values);
   history.replaceState(null, "", hash);
-  // Who comes back from another view finds this one as it was.
+  // The navigation link restores the view.
   document.querySelector(`[data-view=${view}]`)?.setAttribute("href", hash);
 }

@@ -1,15 +1,15 @@
-// A text and its translation, sentence by sentence, and which word of one looked at which word of the other.
+// Translates a text and shows the attention between the words of each sentence.
 
-import { named } from "./api.js";
+import { modelFields } from "./api.js";
 import { announce, byId, el } from "./dom.js";
-import { begin } from "./examples.js";
+import { showExamples } from "./examples.js";
 import { detailFor, matrixPicker } from "./matrices.js";
 import { ModelPicker } from "./picker.js";
-import { Questions, timed } from "./questions.js";
+import { Requests, timed } from "./requests.js";
 import { DEFAULTS, remember } from "./state.js";
 import { panel } from "./sentences.js";
 
-/** @typedef {import("./questions.js").Outcome} Outcome */
+/** @typedef {import("./requests.js").Outcome} Outcome */
 
 export class Translate {
   /** @param {import("./catalogue.js").Catalogue} catalogue */
@@ -21,7 +21,7 @@ export class Translate {
     this.target = byId("target");
     this.swap = byId("swap");
     this.results = byId("translate-results");
-    this.questions = new Questions("translate", this.results);
+    this.requests = new Requests("translate", this.results);
     this.values = DEFAULTS.translate;
     /** @type {Outcome[]} */
     this.outcomes = [];
@@ -37,8 +37,8 @@ export class Translate {
     });
     this.text.addEventListener("input", () => {
       this.keep({ q: this.text.value });
-      if (this.values.q.trim()) this.questions.soon(() => this.ask());
-      else this.questions.drop();
+      if (this.values.q.trim()) this.requests.debounce(() => this.ask());
+      else this.requests.cancel();
     });
     const other = { model: [], matrix: "summary" };
     this.source.addEventListener("change", () => this.set({ ...other, source: this.source.value, target: "" }));
@@ -56,24 +56,24 @@ export class Translate {
     }
   }
 
-  /** @param {typeof DEFAULTS.translate} values from the address */
+  /** @param {typeof DEFAULTS.translate} values from the URL */
   show(values) {
     this.values = values;
     for (const radio of this.section.querySelectorAll("[name=translate-unit]")) radio.checked = radio.value === values.unit;
-    this.begun = false;
+    this.started = false;
     this.refresh();
   }
 
-  /** @returns {{source: string, target: string}} the languages in the address, else the first that are served */
+  /** @returns {{source: string, target: string}} the languages of the URL, else the first ones served */
   pair() {
     const { languages } = this.catalogue;
-    // The page is in English, so its reader is likely to have an English sentence.
+    // The page is in English, so English is the default source.
     const source = this.values.source || (languages.find((language) => language.code === "en") ?? languages[0])?.code || "";
     const targets = languages.find((language) => language.code === source)?.targets ?? [];
     return { source, target: this.values.target || targets[0] || "" };
   }
 
-  /** The catalogue has more, or the values are others. */
+  /** Update after a change of the catalogue or the values. */
   refresh() {
     const { values, catalogue } = this;
     if (this.text.value !== values.q) this.text.value = values.q;
@@ -85,12 +85,12 @@ export class Translate {
     this.#languages(this.target, targets, target);
     this.swap.disabled = !catalogue.translators(target, source).length;
     const keys = this.keys();
-    if (!keys.length) return this.catalogue.models.length ? begin(this, "q") : undefined;
+    if (!keys.length) return this.catalogue.models.length ? showExamples(this, "q") : undefined;
     this.picker.show(catalogue.translators(source, target), keys);
     const first = /** @type {any} */ (catalogue.get(keys[0]));
     byId("beam").max = first?.limits?.max_beam_size ?? 16;
     matrixPicker(byId("translate-matrix"), first, values.matrix, (matrix) => this.set({ matrix }));
-    begin(this, "q", first);
+    showExamples(this, "q", first);
   }
 
   /** @param {any} select @param {string[]} codes @param {string} chosen */
@@ -99,7 +99,7 @@ export class Translate {
     select.replaceChildren(...all.map((code) => el("option", { value: code, selected: code === chosen }, this.catalogue.language(code))));
   }
 
-  /** @returns {string[]} the models that are asked: those named, else the pair's default */
+  /** @returns {string[]} the selected models, else the default of the pair */
   keys() {
     const { source, target } = this.pair();
     return this.values.model.length ? this.values.model : this.catalogue.translators(source, target).slice(0, 1);
@@ -129,9 +129,9 @@ export class Translate {
       ...(alternatives > 0 && { alternatives }),
     };
     const keys = this.keys();
-    /** @type {[string, object][]} without a model the service itself says that nothing serves these languages */
-    const bodies = keys.length ? keys.map((key) => [key, { ...body, ...named(key) }]) : [["", body]];
-    const outcomes = await this.questions.ask(bodies);
+    /** @type {[string, object][]} without a model the service answers with an error */
+    const bodies = keys.length ? keys.map((key) => [key, { ...body, ...modelFields(key) }]) : [["", body]];
+    const outcomes = await this.requests.ask(bodies);
     if (!outcomes) return;
     this.outcomes = outcomes;
     timed("translate", () => this.render());

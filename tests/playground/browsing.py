@@ -1,4 +1,4 @@
-"""A browser, for the tests of the page and for its pictures."""
+"""A browser for the tests of the page and for its screenshots."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def chromium() -> str | None:
-    """Where a browser is installed; None: nowhere."""
+    """Return the path of an installed browser, or None."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 

@@ -1,4 +1,4 @@
-"""The page over the fakes and over the real bundles, in a browser that may ask this service and nothing else."""
+"""The page in a browser, with fake and real bundles. Requests to other hosts fail the test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +12,14 @@ from tests.listening import listening
 from tests.playground.browsing import NAMES, browsing, chromium
 
 EXAMPLES = ["The wind is cold.", "No way! A warm day, and no rain?"]
-TRAINING = {"recipe": {"examples": EXAMPLES}, "recipe_sha256": "", "seed": 7, "minutes": 0, "hardware": "none"}
+USE = "Testing the page."
+TRAINING = {
+    "recipe": {"examples": EXAMPLES, "intended_use": USE},
+    "recipe_sha256": "",
+    "seed": 7,
+    "minutes": 0,
+    "hardware": "none",
+}
 METRICS = [{"name": "accuracy", "value": 0.75, "data": "toy test (4 texts)"}]
 
 
@@ -26,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The service over two fake classifiers, two fake translators of one pair and two fake language models."""
+    """The service with two fake classifiers, two fake translators of one pair and two fake language models."""
     folder = tmp_path_factory.mktemp("models")
     write_classifier(folder, training=TRAINING, metrics=METRICS)
     write_classifier(folder, "toy-other")
@@ -40,7 +47,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def real_address(tmp_path_factory: pytest.TempPathFactory, real_models: Path) -> Iterator[str]:
-    """The service over those of the committed bundles that these tests ask."""
+    """The service with the committed bundles that these tests use."""
     folder = tmp_path_factory.mktemp("real-models")
     for bundle in [real_models / "en-fr", *real_models.glob("sms-spam*")]:
         (folder / bundle.name).symlink_to(bundle)
@@ -48,7 +55,7 @@ def real_address(tmp_path_factory: pytest.TempPathFactory, real_models: Path) ->
         yield address
 
 
-# A module's, not the session's: while playwright runs, no other test of this thread can call asyncio.run.
+# Module scope: while playwright runs, no other test of this thread can call asyncio.run.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with browsing() as browser:
@@ -66,7 +73,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(context: BrowserContext) -> Iterator[Page]:
-    """Every request of the test has to stay with the host it began with, and no script may fail."""
+    """A new page. Requests to other hosts and script errors fail the test."""
     page = context.new_page()
     asked: list[str] = []
     wrong: list[str] = []
@@ -82,7 +89,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 @pytest.fixture
 def took(record_property: Callable[[str, object], None]) -> Callable[[Page, str], None]:
-    """Reports how long the last rendering of a name took, to the frame that showed it; it asserts no time."""
+    """Report the duration of the last rendering with a name, until its frame was shown. Asserts no duration."""
 
     def report(page: Page, name: str) -> None:
         page.wait_for_function("name => performance.getEntriesByName(name).length", arg=name)
@@ -94,16 +101,16 @@ def took(record_property: Callable[[str, object], None]) -> Callable[[Page, str]
 
 
 def answer(route: Route, status: int, error_type: str, headers: dict[str, str] | None = None) -> None:
-    """Answer a request as the service does when something is wrong."""
+    """Answer a request with a problem document."""
     body = {"title": error_type.replace("_", " ").capitalize(), "detail": "so it is", "error_type": error_type}
     route.fulfill(status=status, json=body, headers={"Content-Type": "application/problem+json", **(headers or {})})
 
 
 def percent(share: float) -> str:
-    """As the page writes it: a tie goes up."""
+    """Format a percentage like the page, which rounds half up."""
     return f"{100 * share + 1e-9:.1f} %"
 
 
 def ask(page: Page, address: str, path: str, body: dict[str, Any]) -> Any:
-    """What the service itself answers."""
+    """The answer of the service itself."""
     return page.request.post(f"{address}/{path}", data=body).json()

@@ -1,4 +1,4 @@
-"""Takes the pictures of docs/playground/: `python -m tests.playground.screenshots`."""
+"""Take the screenshots of docs/playground/: `python -m tests.playground.screenshots`."""
 
 from pathlib import Path
 

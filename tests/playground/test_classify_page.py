@@ -8,17 +8,17 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.fakes import LABELS, MAX_TOKENS
-from tests.playground.conftest import EXAMPLES, METRICS, answer, ask, percent
+from tests.playground.conftest import EXAMPLES, METRICS, USE, answer, ask, percent
 
 TEXT = "No way! A warm day, and no rain?"
 
 
 def shown(page: Page, address: str, text: str = TEXT, **values: str) -> None:
-    """Open the page at a text."""
+    """Open the page with a text."""
     page.goto(f"{address}/#{urlencode({'view': 'classify', 'text': text, **values})}")
     page.locator("#classify-results .verdict, #classify-results .problem").first.wait_for()
     expect(page.get_by_label("Text to classify")).to_have_value(text)
-    expect(model_select(page)).to_contain_text("accuracy")  # the models' details are there
+    expect(model_select(page)).to_contain_text("accuracy")  # the details of the models are loaded
 
 
 def model_select(page: Page) -> Locator:
@@ -29,21 +29,21 @@ def tokens(page: Page, model: str = "toy") -> list[str]:
     return page.locator(f"[data-model={model}] .token").all_text_contents()
 
 
-def test_a_first_look_needs_nothing_typed(page: Page, address: str) -> None:
+def test_the_first_example_is_shown(page: Page, address: str) -> None:
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_label("Text to classify")).to_have_value(EXAMPLES[0])
     expect(page.locator(".verdict")).to_be_visible()
     expect(model_select(page)).to_contain_text("accuracy 75.0 %")
     expect(page.locator("#classifier-about")).to_have_text(
-        f"A fake. Measured: accuracy 75.0 % on {METRICS[0]['data']}."
+        f"A fake. Intended use: {USE} Measured: accuracy 75.0 % on {METRICS[0]['data']}."
     )
     page.get_by_role("button", name=EXAMPLES[1]).click()
     expect(page.get_by_label("Text to classify")).to_have_value(EXAMPLES[1])
     expect(page.locator(".tokens")).to_have_text(EXAMPLES[1])
 
 
-def test_what_is_typed_is_classified(page: Page, address: str) -> None:
+def test_typed_text_is_classified(page: Page, address: str) -> None:
     page.goto(address)
     page.get_by_label("Text to classify").fill(TEXT)
     expect(page.locator(".tokens")).to_have_text(TEXT)
@@ -54,21 +54,21 @@ def test_what_is_typed_is_classified(page: Page, address: str) -> None:
     assert tokens(page) == [token["text"] for token in prediction["tokens"]]
 
 
-def test_the_strongest_word_is_brightest_and_pointing_tells_weights(page: Page, address: str) -> None:
+def test_shades_and_readout_show_the_weights(page: Page, address: str) -> None:
     shown(page, address)
     [prediction] = ask(page, address, "classify", {"text": TEXT, "attention_unit": "word"})["predictions"]
     [weights] = prediction["attention"][0]["weights"]
     shares = page.locator(".token").evaluate_all("all => all.map(e => Number(e.style.getPropertyValue('--share')))")
     assert shares.index(max(shares)) == weights.index(max(weights)) and max(shares) == 1
     readout = page.locator(".readout")
-    expect(readout).to_contain_text("Looked most at")
+    expect(readout).to_contain_text("Largest weight:")
     page.locator(".token").nth(3).hover()
     expect(readout).to_have_text(f"“{prediction['tokens'][3]['text']}” {percent(weights[3])}")
     page.mouse.move(1, 1)
-    expect(readout).to_contain_text("Looked most at")
+    expect(readout).to_contain_text("Largest weight:")
 
 
-def test_words_are_reached_with_the_keyboard(page: Page, address: str) -> None:
+def test_words_can_be_selected_with_the_keyboard(page: Page, address: str) -> None:
     shown(page, address)
     page.get_by_role("button", name="Classify").focus()
     for _ in range(2):  # past the link to the model's page
@@ -118,7 +118,7 @@ def test_models_are_compared_on_the_same_text(page: Page, address: str) -> None:
     expect(page.locator(".panel")).to_have_count(2)
 
 
-def test_the_view_is_in_its_address(page: Page, address: str, browser: Browser) -> None:
+def test_the_url_has_the_state_of_the_view(page: Page, address: str, browser: Browser) -> None:
     shown(page, address, model="toy-other")
     page.get_by_role("radio", name="Tokens").check()
     [prediction] = ask(page, address, "classify", {"text": TEXT})["predictions"]
@@ -152,7 +152,7 @@ def test_every_matrix_can_be_chosen(page: Page, address: str) -> None:
     page.locator(".token").nth(0).hover()
     row = matrix["weights"][0]
     strongest = prediction["tokens"][row.index(max(row))]["text"]
-    expect(page.locator(".panel > .readout")).to_contain_text(f"looks most at “{strongest}” {percent(max(row))}")
+    expect(page.locator(".panel > .readout")).to_contain_text(f"gives most weight to “{strongest}” {percent(max(row))}")
     page.get_by_text("Heatmap", exact=True).click()
     expect(page.get_by_role("img", name="Attention of")).to_be_visible()
 
@@ -171,19 +171,19 @@ def test_copies(page: Page, address: str) -> None:
     assert json.loads(words[words.index("-d") + 1]) == body
 
 
-def test_a_text_over_the_limit_can_be_cut(page: Page, address: str) -> None:
+def test_a_text_over_the_limit_can_be_truncated(page: Page, address: str) -> None:
     shown(page, address, "wind " * 2 * MAX_TOKENS)
     expect(page.locator(".problem")).to_contain_text("The text is too long for this model")
     expect(page.locator(".problem")).to_contain_text(f"reads up to {MAX_TOKENS}")
-    page.get_by_role("button", name="Read only its beginning").click()
-    expect(page.locator(".panel")).to_contain_text("Only the beginning was read")
+    page.get_by_role("button", name="Truncate the text").click()
+    expect(page.locator(".panel")).to_contain_text("truncated at the model's limit")
 
 
 def test_an_empty_text(page: Page, address: str) -> None:
     shown(page, address)
     page.get_by_label("Text to classify").fill(" ")
     page.get_by_role("button", name="Classify").click()
-    expect(page.locator(".problem")).to_contain_text("There is nothing to read yet")
+    expect(page.locator(".problem")).to_contain_text("The text is empty")
 
 
 def test_a_busy_service(page: Page, address: str) -> None:
@@ -196,14 +196,14 @@ def test_a_busy_service(page: Page, address: str) -> None:
     expect(page.locator(".verdict")).to_be_visible()
 
 
-def test_models_that_are_still_loading(page: Page, address: str) -> None:
-    def not_yet(route: Route) -> None:
+def test_models_that_are_loading(page: Page, address: str) -> None:
+    def loading(route: Route) -> None:
         listed = route.fetch().json()
         for model in listed["models"]:
             model.update(ready=False, problem="still loading")
         route.fulfill(json=listed)
 
-    page.route("**/models", not_yet)
+    page.route("**/models", loading)
     page.route("**/classify", lambda route: answer(route, 503, "model_not_ready"))
     page.goto(address)
     expect(page.get_by_role("alert")).to_contain_text("The model is not ready")
@@ -213,7 +213,7 @@ def test_models_that_are_still_loading(page: Page, address: str) -> None:
     expect(page.locator(".verdict")).to_be_visible()
 
 
-def test_a_service_that_is_gone(page: Page, address: str) -> None:
+def test_a_service_that_stops(page: Page, address: str) -> None:
     shown(page, address)
     page.route("**/classify", lambda route: route.abort())
     page.get_by_role("button", name="Classify").click()
@@ -223,7 +223,7 @@ def test_a_service_that_is_gone(page: Page, address: str) -> None:
     expect(page.locator(".verdict")).to_be_visible()
 
 
-def test_a_service_that_was_never_there(page: Page, address: str) -> None:
+def test_an_unreachable_service(page: Page, address: str) -> None:
     page.route("**/models", lambda route: route.abort())
     page.goto(address)
     expect(page.locator("#outage")).to_contain_text("The service cannot be reached")
@@ -233,25 +233,27 @@ def test_a_service_that_was_never_there(page: Page, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error_type", "said"),
+    ("status", "error_type", "title"),
     [(504, "inference_timeout", "The answer took too long"), (500, "inference_failed", "Inference failed")],
 )
-def test_other_errors_in_the_services_words(page: Page, address: str, status: int, error_type: str, said: str) -> None:
+def test_other_errors_have_the_title_of_the_service(
+    page: Page, address: str, status: int, error_type: str, title: str
+) -> None:
     page.route("**/classify", lambda route: answer(route, status, error_type))
     page.goto(address)
-    expect(page.get_by_role("alert")).to_contain_text(said)
+    expect(page.get_by_role("alert")).to_contain_text(title)
     expect(page.get_by_role("alert")).to_contain_text("So it is.")
 
 
 def test_an_answer_of_a_proxy(page: Page, address: str) -> None:
     page.route("**/classify", lambda route: route.fulfill(status=502, body="<h1>Bad gateway</h1>"))
     page.goto(address)
-    expect(page.get_by_role("alert")).to_contain_text("The answer was HTTP 502")
+    expect(page.get_by_role("alert")).to_contain_text("Unexpected answer: HTTP 502")
 
 
-def test_a_link_to_a_model_that_is_gone(page: Page, address: str) -> None:
+def test_a_link_to_an_unknown_model(page: Page, address: str) -> None:
     shown(page, address, model="gone")
-    expect(page.get_by_role("alert")).to_contain_text("There is no such model")
+    expect(page.get_by_role("alert")).to_contain_text("Unknown model")
 
 
 def test_300_tokens(page: Page, address: str, took: Callable[[Page, str], None]) -> None:

@@ -13,7 +13,7 @@ BODY = {"prompt": PROMPT, "max_tokens": 20, "temperature": 0.7, "seed": 7, "mode
 
 
 def shown(page: Page, address: str, **values: Any) -> None:
-    """Open the page at a text."""
+    """Open the page with a text."""
     given = {"view": "generate", "prompt": PROMPT, "length": 20, "seed": 7, **values}
     page.goto(f"{address}/#{urlencode(given, doseq=True)}")
     page.locator("#generate-results .panel:not(.growing)").first.wait_for()
@@ -24,20 +24,20 @@ def tokens(page: Page) -> Locator:
     return page.locator("#generate-results .panel:not(.growing) [data-index]")
 
 
-def test_a_first_look(page: Page, address: str) -> None:
+def test_the_first_example_is_shown(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=generate")
-    expect(page.get_by_label("Beginning of the text")).to_have_value(EXAMPLES[0])
+    expect(page.get_by_label("Prompt")).to_have_value(EXAMPLES[0])
     expect(page.locator("#generate-results .panel:not(.growing) .tokens")).to_contain_text(EXAMPLES[0])
 
 
-def test_the_text_is_the_services(page: Page, address: str) -> None:
+def test_the_text_is_the_answer_of_the_service(page: Page, address: str) -> None:
     shown(page, address)
     expected = ask(page, address, "generate", BODY)
     expect(page.locator("#generate-results .tokens")).to_have_text(PROMPT + expected["text"], use_inner_text=False)
     expect(page.locator(".tokens .given")).to_have_count(len(expected["prompt_tokens"]))
 
 
-def test_tokens_are_shaded_by_how_unlikely_they_were(page: Page, address: str) -> None:
+def test_unlikely_tokens_are_shaded(page: Page, address: str) -> None:
     shown(page, address)
     expected = ask(page, address, "generate", BODY)
     unlikely = [1 - math.exp(token["logprob"]) for token in expected["tokens"]]
@@ -49,7 +49,7 @@ def test_tokens_are_shaded_by_how_unlikely_they_were(page: Page, address: str) -
     assert shares == pytest.approx([share / most for share in visible], abs=2e-3)
 
 
-def test_a_token_tells_its_probability_and_what_it_looked_at(page: Page, address: str) -> None:
+def test_a_token_shows_its_probability_and_attention(page: Page, address: str) -> None:
     shown(page, address)
     expected = ask(page, address, "generate", BODY)
     read = len(expected["prompt_tokens"])
@@ -63,10 +63,10 @@ def test_a_token_tells_its_probability_and_what_it_looked_at(page: Page, address
     expect(page.locator(f"[data-index='{best}']")).to_have_class(re.compile("strong"))
 
 
-def test_writing_again_is_another_text_that_a_link_keeps(page: Page, address: str) -> None:
+def test_generating_again_gives_another_text_that_the_url_keeps(page: Page, address: str) -> None:
     shown(page, address, temperature=1.5)
     before = page.locator("#generate-results .tokens").inner_text()
-    page.get_by_role("button", name="Write again").click()
+    page.get_by_role("button", name="Generate again").click()
     expect(page.locator("#generate-results .panel:not(.growing) .tokens")).not_to_have_text(before)
     after = page.locator("#generate-results .panel:not(.growing) .tokens").inner_text()
     page.reload()
@@ -79,12 +79,12 @@ window.fetch = (path, options) => {
   if (!String(path).endsWith("generate")) return real(path, options);
   const body = new ReadableStream({
     start(stream) {
-      const tell = (text, start) => {
+      const send = (text, start) => {
         const token = JSON.stringify({ text, start, end: start + 1, logprob: -1 });
         stream.enqueue(new TextEncoder().encode(`event: token\\ndata: ${token}\\n\\n`));
       };
-      [..."abc"].forEach(tell);
-      window.breakOff = () => stream.close();
+      [..."abc"].forEach(send);
+      window.endEarly = () => stream.close();
     },
   });
   return Promise.resolve(new Response(body, { headers: { "Content-Type": "text/event-stream" } }));
@@ -92,12 +92,12 @@ window.fetch = (path, options) => {
 """
 
 
-def test_the_text_grows(page: Page, address: str) -> None:
-    """Tokens are on the page before the answer is whole; a stream that breaks off is told of."""
+def test_tokens_are_streamed(page: Page, address: str) -> None:
+    """Tokens are shown before the answer is complete. A stream that ends early is an error."""
     page.add_init_script(STREAM)
     page.goto(f"{address}/#view=generate&prompt=xyz")
     expect(page.locator("#generate-results .growing .tokens")).to_have_text("xyzabc")
-    page.evaluate("breakOff()")
+    page.evaluate("endEarly()")
     expect(page.locator("#generate-results .problem")).to_contain_text("cannot be reached")
 
 
@@ -108,19 +108,19 @@ def test_models_side_by_side(page: Page, address: str) -> None:
     expect(panels.nth(0).locator(".tokens")).to_have_text(panels.nth(1).locator(".tokens").inner_text())
 
 
-@pytest.mark.parametrize(("status", "error_type", "told"), [(429, "overloaded", "The service is busy")])
-def test_a_refusal(page: Page, address: str, status: int, error_type: str, told: str) -> None:
+@pytest.mark.parametrize(("status", "error_type", "message"), [(429, "overloaded", "The service is busy")])
+def test_an_error(page: Page, address: str, status: int, error_type: str, message: str) -> None:
     page.route("**/generate", lambda route: answer(route, status, error_type, {"Retry-After": "3"}))
     page.goto(f"{address}/#view=generate&prompt=wind")
     problem = page.locator("#generate-results .problem")
-    expect(problem).to_contain_text(told)
+    expect(problem).to_contain_text(message)
     expect(problem).to_contain_text("Wait 3 s")
     page.unroute("**/generate")
     problem.get_by_role("button", name="Try again").click()
     expect(page.locator("#generate-results .panel:not(.growing) .tokens")).to_be_visible()
 
 
-def test_the_curl_is_what_was_asked(page: Page, address: str) -> None:
+def test_the_curl_command_is_the_request(page: Page, address: str) -> None:
     shown(page, address)
     page.get_by_role("button", name="Copy as curl").click()
     command = page.evaluate("navigator.clipboard.readText()")

@@ -18,14 +18,14 @@ PAIR = {"source": "en", "target": "xx", "model": "en-xx"}
 
 
 def shown(page: Page, address: str, q: str = TEXT, **values: str) -> None:
-    """Open the page at a text."""
+    """Open the page with a text."""
     page.goto(f"{address}/#{urlencode({'view': 'translate', 'q': q, **values})}")
     page.locator("#translate-results .pair, #translate-results .problem").first.wait_for()
     expect(page.locator("#translate-examples button")).to_have_count(len(EXAMPLES))
 
 
 def sentences(page: Page, address: str, q: str = TEXT, **options: Any) -> list[dict[str, Any]]:
-    """What the service answers to what the page asks."""
+    """The sentences that the service returns for the same request."""
     body = {"q": q, **PAIR, "attention_unit": "word", **options}
     found: list[dict[str, Any]] = ask(page, address, "translate", body)["translations"][0]["sentences"]
     return found
@@ -42,7 +42,7 @@ def strongest(weights: list[float]) -> int:
     return weights.index(max(weights))
 
 
-def test_a_first_look(page: Page, address: str) -> None:
+def test_the_first_example_is_shown(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=translate")
     expect(page.get_by_label("Text to translate")).to_have_value(EXAMPLES[0])
     expect(page.get_by_label(TARGET)).to_have_text(doubled(EXAMPLES[0]))
@@ -51,13 +51,13 @@ def test_a_first_look(page: Page, address: str) -> None:
     expect(page.get_by_role("button", name="Swap")).to_be_disabled()
 
 
-def test_what_is_typed_is_translated(page: Page, address: str) -> None:
+def test_typed_text_is_translated(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=translate")
     page.get_by_label("Text to translate").fill("wind and rain")
     expect(page.get_by_label(TARGET)).to_have_text(doubled("wind and rain"))
 
 
-def test_words_light_up_what_they_looked_at(page: Page, address: str) -> None:
+def test_a_word_shows_its_attention(page: Page, address: str) -> None:
     shown(page, address)
     [sentence] = sentences(page, address)
     weights = sentence["attention"][0]["weights"]
@@ -66,20 +66,20 @@ def test_words_light_up_what_they_looked_at(page: Page, address: str) -> None:
     best = strongest(weights[1])
     expect(words(page, SOURCE).nth(best)).to_have_class("token strong")
     readout = page.locator(".both .readout")
-    expect(readout).to_contain_text(f"looked at “{names[best]}” {percent(max(weights[1]))}")
+    expect(readout).to_contain_text(f"attends to “{names[best]}” {percent(max(weights[1]))}")
     words(page, SOURCE).nth(2).focus()
     column = [row[2] for row in weights]
     written = sentence["target_tokens"][strongest(column)]["text"]
-    expect(readout).to_contain_text(f"“{names[2]}” was looked at by “{written}”")
+    expect(readout).to_contain_text(f"“{names[2]}” gets attention from “{written}”")
 
 
-def test_the_heatmap_is_walked_with_the_keyboard(page: Page, address: str) -> None:
+def test_the_heatmap_can_be_used_with_the_keyboard(page: Page, address: str) -> None:
     shown(page, address)
     [sentence] = sentences(page, address)
     row = sentence["attention"][0]["weights"][0]
     heatmap = page.get_by_role("img", name="Attention of")
     heatmap.focus()
-    for _ in range(2):  # the first press shows where one is
+    for _ in range(2):  # the first press selects the first cell
         page.keyboard.press("ArrowRight")
     readout = page.locator(".heatmap .readout")
     expect(readout).to_have_text(
@@ -137,7 +137,7 @@ def test_layers_heads_and_kinds(page: Page, address: str) -> None:
     mean = [(a + b) / 2 for a, b in zip(of["encoder_self", 0, 0][1], of["encoder_self", 0, 1][1], strict=True)]
     words(page, SOURCE).nth(0).hover()
     words(page, SOURCE).nth(1).hover()
-    expect(readout).to_contain_text("looked at")
+    expect(readout).to_contain_text("attends to")
     written = float(str(readout.text_content()).split("” ")[2].split(" %")[0])
     assert math.isclose(written, 100 * max(mean), abs_tol=0.11)
 
@@ -145,11 +145,11 @@ def test_layers_heads_and_kinds(page: Page, address: str) -> None:
     expect(page.locator("#translate-results")).not_to_have_attribute("aria-busy", "true")
     words(page, TARGET).nth(0).hover()
     words(page, TARGET).nth(3).hover()
-    expect(readout).to_contain_text(f"“{sentence['target_tokens'][3]['text']}” looked at “")
+    expect(readout).to_contain_text(f"“{sentence['target_tokens'][3]['text']}” attends to “")
     expect(page.get_by_role("img", name="Attention of")).to_be_visible()
 
 
-def test_long_text_goes_sentence_by_sentence(page: Page, address: str) -> None:
+def test_a_text_of_several_sentences(page: Page, address: str) -> None:
     text = "🎉 The wind is cold.\n\nNo way! A warm day, and no rain?"
     shown(page, address, text)
     found = sentences(page, address, text)
@@ -176,7 +176,7 @@ def test_alternatives_have_their_scores(page: Page, address: str) -> None:
     expect(page.locator(".score").nth(1)).to_have_text(f"{sentence['alternatives'][0]['score']:.2f}".replace("-", "−"))
 
 
-def test_an_option_out_of_bounds_is_refused_in_words(page: Page, address: str) -> None:
+def test_an_option_out_of_bounds_shows_the_error(page: Page, address: str) -> None:
     shown(page, address)
     page.get_by_label("Beam").fill("99")
     page.get_by_label("Beam").press("Tab")
@@ -206,9 +206,9 @@ def test_copies(page: Page, address: str) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == doubled(TEXT)
 
 
-def test_a_pair_that_nothing_serves(page: Page, address: str) -> None:
+def test_a_language_pair_without_a_model(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=translate&q=wind&source=en&target=zz")
-    expect(page.get_by_role("alert")).to_contain_text("Nothing here translates between these languages")
+    expect(page.get_by_role("alert")).to_contain_text("No model translates between these languages")
 
 
 def test_markup_is_text(page: Page, address: str) -> None:
@@ -219,7 +219,7 @@ def test_markup_is_text(page: Page, address: str) -> None:
     assert page.locator("main img").count() == 0
 
 
-def test_a_finger_on_the_heatmap(browser: Browser, address: str) -> None:
+def test_touch_on_the_heatmap(browser: Browser, address: str) -> None:
     page = browser.new_page(viewport={"width": 390, "height": 900}, has_touch=True)
     shown(page, address)
     heatmap = page.get_by_role("img", name="Attention of")
@@ -252,7 +252,7 @@ def test_80_by_80(page: Page, address: str, took: Callable[[Page, str], None]) -
     page.route("**/translate", lambda route: route.fulfill(json=made))
     shown(page, address, text)
     took(page, "translate")
-    # Each label has its line; where there is no room for all, they are scrolled to.
+    # Each label is readable; a wide matrix scrolls.
     canvas = page.get_by_role("img", name="Attention of")
     box = canvas.bounding_box()
     assert box is not None and box["width"] > 11 * count and box["height"] > 11 * count

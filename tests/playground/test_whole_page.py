@@ -1,4 +1,4 @@
-"""What goes for every view: models' pages, sizes, colours, the docs page, and the real models."""
+"""All views: models' pages, sizes, colours, the API page, and the real models."""
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
@@ -28,11 +28,11 @@ def test_a_models_page(page: Page, address: str) -> None:
 
 def test_a_model_that_is_gone(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=models&name=gone")
-    expect(page.get_by_role("article")).to_contain_text("There is no model gone.")
+    expect(page.get_by_role("article")).to_contain_text("Unknown model: gone.")
 
 
 @pytest.mark.parametrize("view", ["classify", "translate", "generate"])
-def test_an_example_does_not_come_under_somebodys_hands(page: Page, address: str, view: str) -> None:
+def test_an_example_does_not_replace_typed_text(page: Page, address: str, view: str) -> None:
     text = page.locator(f"#{view} textarea")
 
     def meanwhile(route: Route) -> None:
@@ -73,7 +73,7 @@ CONTRAST = """names => {
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_contrast_is_enough(browser: Browser, address: str, colours: str) -> None:
+def test_contrast(browser: Browser, address: str, colours: str) -> None:
     page = browser.new_page(color_scheme=colours)  # type: ignore[arg-type]
     page.goto(address)
     for text in ("--ink", "--soft", "--bad"):

@@ -1,14 +1,14 @@
-// The same question to several models at once; a newer one replaces an older.
+// Sends a request to several models at the same time. A new request cancels the previous one.
 
 import { post, stream } from "./api.js";
 import { expected } from "./messages.js";
 
 /** @typedef {{key: string, body: any, answer?: any, error?: import("./api.js").ApiError, took: number}} Outcome */
 
-const PAUSE = 350; // ms without a letter typed
+const PAUSE = 350; // milliseconds after the last key
 
-export class Questions {
-  /** @param {string} path @param {HTMLElement} results marked as busy meanwhile */
+export class Requests {
+  /** @param {string} path @param {HTMLElement} results marked as busy during a request */
   constructor(path, results) {
     this.path = path;
     this.results = results;
@@ -17,14 +17,14 @@ export class Questions {
     this.timer = undefined;
   }
 
-  /** Ask when no letter has been typed for a moment. @param {() => void} ask */
-  soon(ask) {
-    this.drop();
+  /** Call `ask` when no key was typed for a moment. @param {() => void} ask */
+  debounce(ask) {
+    this.cancel();
     this.timer = setTimeout(ask, PAUSE);
   }
 
-  /** Let go of what has been asked. */
-  drop() {
+  /** Cancel the running requests. */
+  cancel() {
     clearTimeout(this.timer);
     this.controller.abort();
     this.results.removeAttribute("aria-busy");
@@ -32,26 +32,26 @@ export class Questions {
 
   /**
    * @param {[string, object][]} bodies model's key -> request
-   * @param {(key: string, token: any) => void} [heard] is told each token as soon as it is written
-   * @returns {Promise<Outcome[] | undefined>} answers and errors in the order of the models; undefined: overtaken
+   * @param {(key: string, token: any) => void} [onToken] called with each generated token
+   * @returns {Promise<Outcome[] | undefined>} answers and errors in the order of the models; undefined if cancelled
    */
-  async ask(bodies, heard) {
-    this.drop();
+  async ask(bodies, onToken) {
+    this.cancel();
     const { signal } = (this.controller = new AbortController());
     this.results.setAttribute("aria-busy", "true");
-    const outcomes = await Promise.all(bodies.map(([key, body]) => this.#one(key, body, signal, heard)));
+    const outcomes = await Promise.all(bodies.map(([key, body]) => this.#one(key, body, signal, onToken)));
     if (signal.aborted) return undefined;
     this.results.removeAttribute("aria-busy");
     return outcomes;
   }
 
   /** @param {string} key @param {object} body @param {AbortSignal} signal
-   * @param {(key: string, token: any) => void} [heard] @returns {Promise<Outcome>} */
-  async #one(key, body, signal, heard) {
+   * @param {(key: string, token: any) => void} [onToken] @returns {Promise<Outcome>} */
+  async #one(key, body, signal, onToken) {
     const start = performance.now();
     try {
-      const told = (/** @type {any} */ token) => signal.aborted || heard?.(key, token);
-      const answer = await (heard ? stream(this.path, body, signal, told) : post(this.path, body, signal));
+      const forward = (/** @type {any} */ token) => signal.aborted || onToken?.(key, token);
+      const answer = await (onToken ? stream(this.path, body, signal, forward) : post(this.path, body, signal));
       return { key, body, answer, took: performance.now() - start };
     } catch (error) {
       if (signal.aborted) return { key, body, took: 0 };
@@ -60,7 +60,7 @@ export class Questions {
   }
 }
 
-/** Measure a rendering, to the frame in which it is seen: `performance.getEntriesByName(name)` has it.
+/** Measure the time until the next frame is shown; read it with `performance.getEntriesByName(name)`.
  * @param {string} name @param {() => void} render */
 export function timed(name, render) {
   const start = performance.now();
