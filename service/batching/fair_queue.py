@@ -8,8 +8,9 @@ a large one that came before it.
 
 import bisect
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import operator
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Generic
 
 from service.batching.engine import W
@@ -19,20 +20,23 @@ LOOK_AHEAD = 512
 """Items at the head of the queue among which a batch of similar lengths is chosen."""
 
 
-@dataclass(order=True)
+@dataclass(eq=False, slots=True)
 class Item(Generic[W]):
-    """One text or sentence of a request, ordered by its start tag."""
+    """One text or sentence of a request."""
 
     start_tag: int
     """Virtual time at which the item may start."""
     key: int
-    """Unique in its queue. Earlier items have smaller keys."""
-    work: W = field(compare=False)
-    request: Request = field(compare=False)
-    index: int = field(compare=False)
+    """Unique in its queue."""
+    work: W
+    request: Request
+    index: int
     """Index of its result in the request."""
-    length: int = field(compare=False)
+    length: int
     """Tokens; see `Work.length`."""
+
+
+_start_tag = operator.attrgetter("start_tag")
 
 
 class FairQueue(Generic[W]):
@@ -53,20 +57,21 @@ class FairQueue(Generic[W]):
         """Add the items of one request."""
         start_tag = self.virtual_time
         for index, (one, length) in enumerate(zip(work, lengths, strict=True)):
-            bisect.insort(self.items, Item(start_tag, next(self._keys), one, request, index, length))
+            item = Item(start_tag, next(self._keys), one, request, index, length)
+            bisect.insort(self.items, item, key=_start_tag)  # behind items with the same start tag
             start_tag += length
-        self.tokens = self.tokens + start_tag - self.virtual_time
+        self.tokens += start_tag - self.virtual_time
 
     def take(self, batch: Sequence[Item[W]]) -> None:
         """Remove the items of a batch and advance the virtual time."""
         self.virtual_time = self.items[0].start_tag
-        keys = {item.key for item in batch}
-        self.remove(lambda item: item.key in keys)
+        self.remove(batch)
 
-    def remove(self, unwanted: Callable[[Item[W]], bool]) -> None:
-        """Remove items that nobody waits for."""
-        self.items = [item for item in self.items if not unwanted(item)]
-        self.tokens = sum(item.length for item in self.items)
+    def remove(self, unwanted: Collection[Item[W]]) -> None:
+        """Remove items of this queue."""
+        keys = {item.key for item in unwanted}
+        self.items = [item for item in self.items if item.key not in keys]
+        self.tokens -= sum(item.length for item in unwanted)
 
     def clear(self) -> list[Item[W]]:
         """Remove and return all items."""

@@ -155,7 +155,7 @@ async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R])
     Raises as `run_in_thread`.
     """
     characters = sum(map(len, texts)) + TEXT_OVERHEAD * len(texts)
-    name = f"{function.__module__}.{function.__qualname__}"
+    name = function.__qualname__
     cost = _costs.get(name) or _costs.setdefault(name, Cost())
 
     def measured(clock: Callable[[], float]) -> R:

@@ -184,8 +184,8 @@ class Scheduler(Generic[W, R]):
         """Return the new items of a worker's batch and the keys of cancelled ones, and update the batch."""
         with self._lock:
             self._cancel_late_requests(worker)
-            if any(item.request.cancelled for item in self._queue.items):
-                self._queue.remove(lambda item: item.request.cancelled)
+            if unwanted := [item for item in self._queue.items if item.request.cancelled]:
+                self._queue.remove(unwanted)
                 observability.observe_queue(self._name, self._queue.tokens)
             new = self._choose_new(worker)
             cancelled = [key for key, item in worker.running.items() if item.request.cancelled]

@@ -91,7 +91,7 @@ def test_taken_and_removed_items_leave_the_queue(queue: FairQueue[Text], request
     queue.take([queue.items[0], queue.items[2]])
     assert (lengths_of(queue.items), queue.tokens) == ([3], 3)
     add(queue, request_, 11)
-    queue.remove(lambda item: item.length == 3)
+    queue.remove([item for item in queue.items if item.length == 3])
     assert (lengths_of(queue.items), queue.tokens) == ([11], 11)
     assert lengths_of(queue.clear()) == [11]
     assert (len(queue), queue.tokens) == (0, 0)
