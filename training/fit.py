@@ -8,6 +8,7 @@ import os
 import time
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import lightning as L
 import torch
@@ -15,7 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, Model
 from tokenizers import Tokenizer
 
 from training.pretraining import PretrainingTask
-from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, recipe_hash
+from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, PrecisionName, recipe_hash
 from training.tasks import AnyTask, ClassificationTask, GenerationTask, TranslationTask, new_task
 
 
@@ -83,6 +84,24 @@ def training_minutes(recipe: AnyRecipe) -> float:
     return round(sum(json.loads(path.read_text())["minutes"] for path in journals), 2)
 
 
+def bfloat16_is_fast() -> bool:
+    """Whether a GPU or the processor multiplies in bfloat16 itself (AVX-512 BF16, AMX), instead of by conversion."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def chosen_precision(wanted: PrecisionName) -> Literal["float32", "bfloat16"]:
+    """What is trained in; says which where the recipe leaves it open, and warns where it wants what is slow here."""
+    fast = bfloat16_is_fast()
+    if wanted == "auto":
+        wanted = "bfloat16" if fast else "float32"
+        print(f"precision: {wanted}, since bfloat16 is {'fast' if fast else 'slow'} here")
+    elif wanted == "bfloat16" and not fast:
+        warnings.warn("this processor is slow in bfloat16; the recipe's precision `auto` takes float32", stacklevel=2)
+    return wanted
+
+
 class Journal(L.Callback):
     """Writes what each epoch took and reached into task.json, where an interruption loses none of it."""
 
@@ -146,7 +165,7 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
         accelerator="auto",
         devices=1,
         max_epochs=epochs,
-        precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
+        precision="bf16-mixed" if chosen_precision(options.precision) == "bfloat16" else "32-true",
         gradient_clip_val=1.0,
         callbacks=callbacks,
         logger=False,
