@@ -142,7 +142,7 @@ LEAST_LETTERS = 5
 
 
 def linkable_ids(tokenizer: Tokenizer) -> frozenset[int]:
-    """The tokens that are surely linked where both sides have them: long words, capitals, digits, signs, stand-ins."""
+    """The tokens that are surely linked where both sides have them: long words, digits, signs, stand-ins."""
 
     def is_linkable(token: str) -> bool:
         text = token.removeprefix("\u2581")
