@@ -1,1 +1,1 @@
-"""Measurements against the running service: claims about speed and memory, never tests."""
+"""Benchmarks of speed and memory against a running service. They are not tests."""

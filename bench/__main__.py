@@ -1,9 +1,8 @@
-"""`make bench`: everything that is claimed about speed and memory, on the bundles in models/ and this machine.
+"""`make bench`: measure speed and memory of the bundles in models/ on this machine.
 
-Single calls (here), decoding beside CTranslate2 (decoding.py), the service beside other servers and the same work in
-process (service.py), memory under inputs of 10,000 shapes (soak.py). Tables for people, then one JSON document on the
-last line. `python -m bench.decoding` and the others run alone, too. Clients share the machine's cores with the service,
-so the figures are those of a small machine doing both.
+Runs single calls (this file), decoding compared with CTranslate2 (decoding.py), the service compared with other servers
+(service.py), and memory under inputs of 10,000 shapes (soak.py). Prints tables, then one JSON document on the last
+line. Each part also runs alone, for example `python -m bench.decoding`. Clients and service share the cores.
 """
 
 import json
@@ -35,9 +34,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def latencies_ms(port: int, path: str, body: dict[str, Any]) -> np.ndarray:
-    """One call after the other on one connection: milliseconds of each."""
+    """Milliseconds of sequential calls on one connection, after a warm-up."""
     connection, content = HTTPConnection(HOST, port), json.dumps(body)
-    found = []
+    latencies = []
     for call in range(WARM_UP + CALLS):
         since = time.perf_counter()
         connection.request("POST", path, content, {"Content-Type": "application/json"})
@@ -45,8 +44,8 @@ def latencies_ms(port: int, path: str, body: dict[str, Any]) -> np.ndarray:
         answer.read()
         assert answer.status == 200, path
         if call >= WARM_UP:
-            found.append(1000 * (time.perf_counter() - since))
-    return np.array(found)
+            latencies.append(1000 * (time.perf_counter() - since))
+    return np.array(latencies)
 
 
 def calls() -> dict[str, Any]:
@@ -70,7 +69,7 @@ def main() -> None:
         try:
             results[name] = measure()
         except CorpusError as error:
-            print(f"\n{name} is not measured: {error}")
+            print(f"\n{name}: skipped, {error}")
     print(json.dumps(results))
 
 

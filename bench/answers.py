@@ -1,6 +1,6 @@
-"""The forms of an answer: its bytes on the wire, and the CPU's milliseconds for writing it, compression included.
+"""`python -m bench.answers`: size and CPU time of each response encoding, including compression.
 
-`python -m bench.answers` asks en-fr and sms-spam once and prints a table; the last line is JSON.
+Encodes one answer of sms-spam and two of en-fr. Prints a table, then one JSON document on the last line.
 """
 
 import asyncio
@@ -13,13 +13,14 @@ from typing import Any
 
 import zstandard
 
-from service.api import classify
-from service.api.encoding import AS_JSON, Encoding, as_msgpack
-from service.api.question import Question, answered, asked
-from service.api.schemas import TranslateRequest
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.handlers.classify import classify
+from service.handlers.encoding import AS_JSON, Encoding, as_msgpack
+from service.handlers.schemas import ClassifyRequest, TranslateRequest
+from service.handlers.translate import translate
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
+from service.settings import Settings
 
 LONG = " ".join(
     [
@@ -34,25 +35,25 @@ LONG = " ".join(
     ]
 )
 COMPRESSIONS: dict[str, Callable[[bytes], bytes]] = {
-    "": lambda written: written,
-    ", gzip": lambda written: gzip.compress(written, 1),  # the levels of service/app.py
-    ", zstd": lambda written: zstandard.ZstdCompressor(1).compress(written),
+    "": lambda body: body,
+    ", gzip": lambda body: gzip.compress(body, 1),  # the levels of service/app.py
+    ", zstd": lambda body: zstandard.ZstdCompressor(1).compress(body),
 }
 ENCODINGS = {"JSON": AS_JSON, "msgpack, float16": as_msgpack("float16"), "msgpack, float32": as_msgpack("float32")}
 REPEATS = 20
 
 
 def cost(write: Callable[[], bytes]) -> tuple[int, float]:
-    """Bytes, and the least milliseconds: other work on the machine only adds to them."""
-    taken = []
+    """Return the size in bytes, and the minimum CPU time in milliseconds of 20 runs."""
+    times = []
     for _ in range(REPEATS):
         start = time.process_time()
         size = len(write())
-        taken.append(time.process_time() - start)
-    return size, round(1000 * min(taken), 2)
+        times.append(time.process_time() - start)
+    return size, round(1000 * min(times), 2)
 
 
-def forms(answer: Callable[[Encoding], Any]) -> dict[str, tuple[int, float]]:
+def costs(answer: Callable[[Encoding], Any]) -> dict[str, tuple[int, float]]:
     return {
         name + compression: cost(lambda e=encoding, c=compress: c(e.dumps(answer(e))))  # type: ignore[misc]
         for name, encoding in ENCODINGS.items()
@@ -60,28 +61,27 @@ def forms(answer: Callable[[Encoding], Any]) -> dict[str, tuple[int, float]]:
     }
 
 
-async def ask(registry: Registry, **body: Any) -> Callable[[Encoding], Any]:
+async def translation(registry: Registry, **body: Any) -> Callable[[Encoding], Any]:
     request = TranslateRequest(source="en", target="fr", beam_size=1, **body)
-    question: Question = await asked(request, [body["q"]], registry)
-    translations = await answered(question)
-    return lambda encoding: question.answer(translations, encoding)
+    return (await translate(request, registry, Settings())).encode
 
 
 async def main() -> None:
     registry = Registry(Path("models"), Runtime("cpu", threads=1), Limits())
     for name in ("en-fr", "sms-spam"):
         await asyncio.to_thread(registry.load, name)
-    [prediction] = await registry.classifier("sms-spam").classify(["FREE entry! Text WIN to 80086 now"])
-    found = {
-        "classify, a message": forms(lambda encoding: classify.encode(prediction, encoding)),
-        "translate, 7 words": forms(await ask(registry, q="Two dogs are playing in the snow.")),
-        "translate, 150 words, full attention": forms(await ask(registry, q=LONG, attention="full")),
+    message = ClassifyRequest(text="FREE entry! Text WIN to 80086 now", model="sms-spam")
+    classification = await classify(message, registry, Settings())
+    results = {
+        "classify, a message": costs(classification.encode),
+        "translate, 7 words": costs(await translation(registry, q="Two dogs are playing in the snow.")),
+        "translate, 150 words, full attention": costs(await translation(registry, q=LONG, attention="full")),
     }
-    for question, costs in found.items():
-        print(f"\n| {question} | bytes | ms |\n|---|---|---|")
-        for form, (size, ms) in costs.items():
+    for name, sizes in results.items():
+        print(f"\n| {name} | bytes | ms |\n|---|---|---|")
+        for form, (size, ms) in sizes.items():
             print(f"| {form} | {size:,} | {ms:.2f} |")
-    print(json.dumps(found))
+    print(json.dumps(results))
     registry.close()
 
 

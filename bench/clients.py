@@ -1,7 +1,7 @@
-"""What soak.py and faults.py share: the service in a process of its own, and many clients of it that count everything.
+"""The service in a separate process, and concurrent clients that count every outcome. Loopback only.
 
-Loopback only. A client speaks HTTP/1.1 over asyncio's streams: it costs little beside the service on the same cores,
-and it tells a connection that was refused (nobody is there) from one that was dropped (somebody was).
+A client speaks HTTP/1.1 over asyncio streams, which costs little CPU. It distinguishes a refused connection (no server)
+from a dropped one (closed by the server during a request).
 """
 
 import asyncio
@@ -49,7 +49,10 @@ def free_port() -> int:
 
 
 class Service:
-    """The service over a folder of bundles, ready. `settings` are LIMELIGHT_ variables without the prefix."""
+    """A running service over a folder of bundles, with all models loaded.
+
+    `settings` are LIMELIGHT_ variables without the prefix. Raises SystemExit if the service is not ready within 60 s.
+    """
 
     def __init__(self, models: Path = MODELS, stderr: str | None = None, **settings: str):
         self.port = free_port()
@@ -61,7 +64,7 @@ class Service:
             env={**os.environ, **named},
             stderr=target,
             cwd=MODELS.parent,
-            start_new_session=True,  # a group of processes that can be told apart
+            start_new_session=True,  # its process group is killed in __exit__
         )
         since = time.monotonic()
         while not self.is_ready():
@@ -71,40 +74,41 @@ class Service:
             time.sleep(0.05)
 
     def is_ready(self) -> bool:
-        """Whether every model can answer, not only the defaults."""
+        """Return True when every model is ready, including models that are not a default."""
         try:
             return all(model["ready"] for model in self.ask("GET", "/models")[1]["models"])
         except OSError:
             return False
 
     def ask(self, method: str, path: str, body: object = None, timeout_s: float = 60) -> tuple[int, Any]:
-        """One request on a connection of its own: status and body."""
+        """Send one request on a new connection. Returns its status and decoded body."""
         connection = HTTPConnection(HOST, self.port, timeout=timeout_s)
         try:
-            content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, {"Content-Type": "application/json"})
+            sent = None if body is None else json.dumps(body)
+            connection.request(method, path, sent, {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            said = answer.read()
+            content = answer.read()
         finally:
             connection.close()
-        return answer.status, json.loads(said) if "json" in (answer.getheader("content-type") or "") else said.decode()
+        is_json = "json" in (answer.getheader("content-type") or "")
+        return answer.status, json.loads(content) if is_json else content.decode()
 
     def rss_mb(self) -> float:
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1000
 
     def workers(self) -> list[int]:
-        """The processes that serve, where there are several."""
+        """Process ids of the serving processes, with LIMELIGHT_PROCESSES > 1."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
-    def figure(self, name: str) -> float:
-        """A metric without labels."""
+    def metric(self, name: str) -> float:
+        """Read a metric without labels from /metrics."""
         lines = self.ask("GET", "/metrics")[1].splitlines()
         return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
 
     def terminate(self) -> tuple[int, float]:
-        """SIGTERM: the exit code, and the seconds it took."""
+        """Send SIGTERM. Returns the exit code and the seconds until exit."""
         since = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60), time.monotonic() - since
@@ -114,21 +118,21 @@ class Service:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)  # its others, too, which may be stopped
+            os.killpg(self.process.pid, signal.SIGKILL)  # including children that are stopped by a signal
         self.process.wait()
 
 
 @dataclass
 class Tally:
-    """What came of many requests."""
+    """Outcomes and latencies of many requests."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    """Status, or `dropped` (a connection ended within a request) or `refused` (none was made) -> how often."""
+    """Count of each status, of `dropped` (closed during a request) and of `refused` (not connected)."""
     seconds: list[float] = field(default_factory=list)
-    """Of the requests that were answered."""
+    """Latencies of the answered requests."""
 
     def wrong(self) -> int:
-        """What nobody asked for: every 5xx but 503, and every connection that was dropped."""
+        """Count server failures: 5xx answers other than 503, and dropped connections."""
         return sum(n for o, n in self.outcomes.items() if o == "dropped" or (o.startswith("5") and o != "503"))
 
     def summary(self) -> dict[str, Any]:
@@ -137,14 +141,14 @@ class Tally:
 
 
 async def client(
-    port: int, going_on: Callable[[], bool], tally: Tally, seed: int, requests: list[tuple[str, dict[str, Any]]] = MIX
+    port: int, running: Callable[[], bool], tally: Tally, seed: int, requests: list[tuple[str, dict[str, Any]]] = MIX
 ) -> None:
-    """Asks one request after the other on one connection, for as long as it may."""
-    chosen = random.Random(seed)
+    """Send random requests of a list on one connection while `running()` is true."""
+    generator = random.Random(seed)
     reader: asyncio.StreamReader | None = None
     writer: asyncio.StreamWriter | None = None
-    while going_on():
-        path, body = chosen.choice(requests)
+    while running():
+        path, body = generator.choice(requests)
         since = time.perf_counter()
         try:
             if writer is None or reader is None:
@@ -166,7 +170,7 @@ async def client(
             writer.close()
             writer = None
         if status == 429:
-            await asyncio.sleep(1)  # what Retry-After says
+            await asyncio.sleep(1)  # the value of Retry-After
     if writer is not None:
         writer.close()
 
@@ -174,7 +178,7 @@ async def client(
 async def ask(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, body: dict[str, Any]
 ) -> tuple[int, bool]:
-    """The status of one request, and whether the connection ends with it."""
+    """Send one request. Returns its status and True if the server closes the connection."""
     content = json.dumps(body).encode()
     writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n".encode())
     writer.write(b"Content-Type: application/json\r\n\r\n" + content)
@@ -185,11 +189,11 @@ async def ask(
     return int(head.split()[1]), "connection: close" in head
 
 
-async def load(port: int, clients: int, going_on: Callable[[], bool]) -> Tally:
+async def load(port: int, clients: int, running: Callable[[], bool]) -> Tally:
     tally = Tally()
     async with asyncio.TaskGroup() as group:
         for seed in range(clients):
-            group.create_task(client(port, going_on, tally, seed))
+            group.create_task(client(port, running, tally, seed))
     return tally
 
 
@@ -199,22 +203,22 @@ def for_seconds(seconds: float) -> Callable[[], bool]:
 
 
 def probe(port: int, path: str, seconds: float) -> list[float]:
-    """Milliseconds of GETs, 20 a second, each on a connection of its own."""
-    found = []
-    going_on = for_seconds(seconds)
-    while going_on():
+    """Milliseconds of GET requests, 20 per second, each on a new connection."""
+    latencies = []
+    running = for_seconds(seconds)
+    while running():
         since = time.perf_counter()
         connection = HTTPConnection(HOST, port, timeout=30)
         connection.request("GET", path)
         status = connection.getresponse().status
         connection.close()
-        found.append(1000 * (time.perf_counter() - since) if status == 200 else float("inf"))
+        latencies.append(1000 * (time.perf_counter() - since) if status == 200 else float("inf"))
         time.sleep(0.05)
-    return found
+    return latencies
 
 
 def probing(pool: ProcessPoolExecutor, port: int, path: str, seconds: float) -> "Future[list[float]]":
-    """In a process of its own, so that the clients' own work is not measured."""
+    """Run `probe` in a separate process, so that the load of the clients does not delay it."""
     return pool.submit(probe, port, path, seconds)
 
 

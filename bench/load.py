@@ -1,7 +1,7 @@
-"""Clients that cost little, so that the service beside them has the cores: requests a second and how long they took.
+"""Load generators for throughput and latency that use little CPU.
 
-Closed loop (each client asks again when it is answered): wrk where it is installed (`apt install wrk`), a few
-microseconds a request. Open loop (requests come when they come, answered or not) and where there is no wrk: asyncio.
+Closed loop: each client sends its next request when it has an answer. Uses wrk if it is installed (`apt install wrk`),
+else asyncio. Open loop: requests arrive at random times, independent of answers. Uses asyncio.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ import uvloop
 
 from bench.clients import HOST
 
-# wrk's threads each read the bodies, a line each, and go round; what came of it is one line of JSON.
+# Each wrk thread reads the bodies (one per line) and cycles through them. The result is one line of JSON.
 SCRIPT = """
 local requests, last = {}, 0
 init = function(args)
@@ -46,13 +46,13 @@ Bodies = Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Load:
-    """What came of many requests."""
+    """Throughput and latency of many requests."""
 
     per_s: float
     p50_ms: float
     p99_ms: float
     wrong: int = 0
-    """Answers that were no 200, and connections that broke."""
+    """Answers other than 200, and broken connections."""
 
     def summary(self) -> dict[str, float]:
         return {
@@ -64,7 +64,7 @@ class Load:
 
 
 def closed(port: int, path: str, bodies: Bodies, clients: int, seconds: float) -> Load:
-    """So many clients, each of which asks one request after the other."""
+    """Measure `clients` concurrent clients, each of which sends sequential requests."""
     if shutil.which("wrk") is None:
         return uvloop.run(_closed(port, path, bodies, clients, seconds))
     with tempfile.TemporaryDirectory() as folder:
@@ -72,21 +72,21 @@ def closed(port: int, path: str, bodies: Bodies, clients: int, seconds: float) -
         script.write_text(SCRIPT)
         lines.write_text("".join(f"{json.dumps(body)}\n" for body in bodies))
         command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:.0f}s", "--timeout", "60s", "-s", str(script)]
-        found = subprocess.run(
+        finished = subprocess.run(
             [*command, f"http://{HOST}:{port}", "--", path, str(lines)], check=True, capture_output=True, text=True
         )
-    told = json.loads(found.stdout.splitlines()[-1])
-    rate = 1e6 * told["requests"] / told["us"]
-    return Load(rate, told["p50"] / 1000, told["p99"] / 1000, told["wrong"])
+    summary = json.loads(finished.stdout.splitlines()[-1])
+    rate = 1e6 * summary["requests"] / summary["us"]
+    return Load(rate, summary["p50"] / 1000, summary["p99"] / 1000, summary["wrong"])
 
 
 def open_loop(port: int, path: str, bodies: Bodies, per_s: float, seconds: float) -> Load:
-    """Requests that come by chance, `per_s` on average; each is late from the moment at which it should have come."""
+    """Measure requests with exponential inter-arrival times. Latency counts from the planned arrival."""
     return uvloop.run(_open_loop(port, path, bodies, per_s, seconds))
 
 
 class Connection(asyncio.Protocol):
-    """One request after the other; an answer ends where its Content-Length says."""
+    """An HTTP/1.1 connection for sequential requests. Answers must have a Content-Length."""
 
     def __init__(self) -> None:
         self._received = b""
@@ -96,8 +96,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
 
-    def ask(self, request: bytes) -> "asyncio.Future[int]":
-        """The status."""
+    def send(self, request: bytes) -> "asyncio.Future[int]":
+        """Send a request. The future is its status, or 0 if the connection breaks."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def closed(self) -> bool:
-        """A server closes connections that say nothing for a while."""
+        """True if the server has closed the connection, for example after its idle timeout."""
         return self._transport is None or self._transport.is_closing()
 
     def close(self) -> None:
@@ -131,19 +131,19 @@ async def _connect(port: int) -> Connection:
     return connection
 
 
-def _written(path: str, bodies: Bodies) -> list[bytes]:
+def _encoded(path: str, bodies: Bodies) -> list[bytes]:
     contents = [json.dumps(body).encode() for body in bodies]
     head = f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nContent-Length: "
     return [f"{head}{len(content)}\r\n\r\n".encode() + content for content in contents]
 
 
-def _loaded(taken: list[float], statuses: list[int], seconds: float) -> Load:
+def _summarised(taken: list[float], statuses: list[int], seconds: float) -> Load:
     p50, p99 = (1000 * np.percentile(taken, [50, 99])).tolist()
     return Load(len(taken) / seconds, p50, p99, sum(status != 200 for status in statuses))
 
 
 async def _closed(port: int, path: str, bodies: Bodies, clients: int, seconds: float) -> Load:
-    requests = _written(path, bodies)
+    requests = _encoded(path, bodies)
     taken: list[float] = []
     statuses: list[int] = []
     until = time.perf_counter() + seconds
@@ -151,16 +151,16 @@ async def _closed(port: int, path: str, bodies: Bodies, clients: int, seconds: f
     async def client(number: int) -> None:
         connection = await _connect(port)
         while (since := time.perf_counter()) < until:
-            statuses.append(await connection.ask(requests[(number + clients * len(taken)) % len(requests)]))
+            statuses.append(await connection.send(requests[(number + clients * len(taken)) % len(requests)]))
             taken.append(time.perf_counter() - since)
         connection.close()
 
     await asyncio.gather(*(client(number) for number in range(clients)))
-    return _loaded(taken, statuses, seconds)
+    return _summarised(taken, statuses, seconds)
 
 
 async def _open_loop(port: int, path: str, bodies: Bodies, per_s: float, seconds: float) -> Load:
-    requests, chance = _written(path, bodies), random.Random(7)
+    requests, generator = _encoded(path, bodies), random.Random(7)
     free: list[Connection] = []
     taken: list[float] = []
     statuses: list[int] = []
@@ -169,20 +169,20 @@ async def _open_loop(port: int, path: str, bodies: Bodies, per_s: float, seconds
         while free and free[-1].closed:
             free.pop()
         connection = free.pop() if free else await _connect(port)
-        statuses.append(await connection.ask(request))
+        statuses.append(await connection.send(request))
         taken.append(time.perf_counter() - due)
         if statuses[-1]:
             free.append(connection)
 
-    begun = due = time.perf_counter()
+    start = due = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        # The next one each time: by how many are answered, a slow server would be asked the same again and again.
+        # Cycle by arrival, not by answers: a slow server would otherwise receive the same request repeatedly.
         for request in itertools.cycle(requests):
-            due += chance.expovariate(per_s)
-            if due >= begun + seconds:
+            due += generator.expovariate(per_s)
+            if due >= start + seconds:
                 break
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             group.create_task(one(due, request))
     for connection in free:
         connection.close()
-    return _loaded(taken, statuses, time.perf_counter() - begun)
+    return _summarised(taken, statuses, time.perf_counter() - start)

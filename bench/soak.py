@@ -1,7 +1,7 @@
-"""`python -m bench.soak`: 200 connections for a minute, then 10,000 shapes of input; is it well, and is memory flat?
+"""`python -m bench.soak`: 200 connections for a minute, then 10,000 shapes of input.
 
-A table for people, then one JSON document on the last line; exits with 1 where something promised in
-docs/operations.md did not hold. About five minutes. Clients and service share the machine's cores.
+Checks latency, outcomes and memory growth. Prints a table, then one JSON document on the last line. Exits with 1 if a
+guarantee of docs/operations.md does not hold. Takes about five minutes. Clients and service share the cores.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ CONNECTIONS = 200
 BURST_S = 60.0
 SHAPES = 10_000
 REST_S = 12.0
-"""After a burst, before memory is looked at: it is given back every 10 s."""
+"""Seconds between the burst and the memory measurement. The service returns freed memory every 10 s."""
 
 
 def burst(service: Service) -> dict[str, Any]:
-    """Every connection asks one request after the other; meanwhile health is asked from a process of its own."""
+    """Run 200 closed-loop clients while a separate process polls the health routes."""
     for path, body in MIX * 10:
         service.ask("POST", path, body)
     before_mb = service.rss_mb()
@@ -48,29 +48,31 @@ def burst(service: Service) -> dict[str, Any]:
         "first_after_s": round(first_s, 3),
         "rss_mb": {"before": round(before_mb), "after": round(after_mb)},
         "holds": {
-            "nothing but 200, 429 and 503": tally.wrong() == 0 and not tally.outcomes["refused"],
+            "only 200, 429 and 503": tally.wrong() == 0 and not tally.outcomes["refused"],
             "health within 100 ms at p99": max(p99s.values()) < 100,
-            "the first request after it within 1 s": status == 200 and first_s < 1,
+            "first request after the burst within 1 s": status == 200 and first_s < 1,
             "memory within 10 % of before": after_mb < 1.1 * before_mb,
         },
     }
 
 
 def shapes(service: Service) -> dict[str, Any]:
-    """Texts of any length, any number of them, any attention; memory after each tenth."""
-    chosen = random.Random(7)
+    """Send requests of random text length, text count and attention. Record memory after each tenth."""
+    generator = random.Random(7)
     words = f"{SMS} {TEN_WORDS}".split()
     rss_mb: list[float] = []
     statuses: Counter[int] = Counter()
     for place in range(SHAPES):
-        texts = [" ".join(chosen.choices(words, k=chosen.randint(1, 40))) for _ in range(chosen.randint(1, 12))]
-        attention = chosen.choice(["none", "summary", "full"])
+        texts = [
+            " ".join(generator.choices(words, k=generator.randint(1, 40))) for _ in range(generator.randint(1, 12))
+        ]
+        attention = generator.choice(["none", "summary", "full"])
         if place % 20:
             body: dict[str, Any] = {"text": texts, "model": "sms-spam", "attention": attention}
             status, _ = service.ask("POST", "/classify", body)
         else:
             body = {"q": texts[0], "source": "en", "target": "fr", "attention": attention, "max_length": 30}
-            status, _ = service.ask("POST", "/translate", {**body, "beam_size": chosen.randint(1, 4)})
+            status, _ = service.ask("POST", "/translate", {**body, "beam_size": generator.randint(1, 4)})
         statuses[status] += 1
         if place % (SHAPES // 10) == SHAPES // 10 - 1:
             rss_mb.append(round(service.rss_mb()))
@@ -84,8 +86,8 @@ def shapes(service: Service) -> dict[str, Any]:
     }
 
 
-def played(part: Callable[[Service], dict[str, Any]]) -> dict[str, Any]:
-    """One of them, with a service of its own."""
+def run_part(part: Callable[[Service], dict[str, Any]]) -> dict[str, Any]:
+    """Run one part against a new service and print its results."""
     with Service() as service:
         results = part(service)
     print(part.__name__)
@@ -95,12 +97,12 @@ def played(part: Callable[[Service], dict[str, Any]]) -> dict[str, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """Memory alone."""
-    return played(shapes)
+    """Measure memory only (for `make bench`)."""
+    return run_part(shapes)
 
 
 def main() -> int:
-    results = {"burst": played(burst), "shapes": played(shapes)}
+    results = {"burst": run_part(burst), "shapes": run_part(shapes)}
     print(json.dumps({**machine(), **results}))
     return 0 if all(all(result["holds"].values()) for result in results.values()) else 1
 

@@ -1,7 +1,7 @@
-"""`python -m bench.training`: how fast recipes train, one of them beside the loop that tutorials write for its network.
+"""`python -m bench.training`: training speed of recipes, one of them compared with a tutorial's loop.
 
-Real tokens are counted, of sources and targets together; padding counts for nothing. Both loops see the same texts, cut
-at the recipe's limit.
+Rates count source and target tokens without padding. Both loops train on the same texts, truncated at the limit of the
+recipe.
 """
 
 import json
@@ -24,13 +24,13 @@ TEXTS = 2000
 PAIRS = 6000
 ROUNDS = 3
 BATCH = 32
-"""What Keras takes when nothing is said."""
+"""Default batch size of Keras."""
 
 
 class TutorialClassifier(nn.Module):
-    """Embedding 128 -> two BiLSTM(64) layers -> additive attention asked by the last states -> dense 20 -> sigmoid.
+    """Embedding 128 -> two BiLSTM(64) layers -> additive attention, query: last states -> dense 20 -> sigmoid.
 
-    Reads padding as if it were text, as those loops do.
+    Processes padding like text, as tutorials do.
     """
 
     def __init__(self, vocabulary: int):
@@ -50,7 +50,7 @@ class TutorialClassifier(nn.Module):
 
 
 def tutorial_epoch(examples: list[tuple[list[int], int]], vocabulary: int, limit: int) -> Iterator[None]:
-    """Every text padded to the limit, 32 at a time, in float32."""
+    """Train in float32 on batches of 32 texts, each padded to the limit."""
     network = TutorialClassifier(vocabulary)
     optimiser = torch.optim.Adam(network.parameters())
     ids = torch.zeros(len(examples), limit, dtype=torch.long)
@@ -65,7 +65,7 @@ def tutorial_epoch(examples: list[tuple[list[int], int]], vocabulary: int, limit
 
 
 def our_epoch(task: Task) -> Iterator[None]:
-    """The recipe's batches, loss and precision, as `fit` takes them."""
+    """Train with the recipe's batches, loss and precision, as `fit` does."""
     optimiser = torch.optim.AdamW(task.parameters())
     bfloat16 = task.optimisation.precision == "bfloat16"
     for index, batch in enumerate(task.loader("train", seed=1)):
@@ -78,7 +78,7 @@ def our_epoch(task: Task) -> Iterator[None]:
 
 
 def seconds(epoch: Iterator[None]) -> float:
-    """For an epoch, less its first batch, which warms up."""
+    """Duration of an epoch without its first batch, which is the warm-up."""
     next(epoch)
     since = time.perf_counter()
     for _ in epoch:
@@ -87,7 +87,7 @@ def seconds(epoch: Iterator[None]) -> float:
 
 
 def translators() -> dict[str, int]:
-    """Tokens per second of every translator's recipe that has a bundle in models/."""
+    """Tokens per second of each translation recipe with a bundle in models/."""
     rates = {}
     for name in sorted(path.name for path in Path("models").iterdir() if (RECIPES / f"{path.name}.toml").is_file()):
         recipe = load_recipe(name)
@@ -102,7 +102,7 @@ def translators() -> dict[str, int]:
 
 
 def main() -> None:
-    warnings.filterwarnings("ignore", message=".*self.log")  # there is no trainer here
+    warnings.filterwarnings("ignore", message=".*self.log")  # no trainer is attached
     recipe = load_recipe(RECIPE)
     assert isinstance(recipe, ClassificationRecipe)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"rows": TEXTS})})
@@ -123,7 +123,7 @@ def main() -> None:
     )
     for name, rate in medians.items():
         print(f"{name:<12}{rate:>10,} tokens/s")
-    print(f"\n{ratio:.2f} times the tutorial's loop\n")
+    print(f"\n{ratio:.2f} times the speed of the tutorial's loop\n")
     others = translators()
     for name, rate in others.items():
         print(f"{name:<20}{rate:>10,} tokens/s")

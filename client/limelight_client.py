@@ -1,5 +1,4 @@
-"""Asks a Limelight service: predictions, translations and generated texts with the attention behind them, as numpy
-arrays.
+"""Python client of the Limelight service. Results are typed, and attention matrices are numpy arrays.
 
 >>> from limelight_client import Limelight
 >>> with Limelight("http://localhost:8000") as limelight:  # doctest: +SKIP
@@ -8,8 +7,8 @@ arrays.
 'spam'
 'Bonjour, Tom.'
 
-`AsyncLimelight` has the same methods, to be awaited. One text is answered with one result, a list with a list. Where
-the service says that it is busy (429, 503), a request is made again after the time it names.
+`AsyncLimelight` has the same methods as coroutines. One text returns one result, a list returns a list. The client
+repeats a request that is answered with 429 or 503, after the time in `Retry-After`.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ BUSY = (429, 503)
 
 
 class LimelightError(Exception):
-    """What the service answered instead. `error_type` is its name in snake_case, such as `text_too_long`."""
+    """An error answer: HTTP status, error type (such as `text_too_long`) and message."""
 
     def __init__(self, status: int, error_type: str, detail: str):
         super().__init__(f"{status} {error_type}: {detail}")
@@ -45,7 +44,7 @@ class LimelightError(Exception):
 
 @dataclass(frozen=True)
 class Token:
-    """text == whole[start:end], in code points, except for a special token, which stands for no text."""
+    """A token with its span in code points: `text == whole[start:end]`. A special token has an empty span."""
 
     text: str
     start: int
@@ -58,25 +57,27 @@ class Token:
 
 @dataclass(frozen=True, eq=False)
 class Attention:
+    """One attention matrix. `layer` and `head` count from 0; None where the model has only one."""
+
     kind: str
     layer: int | None
     head: int | None
     weights: NDArray[np.float32]
-    """[queries, keys]; every row sums to 1."""
+    """[queries, keys]. Each row sums to 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Something with tokens and matrices that can be drawn."""
+    """Base class of results with attention matrices."""
 
     attention: list[Attention]
 
     def _sides(self, matrix: Attention) -> tuple[list[str], list[str]]:
-        """The names of a matrix's rows and columns."""
+        """Return the labels of a matrix's rows and columns."""
         raise NotImplementedError
 
     def heatmap(self, matrix: int = 0, ax: Any = None) -> Any:
-        """One matrix on matplotlib's axes, which are made if there are none. Returns the axes."""
+        """Draw one matrix with matplotlib and return the axes. Creates axes if `ax` is None."""
         import matplotlib.pyplot as plt
 
         drawn = self.attention[matrix]
@@ -92,6 +93,8 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Prediction(Evidence):
+    """The classification of a text."""
+
     label: str
     score: float
     scores: dict[str, float]
@@ -103,18 +106,22 @@ class Prediction(Evidence):
         return (names if matrix.kind == "self" else [self.label]), names
 
     def to_bertviz(self) -> dict[str, Any]:
-        """What BertViz's `head_view` and `model_view` take, of `attention="full"`. Raises ValueError if the model has
-        no self-attention."""
+        """Return the arguments of BertViz's `head_view` and `model_view`. Needs `attention="full"`.
+
+        Raises ValueError if the model has no self-attention.
+        """
         return {"attention": _layers(self.attention, "self"), "tokens": [str(token) for token in self.tokens]}
 
 
 @dataclass(frozen=True, eq=False)
 class Sentence(Evidence):
+    """A translated sentence."""
+
     text: str
     score: float
     start: int
     end: int
-    """Its span in what was sent."""
+    """`start` and `end` are its span in the text that was sent."""
     source_tokens: list[Token]
     target_tokens: list[Token]
     alternatives: list[tuple[str, float]] = field(default_factory=list)
@@ -128,13 +135,13 @@ class Sentence(Evidence):
         }[matrix.kind]
 
     def to_bertviz(self) -> dict[str, Any]:
-        """What BertViz's `head_view` and `model_view` take, of `attention="full"`.
+        """Return the arguments of BertViz's `head_view` and `model_view`. Needs `attention="full"`.
 
-        The tokens of the target begin with <s>, which was given to the decoder first and asked nothing itself: its rows
-        are zeros. Raises ValueError if a kind of attention is not there.
+        The target tokens start with <s>, the decoder's first input. It is no query, so its rows are zeros. Raises
+        ValueError if a kind of attention is missing.
         """
-        cross = [_at(layer, (1, 0), (0, 0)) for layer in _layers(self.attention, "cross")]
-        decoder = [_at(layer, (1, 0), (0, 1)) for layer in _layers(self.attention, "decoder_self")]
+        cross = [_pad(layer, (1, 0), (0, 0)) for layer in _layers(self.attention, "cross")]
+        decoder = [_pad(layer, (1, 0), (0, 1)) for layer in _layers(self.attention, "decoder_self")]
         return {
             "encoder_attention": _layers(self.attention, "encoder_self"),
             "decoder_attention": decoder,
@@ -146,38 +153,42 @@ class Sentence(Evidence):
 
 @dataclass(frozen=True, eq=False)
 class Translation:
+    """The translation of a text."""
+
     text: str
     sentences: list[Sentence]
     alternatives: list[str]
     language: str | None
-    """What the text was found to be in, where `source` was "auto"."""
+    """Detected source language if `source` was "auto", else None."""
 
 
 @dataclass(frozen=True)
-class Likely(Token):
+class TokenLogprob(Token):
     """A token of a language model."""
 
     logprob: float | None = None
-    """After those before it; None where nothing stands before it."""
+    """Log-probability given the preceding tokens. None for the first token."""
 
 
 @dataclass(frozen=True, eq=False)
 class Generation(Evidence):
+    """A generated text."""
+
     text: str
-    """What was written, without the prompt."""
-    prompt_tokens: list[Likely]
-    tokens: list[Likely]
+    """Generated text without the prompt."""
+    prompt_tokens: list[TokenLogprob]
+    tokens: list[TokenLogprob]
     finish_reason: str
     seed: int
-    """With which the same is written again."""
+    """Seed that reproduces the text."""
 
     def _sides(self, matrix: Attention) -> tuple[list[str], list[str]]:
-        written = [str(token) for token in self.tokens]
-        return written, [*(str(token) for token in self.prompt_tokens), *written[:-1]]
+        generated = [str(token) for token in self.tokens]
+        return generated, [*(str(token) for token in self.prompt_tokens), *generated[:-1]]
 
 
 def _layers(matrices: Sequence[Attention], kind: str) -> list[Any]:
-    """One torch tensor [1, heads, queries, keys] for each layer."""
+    """Return one torch tensor [1, heads, queries, keys] per layer."""
     import torch
 
     found: dict[int, list[NDArray[np.float32]]] = {}
@@ -185,12 +196,12 @@ def _layers(matrices: Sequence[Attention], kind: str) -> list[Any]:
         if matrix.kind == kind:
             found.setdefault(matrix.layer or 0, []).append(matrix.weights)
     if not found:
-        raise ValueError(f'there is no {kind} attention; ask for attention="full" of a model that has it')
+        raise ValueError(f'no {kind} attention in this result; request attention="full" from a model that has it')
     return [torch.from_numpy(np.stack(found[layer])).unsqueeze(0) for layer in sorted(found)]
 
 
-def _at(layer: Any, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
-    """With so many rows and columns of zeros before and behind."""
+def _pad(layer: Any, rows: tuple[int, int], columns: tuple[int, int]) -> Any:
+    """Add rows and columns of zeros before and after."""
     import torch
 
     return torch.nn.functional.pad(layer, (*columns, *rows))
@@ -234,8 +245,8 @@ def _generation(given: Answer) -> Generation:
     return Generation(
         attention=_attention(given["attention"]),
         text=given["text"],
-        prompt_tokens=[Likely(**token) for token in given["prompt_tokens"]],
-        tokens=[Likely(**token) for token in given["tokens"]],
+        prompt_tokens=[TokenLogprob(**token) for token in given["prompt_tokens"]],
+        tokens=[TokenLogprob(**token) for token in given["tokens"]],
         finish_reason=given["finish_reason"],
         seed=given["seed"],
     )
@@ -256,7 +267,7 @@ def _translations(answer: Answer) -> list[Translation]:
 
 
 def _read(response: httpx.Response) -> Answer:
-    """Raises LimelightError."""
+    """Decode an answer. Raises LimelightError if it is an error."""
     if response.is_error:
         _raise(response)
     if response.headers.get("content-type") == "application/msgpack":
@@ -268,16 +279,16 @@ def _raise(response: httpx.Response) -> None:
     try:
         problem = response.json()
         raise LimelightError(response.status_code, problem["error_type"], problem["detail"])
-    except (ValueError, KeyError, TypeError):  # not this service: a proxy before it
+    except (ValueError, KeyError, TypeError):  # the answer of a proxy, not of this service
         raise LimelightError(response.status_code, "http_error", response.text[:200]) from None
 
 
 def _wait_s(response: httpx.Response, attempt: int, retries: int) -> float | None:
-    """How long to wait before asking again; None: the answer stands."""
+    """Return the seconds before the next attempt, or None if the answer is final."""
     if response.status_code not in BUSY or attempt >= retries:
         return None
-    named = response.headers.get("retry-after", "")
-    return float(named) if named.isdecimal() else 0.5 * 2.0**attempt
+    retry_after = response.headers.get("retry-after", "")
+    return float(retry_after) if retry_after.isdecimal() else 0.5 * 2.0**attempt
 
 
 class _Events:
@@ -287,7 +298,10 @@ class _Events:
         self._name = ""
 
     def read(self, line: str) -> list[Any]:
-        """What a line completes: a sentence, a language model's token, or the whole answer. Raises LimelightError."""
+        """Return the results that a line completes: a sentence, a generated token, or the full answer.
+
+        Raises LimelightError for an `error` event.
+        """
         if line.startswith("event: "):
             self._name = line.removeprefix("event: ")
         elif line.startswith("data: "):
@@ -295,7 +309,7 @@ class _Events:
             if self._name == "sentence":
                 return [_sentence(content["sentence"])]
             if self._name == "token" and "logprob" in content:
-                return [Likely(**{key: value for key, value in content.items() if key != "weights"})]
+                return [TokenLogprob(**{key: value for key, value in content.items() if key != "weights"})]
             if self._name == "done":
                 return [_generation(content)] if "finish_reason" in content else [*_translations(content)]
             if self._name == "error":
@@ -311,16 +325,18 @@ def _one_or_all(given: str | Sequence[str], found: list[Any]) -> Any:
     return found[0] if isinstance(given, str) else found
 
 
-def _question(q: str | Sequence[str], source: str, target: str, options: dict[str, Any]) -> dict[str, Any]:
+def _translate_body(q: str | Sequence[str], source: str, target: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"q": q if isinstance(q, str) else list(q), "source": source, "target": target, **options}
 
 
 class Limelight:
-    """A service at an address. `retries`: how often a request is made again where the service is busy.
+    """Client of the service at `url`. `retries` is the maximum number of repeats after 429 and 503.
 
-    Options are those of the interface: `model`, `version`, `attention`, `attention_unit`, `truncate`; for translations
-    `beam_size`, `length_penalty`, `max_length`, `alternatives`, `format`; for texts that are written on `max_tokens`,
-    `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`, `stop`.
+    Options of the methods have the names of the HTTP API: `model`, `version`, `attention`, `attention_unit`,
+    `truncate`; for translations also `beam_size`, `length_penalty`, `max_length`, `alternatives`, `format`; for
+    generation also `max_tokens`, `temperature`, `top_k`, `top_p`, `repetition_penalty`, `seed`, `stop`.
+
+    Methods raise LimelightError if the service answers with an error.
     """
 
     def __init__(self, url: str, api_key: str | None = None, retries: int = 3, timeout_s: float = 60.0):
@@ -361,18 +377,21 @@ class Limelight:
     @overload
     def translate(self, q: Sequence[str], source: str, target: str, **options: Any) -> list[Translation]: ...
     def translate(self, q: str | Sequence[str], source: str, target: str, **options: Any) -> Any:
-        answer = self._ask("POST", "/translate", _question(q, source, target, options))
+        answer = self._ask("POST", "/translate", _translate_body(q, source, target, options))
         return _one_or_all(q, _translations(answer))
 
     def stream(self, q: str, source: str, target: str, **options: Any) -> Iterator[Sentence | Translation]:
-        """Each sentence as soon as it is translated, its offsets into its own text; then the whole translation."""
-        return self._events("/translate", _question(q, source, target, options))
+        """Yield each sentence when it is translated, then the full translation.
+
+        Offsets of a sentence's target tokens are into the sentence, not into the joined translation.
+        """
+        return self._events("/translate", _translate_body(q, source, target, options))
 
     def generate(self, prompt: str, **options: Any) -> Generation:
         return _generation(self._ask("POST", "/generate", {"prompt": prompt, **options}))
 
-    def write(self, prompt: str, **options: Any) -> Iterator[Likely | Generation]:
-        """Each token as soon as it is written; then the whole text."""
+    def write(self, prompt: str, **options: Any) -> Iterator[TokenLogprob | Generation]:
+        """Yield each token when it is generated, then the full result."""
         return self._events("/generate", {"prompt": prompt, **options})
 
     def _events(self, path: str, body: Any) -> Iterator[Any]:
@@ -385,7 +404,7 @@ class Limelight:
                 yield from events.read(line)
 
     def detect(self, q: str) -> list[dict[str, Any]]:
-        """The likeliest languages, each with its confidence from 0 to 100."""
+        """Return the most likely languages, each with a confidence from 0 to 100."""
         found: list[dict[str, Any]] = self._ask("POST", "/detect", {"q": q})
         return found
 
@@ -399,7 +418,7 @@ class Limelight:
 
 
 class AsyncLimelight:
-    """As `Limelight`, to be awaited."""
+    """Asynchronous version of `Limelight`."""
 
     def __init__(self, url: str, api_key: str | None = None, retries: int = 3, timeout_s: float = 60.0):
         self._http = httpx.AsyncClient(base_url=url, headers=_headers(api_key), timeout=timeout_s)
@@ -439,18 +458,21 @@ class AsyncLimelight:
     @overload
     async def translate(self, q: Sequence[str], source: str, target: str, **options: Any) -> list[Translation]: ...
     async def translate(self, q: str | Sequence[str], source: str, target: str, **options: Any) -> Any:
-        answer = await self._ask("POST", "/translate", _question(q, source, target, options))
+        answer = await self._ask("POST", "/translate", _translate_body(q, source, target, options))
         return _one_or_all(q, _translations(answer))
 
     def stream(self, q: str, source: str, target: str, **options: Any) -> AsyncIterator[Sentence | Translation]:
-        """Each sentence as soon as it is translated, its offsets into its own text; then the whole translation."""
-        return self._events("/translate", _question(q, source, target, options))
+        """Yield each sentence when it is translated, then the full translation.
+
+        Offsets of a sentence's target tokens are into the sentence, not into the joined translation.
+        """
+        return self._events("/translate", _translate_body(q, source, target, options))
 
     async def generate(self, prompt: str, **options: Any) -> Generation:
         return _generation(await self._ask("POST", "/generate", {"prompt": prompt, **options}))
 
-    def write(self, prompt: str, **options: Any) -> AsyncIterator[Likely | Generation]:
-        """Each token as soon as it is written; then the whole text."""
+    def write(self, prompt: str, **options: Any) -> AsyncIterator[TokenLogprob | Generation]:
+        """Yield each token when it is generated, then the full result."""
         return self._events("/generate", {"prompt": prompt, **options})
 
     async def _events(self, path: str, body: Any) -> AsyncIterator[Any]:
@@ -464,7 +486,7 @@ class AsyncLimelight:
                     yield one
 
     async def detect(self, q: str) -> list[dict[str, Any]]:
-        """The likeliest languages, each with its confidence from 0 to 100."""
+        """Return the most likely languages, each with a confidence from 0 to 100."""
         found: list[dict[str, Any]] = await self._ask("POST", "/detect", {"q": q})
         return found
 

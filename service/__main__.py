@@ -1,15 +1,16 @@
-"""`python -m service`: settings -> the processes that serve; with a command, an answer in the terminal."""
+"""`python -m service`: serve over HTTP. With a command: answer in the terminal."""
 
 import sys
 
 from pydantic import ValidationError
 
-from service import processes, terminal
+from service import terminal
+from service.server import processes
 from service.settings import Settings
 
 
 def main() -> int:
-    """Serve until SIGTERM or SIGINT; requests in flight finish first. Returns the exit code."""
+    """Read the settings and serve until SIGTERM or SIGINT. Returns the exit code."""
     try:
         settings = Settings()
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""Who may ask, and how often: API keys, of which only the sha256 is kept, and a rate for each caller.
+"""API keys and rate limits.
 
-Keys are made by `new_key`, 256 bits of chance each, so that a plain hash is as good as a slow one: there is nothing to
-guess. What is compared is compared in constant time.
+The service stores only the sha256 of each key. A key has 256 random bits, so a fast hash is as safe as a slow one.
+Comparisons take constant time.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ KEY = re.compile(r"(?P<name>[\w.-]+):(?P<sha256>[0-9a-f]{64})")
 
 
 def parse_keys(listed: str) -> dict[str, str]:
-    """sha256 -> name, of `<name>:<sha256>` between white space; the rest of a line after `#` is left out.
+    """Parse `<name>:<sha256>` entries, separated by white space, into sha256 -> name. `#` starts a comment.
 
-    Raises ValueError, which repeats nothing of what may be a key.
+    Raises ValueError. Its message omits the entry, which may be a key.
     """
     keys: dict[str, str] = {}
     for number, line in enumerate(listed.splitlines(), start=1):
@@ -36,12 +36,12 @@ def parse_keys(listed: str) -> dict[str, str]:
 
 
 def parse_rate(rate: str) -> RateLimitItem:
-    """`60/minute` and the like. Raises ValueError."""
+    """Parse a rate such as `60/minute`. Raises ValueError."""
     return parse(rate)
 
 
 def new_key(name: str) -> tuple[str, str]:
-    """A key, to be given to the caller, and its line for the service. Raises ValueError for an unfit name."""
+    """Return a new key for the caller, and its entry for the service. Raises ValueError for an invalid name."""
     key = secrets.token_urlsafe(32)
     line = f"{name}:{hashlib.sha256(key.encode()).hexdigest()}"
     parse_keys(line)
@@ -49,7 +49,7 @@ def new_key(name: str) -> tuple[str, str]:
 
 
 class Access:
-    """Lets callers in. Without keys everyone is let in, and the rate is of each address."""
+    """Admits callers by key and rate. Without keys it admits everyone, and the rate applies to each address."""
 
     def __init__(self, keys: Mapping[str, str], rate: str | None):
         self._keys = keys
@@ -62,22 +62,22 @@ class Access:
 
     @property
     def open(self) -> bool:
-        """Everyone may ask, as often as they like."""
+        """True if there are neither keys nor a rate."""
         return not self._keys and self._rate is None
 
     def admit(self, key: str | None, address: str) -> None:
-        """Raises Unauthorized without a key, Forbidden with a wrong one, and RateLimited."""
+        """Count a request of a caller. Raises Unauthorized, Forbidden or RateLimited."""
         caller = f"key {self.name(key)}" if self.keyed else f"address {address}"
         if self._rate is not None and not self._limiter.hit(self._rate, caller):
             wait_s = self._limiter.get_window_stats(self._rate, caller).reset_time - time.time()
             raise RateLimited(f"Slowdown: at most {self._rate} requests", max(1, math.ceil(wait_s)))
 
     def name(self, key: str | None) -> str:
-        """Whose key it is. Raises Unauthorized or Forbidden."""
+        """Return the name of a key. Raises Unauthorized if it is missing, and Forbidden if it is unknown."""
         if not key:
             raise Unauthorized("an API key is needed: send it as `Authorization: Bearer`, or as `api_key` in the body")
         sent = hashlib.sha256(key.encode()).hexdigest()
-        # Every one is compared, so that the time tells nothing of which one it was.
+        # All keys are compared, so that the time does not depend on the key.
         [*names] = [name for known, name in self._keys.items() if hmac.compare_digest(known, sent)]
         if not names:
             raise Forbidden("Invalid API key")
@@ -85,5 +85,5 @@ class Access:
 
 
 def same_token(expected: str, sent: str) -> bool:
-    """Compared in constant time."""
+    """Compare two tokens in constant time."""
     return hmac.compare_digest(expected.encode(), sent.encode())

@@ -1,4 +1,4 @@
-"""Attention matrices on their way to a reader: cropped, selected, reduced, rounded.
+"""Attention matrices of an answer: selected, averaged over heads, and rounded.
 
 Legend: N heads, Q queries, K keys.
 """
@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle import AttentionKind, AttentionOutput
+from service.bundle.manifest import AttentionKind, AttentionOutput
 
 AttentionDetail = Literal["none", "summary", "full"]
 Floats = NDArray[np.floating]
@@ -21,22 +21,22 @@ class AttentionMatrix:
     kind: AttentionKind
     layer: int | None
     head: int | None
-    """None: there is one only, or the heads were averaged."""
+    """None if the output has one head only or the heads are averaged."""
     weights: Floats
-    """[Q, K]: how much query i looks at key j; every row sums to 1."""
+    """[Q, K]: weight of key j for query i. Every row sums to 1."""
 
 
 def outputs_for(detail: AttentionDetail, outputs: list[AttentionOutput]) -> list[AttentionOutput]:
-    """Which graph outputs an answer of this detail needs, so that no other is fetched."""
+    """Return the graph outputs that an answer of this detail needs. Others are not fetched."""
     if detail == "none":
         return []
     return [output for output in outputs if detail == "full" or output.summary]
 
 
 def matrices(detail: AttentionDetail, outputs: Iterable[tuple[AttentionOutput, Floats]]) -> list[AttentionMatrix]:
-    """The matrices of an answer, from what one text's rows of the graph outputs hold, already cropped.
+    """Return the matrices of one text.
 
-    Each array is [Q, K] where the output has no heads, else [N, Q, K].
+    outputs: the graph outputs of this text without padding, [Q, K] for an output without heads, else [N, Q, K]
     """
     found = []
     for output, weights in outputs:
@@ -50,18 +50,18 @@ def matrices(detail: AttentionDetail, outputs: Iterable[tuple[AttentionOutput, F
 
 
 EXPONENTS = range(-45, 40)
-"""Of ten, in all that float32 holds."""
+"""Decimal exponents of float32."""
 POWERS = np.array([10.0**exponent for exponent in EXPONENTS])
 SCALES = np.array([1.0, *(10.0 ** -(exponent + 1) for exponent in EXPONENTS)])
 
 
 def significant(weights: Floats, digits: int = 4) -> NDArray[np.float64]:
-    """Rounded to so many significant digits, which keeps the row sums within 1e-3 at any length.
+    """Round to significant digits. With 4 digits row sums stay within 1e-3 of 1 at any length.
 
     >>> significant(np.array([0.123456, 0.000123456, 0.0])).tolist()
     [0.1235, 0.0001235, 0.0]
     """
     wide = weights.astype(np.float64)
-    # An integer over a power of ten: the nearest float to the decimal, so it prints with so many digits and no more.
+    # An integer divided by a power of ten is the float nearest to the decimal, and prints without further digits.
     scale = SCALES[POWERS.searchsorted(abs(wide), side="right")] * 10.0**digits
     return np.rint(wide * scale) / scale

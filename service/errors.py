@@ -1,102 +1,112 @@
-"""The error tree, free of HTTP. `service/api/errors.py` gives each class its status, once.
+"""The errors of the service, without HTTP. `service/api/errors.py` maps each class to its status.
 
-ServiceError                 the base of what a caller may be answered
-  InvalidInput               the request cannot be served as it is; the caller can mend it
-    EmptyText | TextTooLong | BatchTooLarge | TooManyTokens | UnsupportedOption (UnsupportedFormat)
-    | UnsupportedLanguagePair | MissingParameter
-  PayloadTooLarge            more bytes than the service reads
-  Unauthorized               an API key or the admin's token is missing
-    Forbidden                it is there, but not one that opens this
-  ModelNotFound              no bundle of that name or version
-  ModelNotReady              the bundle is there, but not (yet) able to answer
-  Overloaded                 the queue is full; try again later
-    TooManyRequests          as many requests are worked on as the service takes at once
-    RateLimited              this caller has asked more often than it may
-  InferenceTimeout           the answer was not ready in time
-  InferenceFailed            the network failed; the service's fault
-BundleError                  at load, never in an answer
-  BundleNotFound | BundleCorrupt | BundleVersionUnsupported | BundleMismatch
-DeviceUnavailable            the device asked for is not there; the service does not start
+LimelightError
+  ServiceError                 an error that a request is answered with
+    InvalidInput               the request is invalid
+      MissingParameter         a required field is missing
+      EmptyText                a text has no visible character
+      TextTooLong              a text exceeds the model's limit
+      BatchTooLarge            a request has too many texts
+      TooManyTokens            a request has too many tokens
+      UnsupportedOption        a model or the service lacks an option's value
+        UnsupportedFormat      a text format is unknown
+      UnsupportedLanguagePair  no model translates between the languages
+    PayloadTooLarge            the body exceeds the limit
+    Unauthorized               an API key or the admin token is missing
+      Forbidden                the key or token is wrong
+    ModelNotFound              no bundle has that name or version
+    ModelNotReady              the model is loading, refused or failing
+    Overloaded                 the queue is full
+      TooManyRequests          too many requests are in progress
+      RateLimited              the caller exceeds its rate
+    InferenceTimeout           the answer is not ready in time
+    InferenceFailed            the network fails on valid input
+  BundleError                  an error at load, which no request is answered with
+    BundleNotFound             a folder holds no bundle
+    BundleCorrupt              a file is missing, damaged or invalid
+    BundleVersionUnsupported   the format is newer than the service
+    BundleMismatch             the manifest and the graphs differ
+  DeviceUnavailable            the requested device cannot be used
 """
 
 
 class LimelightError(Exception):
-    """Everything this service raises on purpose. Its message is written for the person who reads it."""
+    """Base of all errors that the service raises. The message is for the user or operator."""
 
 
 class ServiceError(LimelightError):
-    """Something a caller is told."""
+    """An error that a request is answered with."""
 
 
 class InvalidInput(ServiceError):
-    """The request cannot be served as it is."""
+    """The request is invalid."""
 
 
 class MissingParameter(InvalidInput):
-    """A field that the request cannot do without is not there."""
+    """A required field is missing."""
 
 
 class EmptyText(InvalidInput):
-    """A text without a visible character."""
+    """A text has no visible character."""
 
 
 class TextTooLong(InvalidInput):
-    """A text over the bundle's limit, where the caller did not allow it to be cut."""
+    """A text exceeds the model's limit, and the request does not allow truncation."""
 
 
 class BatchTooLarge(InvalidInput):
-    """More texts in one request than the service takes."""
+    """A request has more texts than the service accepts."""
 
 
 class TooManyTokens(InvalidInput):
-    """More tokens in one request than the service takes."""
+    """A request has more tokens than the service accepts."""
 
 
 class UnsupportedOption(InvalidInput):
-    """An option's value that this model or service does not offer."""
+    """The model or the service does not support an option's value."""
 
 
 class UnsupportedFormat(UnsupportedOption):
-    """A text format that the service does not read."""
+    """The service does not support a text format."""
 
 
 class UnsupportedLanguagePair(InvalidInput):
-    """No bundle translates between these languages."""
+    """No model translates between the languages."""
 
 
 class PayloadTooLarge(ServiceError):
-    """More bytes than the service reads."""
+    """The body exceeds the limit of the service."""
 
 
 class Unauthorized(ServiceError):
-    """The caller did not say who it is, and has to."""
+    """An API key or the admin token is required and missing."""
 
 
 class Forbidden(Unauthorized):
-    """The caller said who it is, and may not."""
+    """The API key or the admin token is wrong."""
 
 
 class ModelNotFound(ServiceError):
-    """No bundle of that name, version or task."""
+    """No model has that name, version or task."""
 
 
 class ModelNotReady(ServiceError):
-    """The bundle is known, but cannot answer (yet)."""
+    """The model is loading, refused or failing."""
 
 
 class Overloaded(ServiceError):
-    """The queue is full."""
+    """The queue of the model is full."""
 
     retry_after_s = 1
-    """When to try again: a full queue is worked off in about this time."""
+    """Value of Retry-After. A full queue is processed in about this time."""
 
 
 class TooManyRequests(Overloaded):
-    """As many requests are being worked on as the service takes at once."""
+    """Too many requests are in progress."""
 
 
 class RateLimited(Overloaded):
-    """A caller has asked more often than it may."""
+    """The caller exceeds its rate."""
 
     def __init__(self, message: str, retry_after_s: int = 1):
         super().__init__(message)
@@ -104,32 +114,32 @@ class RateLimited(Overloaded):
 
 
 class InferenceTimeout(ServiceError):
-    """The answer was not ready in time."""
+    """The answer is not ready in time."""
 
 
 class InferenceFailed(ServiceError):
-    """The network failed on valid input."""
+    """The network fails on valid input."""
 
 
 class BundleError(LimelightError):
-    """A bundle that cannot be served."""
+    """A bundle cannot be served."""
 
 
 class BundleNotFound(BundleError):
-    """There is no bundle in that folder."""
+    """The folder holds no bundle."""
 
 
 class BundleCorrupt(BundleError):
-    """A file is missing, damaged or not what its manifest says."""
+    """A file is missing, damaged or invalid."""
 
 
 class BundleVersionUnsupported(BundleError):
-    """The bundle's format is newer than this service."""
+    """The format of the bundle is newer than the service."""
 
 
 class BundleMismatch(BundleError):
-    """The manifest and the graphs disagree; the message lists every difference."""
+    """The manifest and the graphs differ. The message lists every difference."""
 
 
 class DeviceUnavailable(LimelightError):
-    """The device asked for cannot be used."""
+    """The requested device cannot be used."""

@@ -1,37 +1,40 @@
-"""The process's memory: what is freed is given back, little is left between, and what stays is passed by."""
+"""Memory of the process: glibc arenas, freed memory, and Python's garbage collector."""
 
 import ctypes
 import gc
 
 _libc = ctypes.CDLL(None)
 
-YOUNG = 10_000
-"""So many new objects are looked through together for those that refer to themselves, not Python's 700: few do, and
-what a hundred requests at once still hold would be looked at again and again."""
-ARENAS = -8
-"""glibc's number for the most arenas, malloc.h's M_ARENA_MAX."""
+GC_THRESHOLD = 10_000
+"""New objects after which the young generation is collected. Python's 700 would collect too often: a hundred requests
+hold more objects than that, and few of them are in reference cycles."""
+M_ARENA_MAX = -8
+"""Parameter of glibc's `mallopt` (malloc.h)."""
 
 
 def limit_arenas(threads: int) -> None:
-    """Before there are threads: memory for so many of them side by side, two at least. glibc would make eight arenas a
-    core, in each of which pieces of what a burst took stay between what is still used."""
+    """Limit glibc to one malloc arena per thread, and at least two. Call this before threads start.
+
+    The default is eight arenas per core. After a burst of requests each of them keeps free memory.
+    """
     if hasattr(_libc, "mallopt"):
-        _libc.mallopt(ARENAS, max(2, threads))
+        _libc.mallopt(M_ARENA_MAX, max(2, threads))
 
 
 def settle() -> None:
-    """After loading: free what refers to itself, as predictors and their schedulers do, and freeze the rest.
+    """Free reference cycles and exclude all remaining objects from garbage collection. Call this after loading.
 
-    Else each full round of the collector looks at everything that was ever loaded, 200 ms in which nobody is answered.
+    Predictors and their schedulers are in reference cycles. A full collection over everything that is loaded would
+    block the process for 200 ms.
     """
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG)
+    gc.set_threshold(GC_THRESHOLD)
     trim()
 
 
 def trim() -> None:
-    """Hand freed memory back to the system: glibc keeps what a burst took, hundreds of MB, for the next one."""
+    """Return freed memory to the operating system. After a burst of requests glibc keeps hundreds of megabytes."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)

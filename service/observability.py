@@ -1,12 +1,11 @@
-"""What an operator sees of the inside: metrics, the phases of each request, and logs with its ids.
+"""Metrics, phases of requests, and logs.
 
-Metrics are in base units and named after Prometheus's conventions (https://prometheus.io/docs/practices/naming/).
-Labels hold names of models, routes and phases only: nothing that a caller sends, no address and no key. The phases of
-a request are
-  queue     waiting for the network
+Metrics use base units and the names of Prometheus's conventions (https://prometheus.io/docs/practices/naming/). Labels
+are names of models, routes and phases: no text, no address and no key of a caller. The phases of a request are
+  queue     the wait for a worker
   tokenise  text -> token ids
-  infer     the network, a translation's search included
-  decode    what the network said -> text, spans and matrices
+  infer     runs of the network, with the search of a translation
+  decode    token ids -> text, spans and matrices
   encode    the answer -> bytes
 """
 
@@ -39,27 +38,29 @@ Phase = Literal["queue", "tokenise", "infer", "decode", "encode"]
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
-REQUESTS = Counter("limelight_requests", "Requests that have ended.", ["method", "route", "status"])
-REQUEST_SECONDS = Histogram("limelight_request_seconds", "From request to answer.", ["route"], buckets=SECONDS)
-IN_FLIGHT = Gauge("limelight_requests_in_flight", "Requests being worked on.", multiprocess_mode="livesum")
-PHASE_SECONDS = Histogram("limelight_phase_seconds", "What answers are spent on.", ["model", "phase"], buckets=SECONDS)
-BATCH_ROWS = Histogram("limelight_batch_rows", "Texts or sentences run together.", ["model"], buckets=ROWS)
-BATCH_TOKENS = Counter("limelight_batch_tokens", "Tokens run, without padding.", ["model"])
-PADDING_TOKENS = Counter("limelight_batch_padding_tokens", "Padding run beside them: waste.", ["model"])
-QUEUE_TOKENS = Gauge("limelight_queue_tokens", "Tokens that wait.", ["model"], multiprocess_mode="livesum")
-TOKENS_IN = Counter("limelight_tokens_in", "Tokens read from texts.", ["model"])
-TOKENS_OUT = Counter("limelight_tokens_out", "Tokens of translations.", ["model"])
+REQUESTS = Counter("limelight_requests", "Finished requests.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram("limelight_request_seconds", "Time from request to answer.", ["route"], buckets=SECONDS)
+IN_FLIGHT = Gauge("limelight_requests_in_flight", "Requests in flight.", multiprocess_mode="livesum")
+PHASE_SECONDS = Histogram(
+    "limelight_phase_seconds", "Time of each phase of a request.", ["model", "phase"], buckets=SECONDS
+)
+BATCH_ROWS = Histogram("limelight_batch_rows", "Texts or sentences in a batch.", ["model"], buckets=ROWS)
+BATCH_TOKENS = Counter("limelight_batch_tokens", "Tokens in batches, without padding.", ["model"])
+PADDING_TOKENS = Counter("limelight_batch_padding_tokens", "Padding tokens in batches.", ["model"])
+QUEUE_TOKENS = Gauge("limelight_queue_tokens", "Tokens in the queue.", ["model"], multiprocess_mode="livesum")
+TOKENS_IN = Counter("limelight_tokens_in", "Input tokens.", ["model"])
+TOKENS_OUT = Counter("limelight_tokens_out", "Output tokens.", ["model"])
 
 
 @dataclass
 class Trace:
-    """A request as it is told of in logs and headers. Ids are those of W3C Trace Context."""
+    """Ids and phases of a request, for logs and headers. The ids follow W3C Trace Context."""
 
     request_id: str
     trace_id: str
     span_id: str
     phases: dict[str, float] = field(default_factory=dict)
-    """Seconds of each."""
+    """Phase -> seconds."""
 
 
 current: ContextVar[Trace | None] = ContextVar("trace", default=None)
@@ -69,91 +70,91 @@ REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 def new_trace(request_id: str | None, traceparent: str | None) -> Trace:
-    """Of a request's headers `X-Request-ID` and `traceparent`; what is not there or not well-formed is made up."""
+    """Create a trace from the headers `X-Request-ID` and `traceparent`. Missing or malformed ids are generated."""
     match = TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    # Not secret, only different: W3C asks for no more, and the system's own chance costs ten times as much.
+    # Ids are unique, not secret. The random numbers of the system would take ten times as long.
     trace_id = match["trace"] if match else f"{random.getrandbits(128):032x}"
     known = REQUEST_ID.fullmatch(request_id) if request_id else None
     return Trace(known[0] if known else trace_id, trace_id, f"{random.getrandbits(64):016x}")
 
 
 class Series:
-    """One time series, and what has been seen of it since it was last written down.
+    """A time series and its observations since the last flush.
 
-    prometheus_client takes a lock for every number and, where several processes serve, writes each into a file, which
-    would be a tenth of what a short text costs. Here they are put down, without a lock, to be written together: before
-    /metrics is answered, and every second for the other processes.
+    prometheus_client takes a lock for each observation and, with several processes, writes it to a file. For a short
+    text that is a tenth of the time of a request. Here an observation is appended without a lock. All are flushed
+    before an answer of /metrics, and every second for the other processes.
     """
 
     def __init__(self, metric: Counter | Gauge | Histogram):
         self._metric = metric
-        self._seen: deque[float] = deque()
-        self.see = self._seen.append
+        self._pending: deque[float] = deque()
+        self.observe = self._pending.append
 
-    def write(self) -> None:
-        """Called from one thread at a time."""
-        seen = [self._seen.popleft() for _ in range(len(self._seen))]
-        if not seen:
+    def flush(self) -> None:
+        """Write pending observations to the metric. Not thread-safe."""
+        pending = [self._pending.popleft() for _ in range(len(self._pending))]
+        if not pending:
             return
         if isinstance(self._metric, Histogram):
-            # Its own way to observe takes one number at a time.
-            for bucket, count in tally(bisect_left(self._metric._upper_bounds, number) for number in seen).items():
+            # `Histogram.observe` takes one number per call.
+            for bucket, count in tally(bisect_left(self._metric._upper_bounds, number) for number in pending).items():
                 self._metric._buckets[bucket].inc(count)
-            self._metric._sum.inc(sum(seen))
+            self._metric._sum.inc(sum(pending))
         elif isinstance(self._metric, Counter):
-            self._metric.inc(sum(seen))
+            self._metric.inc(sum(pending))
         else:
-            self._metric.set(seen[-1])
+            self._metric.set(pending[-1])
 
 
 _all: list[Series] = []
-_writing = threading.Lock()
-WRITTEN_EVERY_S = 1.0
+_flushing = threading.Lock()
+FLUSH_INTERVAL_S = 1.0
 
 
 @functools.cache
-def of(metric: Counter | Gauge | Histogram, *labels: str) -> Callable[[float], None]:
-    """What one time series is told: how many more, of a gauge how many there are now, of a histogram one number.
+def series(metric: Counter | Gauge | Histogram, *labels: str) -> Callable[[float], None]:
+    """Return the function that observes one time series: an increment, the value of a gauge, or a histogram's number.
 
-    Not for metrics that are cleared.
+    Do not use it for a metric whose series are cleared.
     """
-    series = Series(metric.labels(*labels) if labels else metric)
-    _all.append(series)
-    return series.see
+    made = Series(metric.labels(*labels) if labels else metric)
+    _all.append(made)
+    return made.observe
 
 
-def write() -> None:
-    """Everything that was seen until now."""
-    with _writing:
-        for series in list(_all):
-            series.write()
+def flush() -> None:
+    """Write the pending observations of all time series."""
+    with _flushing:
+        for each in list(_all):
+            each.flush()
 
 
-async def keep_written() -> None:
-    """For the other processes, and so that little is lost where this one dies."""
+async def flush_periodically() -> None:
+    """Flush for the other processes, and to lose little if this process dies."""
     while True:
-        await asyncio.sleep(WRITTEN_EVERY_S)
-        write()
+        await asyncio.sleep(FLUSH_INTERVAL_S)
+        flush()
 
 
 def observe_request(method: str, route: str, status: int, seconds: float) -> None:
-    of(REQUESTS, method, route, str(status))(1)
-    of(REQUEST_SECONDS, route)(seconds)
+    series(REQUESTS, method, route, str(status))(1)
+    series(REQUEST_SECONDS, route)(seconds)
 
 
 def observe_in_flight(requests: int) -> None:
-    of(IN_FLIGHT)(requests)
+    series(IN_FLIGHT)(requests)
 
 
 def observe_phase(model: str, phase: Phase, seconds: float) -> None:
-    """Count a phase's time, and add it to the request this is called in, if it is called in one."""
-    of(PHASE_SECONDS, model, phase)(seconds)
+    """Observe the time of a phase, also in the trace of the current request."""
+    series(PHASE_SECONDS, model, phase)(seconds)
     if (trace := current.get()) is not None:
         trace.phases[phase] = trace.phases.get(phase, 0.0) + seconds
 
 
 class timed:
-    """What is done within it is a phase; where it fails it is none."""
+    """Context manager that observes its block as a phase, unless the block raises."""
 
     def __init__(self, model: str, phase: Phase):
         self._model = model
@@ -168,68 +169,72 @@ class timed:
 
 
 class Timing:
-    """How long a request waits for a network (`queue`), and is worked on from then to its end (`infer`).
+    """The phases `queue` and `infer` of a request.
 
-    Made where the request is, and told of by the network's thread.
+    Created in the context of the request. A worker calls `begin` and `end`.
     """
 
     def __init__(self, model: str):
         self._model = model
         self._trace = current.get()
         self._since = time.perf_counter()
-        self._begun: float | None = None
+        self._started: float | None = None
 
     def begin(self) -> None:
-        """Something of it is worked on."""
-        if self._begun is None:
-            self._begun = time.perf_counter()
+        """Mark the start of the first item of the request."""
+        if self._started is None:
+            self._started = time.perf_counter()
 
     def end(self) -> None:
-        """All of it is done."""
-        begun = self._begun if self._begun is not None else self._since
-        spent: dict[Phase, float] = {"queue": begun - self._since, "infer": time.perf_counter() - begun}
-        for phase, seconds in spent.items():
-            of(PHASE_SECONDS, self._model, phase)(seconds)
+        """Observe both phases at the end of the last item."""
+        started = self._started if self._started is not None else self._since
+        phases: dict[Phase, float] = {"queue": started - self._since, "infer": time.perf_counter() - started}
+        for phase, seconds in phases.items():
+            series(PHASE_SECONDS, self._model, phase)(seconds)
             if self._trace is not None:
                 self._trace.phases[phase] = self._trace.phases.get(phase, 0.0) + seconds
 
 
 def observe_batch(model: str, rows: int, tokens: int, padded_tokens: int) -> None:
-    """`padded_tokens` is rows times the longest: what the network works on."""
-    of(BATCH_ROWS, model)(rows)
-    of(BATCH_TOKENS, model)(tokens)
-    of(PADDING_TOKENS, model)(padded_tokens - tokens)
+    """Observe a batch. `padded_tokens`: rows times the length of the longest."""
+    series(BATCH_ROWS, model)(rows)
+    series(BATCH_TOKENS, model)(tokens)
+    series(PADDING_TOKENS, model)(padded_tokens - tokens)
 
 
 def observe_queue(model: str, tokens: int) -> None:
-    of(QUEUE_TOKENS, model)(tokens)
+    series(QUEUE_TOKENS, model)(tokens)
 
 
 def observe_tokens(model: str, read: int = 0, written: int = 0) -> None:
-    of(TOKENS_IN, model)(read)
-    of(TOKENS_OUT, model)(written)
+    series(TOKENS_IN, model)(read)
+    series(TOKENS_OUT, model)(written)
 
 
-def figures(models: Iterable[tuple[str, int, bool]], provider: str) -> bytes:
-    """Everything for Prometheus, of all processes where there are several; of this one every (model, version, ready)
-    there is now, and what networks run on. What other processes saw is at most a second old."""
-    write()
-    ready = GaugeMetricFamily("limelight_model_ready", "1 where the version answers.", labels=["model", "version"])
+def render_metrics(models: Iterable[tuple[str, int, bool]], provider: str) -> bytes:
+    """Return all metrics in Prometheus's text format.
+
+    models: name, version and readiness of each version in this process
+    provider: execution provider of this process
+    Other metrics are sums over all processes, at most a second old.
+    """
+    flush()
+    ready = GaugeMetricFamily("limelight_model_ready", "1 if the version is ready.", labels=["model", "version"])
     for model, version, is_ready in models:
         ready.add_metric([model, str(version)], is_ready)
-    runs_on = GaugeMetricFamily("limelight_provider_info", "What networks run on.", labels=["provider"])
+    runs_on = GaugeMetricFamily("limelight_provider_info", "Execution provider of onnxruntime.", labels=["provider"])
     runs_on.add_metric([provider], 1)
     now = CollectorRegistry()
-    now.register(_Found([ready, runs_on]))
-    counted = REGISTRY
+    now.register(_Fixed([ready, runs_on]))
+    observed = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        counted = CollectorRegistry()
-        MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-    return generate_latest(counted) + generate_latest(now)
+        observed = CollectorRegistry()
+        MultiProcessCollector(observed)  # type: ignore[no-untyped-call]
+    return generate_latest(observed) + generate_latest(now)
 
 
-class _Found(Collector):
-    """Metrics that are looked up, not counted."""
+class _Fixed(Collector):
+    """Collects given metrics."""
 
     def __init__(self, metrics: list[Metric]):
         self._metrics = metrics
@@ -239,31 +244,31 @@ class _Found(Collector):
 
 
 def server_timing(trace: Trace, seconds: float) -> str:
-    """The value of the header `Server-Timing`, in milliseconds (https://www.w3.org/TR/server-timing/)."""
+    """Return the value of the header `Server-Timing`, in milliseconds (https://www.w3.org/TR/server-timing/)."""
     return ", ".join(f"{n};dur={1000 * s:.2f}" for n, s in [*trace.phases.items(), ("total", seconds)])
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, the request's ids and what else `fields` holds."""
+    """Formats a record as one line of JSON: time, level, logger, message, ids of the request, and `record.fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, Any] = {
+        line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if (trace := current.get()) is not None:
-            said |= {"request_id": trace.request_id, "trace_id": trace.trace_id, "span_id": trace.span_id}
-        said |= getattr(record, "fields", {})
+            line |= {"request_id": trace.request_id, "trace_id": trace.trace_id, "span_id": trace.span_id}
+        line |= getattr(record, "fields", {})
         if record.exc_info:
-            said["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(said, default=str).decode()
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
 
 
 def configure_logging(level: str) -> None:
-    """To standard error: JSON, or plain lines where a person sits before it."""
+    """Log to standard error: plain lines on a terminal, else JSON."""
     handler = logging.StreamHandler()
-    person = logging.Formatter("%(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(person if sys.stderr.isatty() else JsonFormatter())
+    plain = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(plain if sys.stderr.isatty() else JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

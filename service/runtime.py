@@ -1,4 +1,4 @@
-"""onnxruntime: the one owner of session options, providers and threads."""
+"""Sessions of onnxruntime: their options, providers and threads."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import OrtDevice, OrtValue, OrtValueVector
 
-from service.bundle import Graph, GraphRole, Manifest, Precision, TensorInfo
+from service.bundle.manifest import Graph, GraphRole, Manifest, Precision, TensorInfo
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 
 log = logging.getLogger(__name__)
@@ -23,32 +23,32 @@ Device = Literal["auto", "cpu", "cuda"]
 CPU = OrtDevice(OrtDevice.cpu(), OrtDevice.default_memory(), 0)
 RUN_OPTIONS = ort.RunOptions()
 
-MOST_LANES = 4
-"""Of a decoder."""
+MAX_DECODER_WORKERS = 4
+"""Maximum concurrent runs of a decoder. More of them wait for each other in Python, a fifth of their time."""
 
 DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
 
 
 def available_cores() -> int:
-    """The cores this process may use: its affinity, cut by the container's quota (cgroup v2), one at least."""
+    """Return the number of cores of this process: its affinity, limited by the container's quota (cgroup v2)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         if quota != "max":
             cores = min(cores, max(1, round(int(quota) / int(period))))
     except (OSError, ValueError):
-        pass  # no cgroup v2 here: the affinity is all there is to know
+        pass  # there is no cgroup v2
     return cores
 
 
-@dataclass(slots=True)  # not frozen: a step makes a dozen, and a frozen one takes four times as long
+@dataclass(slots=True)  # not frozen: that takes four times as long to create, a dozen times per step
 class Value:
-    """An array where the network runs."""
+    """An array on the device of the session."""
 
     raw: Any
-    """onnxruntime's own OrtValue."""
+    """OrtValue of onnxruntime."""
     backing: NDArray[np.generic] | None = None
-    """The array whose memory it reads, if it does, and which has to live as long."""
+    """The array whose memory `raw` uses, kept alive with it; None if it owns its memory."""
 
     def numpy(self) -> NDArray[Any]:
         found: NDArray[Any] = self.raw.numpy()
@@ -64,32 +64,31 @@ Values = dict[str, Value]
 
 
 class Session:
-    """One loaded graph: named arrays in, named arrays out. Safe to call from several threads."""
+    """A loaded graph with named inputs and outputs. Thread-safe."""
 
-    def __init__(self, session: ort.InferenceSession, graph: Graph, at_once: int = 1):
+    def __init__(self, session: ort.InferenceSession, graph: Graph, concurrency: int = 1):
         self._session = session
         self.graph = graph
-        self.at_once = at_once
-        """So many calls side by side use all the threads there are."""
+        self.concurrency = concurrency
+        """Number of concurrent runs that together use all threads."""
         self.output_names = [output.name for output in graph.outputs]
         on_cuda = "CUDAExecutionProvider" in session.get_providers()
         self._device = OrtDevice(OrtDevice.cuda() if on_cuda else OrtDevice.cpu(), OrtDevice.default_memory(), 0)
 
     def run(self, inputs: Arrays, outputs: list[str] | None = None) -> Arrays:
-        """Run the graph for the outputs asked for (all by default). An output not asked for is never copied."""
+        """Run the graph and return the named outputs, by default all. Other outputs are not copied."""
         names = outputs if outputs is not None else self.output_names
         return dict(zip(names, self._session.run(names, inputs), strict=True))
 
     def value(self, array: NDArray[np.generic]) -> Value:
-        """An array where the network runs, to be an input again and again."""
+        """Copy an array to the device, as an input of several runs."""
         backing = np.ascontiguousarray(array)
         return Value(OrtValue.ortvalue_from_numpy(backing, self._device), backing)
 
     def run_keeping(self, inputs: Mapping[str, Value], outputs: list[str], kept: list[str]) -> tuple[Arrays, Values]:
-        """Run the graph for `outputs`, which come back as arrays, and for `kept`, which stay where the network runs and
-        are nowhere copied.
+        """Run the graph. Return `outputs` as arrays, and `kept` as values that stay on the device without a copy.
 
-        Of onnxruntime's ways to do this it is the one that costs least in Python: a step is a third of a millisecond.
+        This call of onnxruntime has the least overhead in Python. It matters: a step takes a third of a millisecond.
         """
         feeds, fetches = OrtValueVector(), OrtValueVector()
         for value in inputs.values():
@@ -97,7 +96,7 @@ class Session:
         names = [*outputs, *kept]
         devices = [CPU] * len(outputs) + [self._device] * len(kept)
         self._session.run_with_ortvaluevector(RUN_OPTIONS, list(inputs), feeds, names, fetches, devices)
-        found = [fetches[place] for place in range(len(names))]  # to iterate costs four times as much
+        found = [fetches[place] for place in range(len(names))]  # an iterator takes four times as long
         arrays = {name: value.numpy() for name, value in zip(outputs, found, strict=False)}
         return arrays, {name: Value(raw) for name, raw in zip(kept, found[len(outputs) :], strict=True)}
 
@@ -105,7 +104,7 @@ class Session:
 class Runtime:
     """Opens sessions on one device with one set of options.
 
-    Raises DeviceUnavailable if `cuda` is asked for and onnxruntime cannot use it: no silent fallback.
+    Raises DeviceUnavailable if the device is `cuda` and onnxruntime cannot use it. There is no silent fallback.
     """
 
     def __init__(
@@ -117,7 +116,7 @@ class Runtime:
             and device != "cpu"
             and "CUDAExecutionProvider" in ort.get_available_providers()
         ):
-            ort.preload_dlls()  # finds the CUDA libraries that came as Python packages
+            ort.preload_dlls()  # finds CUDA libraries that are installed as Python packages
         has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
         if device == "cuda" and not has_cuda:
             raise DeviceUnavailable(
@@ -130,33 +129,32 @@ class Runtime:
         self.precision: Precision = (
             precision if precision != "auto" else "float16" if len(self.providers) > 1 else "int8"
         )
-        """What is taken where a bundle has it; what is fastest on the device, by default."""
+        """Preferred precision, by default the fastest on the device. A bundle without it is served in float32."""
 
     def _options(self, threads: int, spins: bool) -> ort.SessionOptions:
-        """`spins`: whether workers wait for a tenth of a millisecond without sleeping."""
+        """Return session options. With `spins`, threads wait for 0.1 ms actively before they sleep."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # The arena keeps what the largest batch took, hundreds of MB, and saves no time that could be measured.
+        # The arena would keep the memory of the largest batch, hundreds of MB. It saves no measurable time.
         options.enable_cpu_mem_arena = False
-        # A step of decoding is a hundred small operations: workers that slept between them would wake too late. Idle
-        # workers that spin on take the cores from the web server and from other models.
+        # A decoding step is a hundred small operations: threads that sleep between them wake too late. A longer spin
+        # takes the cores from the web server and from other models.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
         options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
         return options
 
     def open(self, folder: Path, manifest: Manifest, role: GraphRole) -> Session:
-        """Load a bundle's graph of this role. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
+        """Load the graph of this role. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
         graph = manifest.graph(role, self.precision)
-        # Threads of one batch wait for each other at every operator: rather several batches, a thread each. A decoder's
-        # lanes also wait for each other where they are in Python, a fifth of their time.
-        most = 1 if len(self.providers) > 1 else self.threads if role == "classify" else MOST_LANES
-        at_once = min(self.threads, most)
+        # Threads of one batch wait for each other at every operator. Several batches with one thread each are faster.
+        limit = 1 if len(self.providers) > 1 else self.threads if role == "classify" else MAX_DECODER_WORKERS
+        concurrency = min(self.threads, limit)
         try:
-            options = self._options(self.threads // at_once, spins=role == "step")
+            options = self._options(self.threads // concurrency, spins=role == "step")
             session = ort.InferenceSession(str(folder / graph.file), options, providers=self.providers)
-        except Exception as error:  # onnxruntime's own exceptions share no base class but this one
+        except Exception as error:  # exceptions of onnxruntime share only this base class
             raise BundleCorrupt(f"{folder / graph.file} cannot be loaded: {error}") from error
         if self.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
             raise DeviceUnavailable("LIMELIGHT_DEVICE=cuda, but the CUDA provider did not start (see the log above)")
@@ -166,15 +164,15 @@ class Runtime:
         ]
         if differences:
             raise BundleMismatch(f"{folder / graph.file}: " + "; ".join(differences))
-        return Session(session, graph, at_once)
+        return Session(session, graph, concurrency)
 
 
-def _differences(what: str, manifest: list[TensorInfo], graph: list[ort.NodeArg]) -> list[str]:
-    """How the tensors the manifest lists differ from those the graph has."""
+def _differences(kind: str, manifest: list[TensorInfo], graph: list[ort.NodeArg]) -> list[str]:
+    """Describe each tensor that differs between the manifest and the graph."""
     listed = {tensor.name: (tensor.dtype, tensor.shape) for tensor in manifest}
     actual = {node.name: (DTYPES.get(node.type, node.type), list(node.shape)) for node in graph}
     return [
-        f"{what} {name}: the manifest says {listed.get(name, 'nothing')}, the graph {actual.get(name, 'nothing')}"
+        f"{kind} {name}: the manifest says {listed.get(name, 'nothing')}, the graph {actual.get(name, 'nothing')}"
         for name in sorted(listed.keys() | actual.keys())
         if listed.get(name) != actual.get(name)
     ]

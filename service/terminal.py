@@ -1,13 +1,13 @@
-"""`python -m service classify|translate|generate`: a bundle's answers in the terminal, without a server."""
+"""Commands of `python -m service`: classify, translate and generate in the terminal, without a server."""
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import track
@@ -15,35 +15,38 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from service import markup
 from service.access import new_key
-from service.api import classify as classify_api
-from service.api import generate as generate_api
-from service.api import question as question_api
-from service.api.encoding import AS_JSON
 from service.attention import AttentionMatrix, Floats
-from service.classifier import Prediction
-from service.decoder import Options
+from service.batching.scheduler import Limits
+from service.classification.classifier import Prediction
 from service.errors import InvalidInput, LimelightError
-from service.generator import Likely, Manner, Spoken
-from service.registry import Registry
+from service.handlers import classify as classify_handler
+from service.handlers import generate as generate_handler
+from service.handlers import translate as translate_handler
+from service.handlers.encoding import AS_JSON, dumps
+from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
 from service.settings import Settings
-from service.text import Token, is_blank
-from service.translator import Translation
+from service.text.sentences import is_blank
+from service.text.tokenizer import Token
+from service.translation.translator import Translation
 
 app = typer.Typer(add_completion=False, help="Without a command: serve models/ over HTTP.")
 out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
 
+NO_LIMIT = 10**12
 CHUNK = 64
-"""Lines that are answered together."""
+"""Lines per request."""
 LIME = (190, 242, 100)
+"""The colour of a weight of 1, as red, green and blue."""
 
-Texts = Annotated[list[str] | None, typer.Argument(help="Texts; without any, the lines of standard input.")]
-File = Annotated[Path | None, typer.Option(help="Read the lines of a file instead.", dir_okay=False, exists=True)]
-Model = Annotated[str | None, typer.Option(help="Which model; by default the one the service would take.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document a line, as the service answers.")]
+Texts = Annotated[list[str] | None, typer.Argument(help="Texts; by default the lines of standard input.")]
+File = Annotated[Path | None, typer.Option(help="Read lines from a file instead.", dir_okay=False, exists=True)]
+Model = Annotated[str | None, typer.Option(help="Name of the model; by default the default of the service.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document per line, as in the answers of the service.")
+]
 
 
 def answer_lines(
@@ -53,152 +56,154 @@ def answer_lines(
     texts: list[str] | None,
     file: Path | None,
 ) -> None:
-    """Answer texts, or the lines of a file or of standard input, and show each answer, or print it as JSON if `encode`
-    says how; a blank line stays one (null in JSON)."""
+    """Answer texts, or the lines of a file or of standard input. Show each answer, or print it as JSON if `encode` is
+    given. A blank line stays blank (null in JSON)."""
     lines = texts or (file.read_text(encoding="utf-8") if file else sys.stdin.read()).splitlines()
     chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
     bar = track(chunks, console=err, transient=True, disable=bool(texts) or not err.is_terminal)
     for chunk in bar:
         found = iter(answer([line for line in chunk if not is_blank(line)]))
         for line in chunk:
-            answered = None if is_blank(line) else next(found)
+            answer_of_line = None if is_blank(line) else next(found)
             if encode is not None:
-                encoded = None if answered is None else encode(answered)
-                print(orjson.dumps(encoded, option=orjson.OPT_SERIALIZE_NUMPY).decode())
-            elif answered is None:
+                print(dumps(None if answer_of_line is None else encode(answer_of_line)).decode())
+            elif answer_of_line is None:
                 out.print()
             else:
-                show(answered)
+                show(answer_of_line)
 
 
-def open_registry() -> Registry:
-    settings = Settings()
+@contextmanager
+def opened() -> Iterator[tuple[Registry, Settings]]:
+    """The registry, with nothing loaded, and settings without limits on texts."""
+    settings = Settings(max_texts=NO_LIMIT, max_characters=NO_LIMIT)
     runtime = Runtime(settings.device, settings.threads, settings.precision)
-    return Registry(settings.models, runtime, Limits(settings.batch_tokens, 10**12), settings.default_classifier)
+    limits = Limits(settings.batch_tokens, NO_LIMIT)
+    registry = Registry(settings.models, runtime, limits, settings.default_classifier)
+    try:
+        yield registry, settings
+    finally:
+        registry.close()
 
 
 @app.command()
 def classify(texts: Texts = None, model: Model = None, file: File = None, as_json: Json = False) -> None:
-    """Classify texts, the words shaded by how much they counted."""
-    registry = open_registry()
-    name = model or registry.default_classifier()
-    registry.load(name)
-    classifier = registry.classifier(name)
+    """Classify texts, and shade each word by its attention weight."""
+    with opened() as (registry, settings):
+        name = model or registry.default_classifier()
+        registry.load(name)
 
-    def answer(lines: list[str]) -> list[tuple[str, Prediction]]:
-        predictions = asyncio.run(classifier.classify(lines)) if lines else []
-        return [(line, classify_api.in_words(p, line)) for line, p in zip(lines, predictions, strict=True)]
+        def answer(lines: list[str]) -> list[tuple[str, Prediction]]:
+            request = ClassifyRequest(text=lines, model=name, attention_unit="word")
+            found = asyncio.run(classify_handler.classify(request, registry, settings)).predictions if lines else []
+            return list(zip(lines, found, strict=True))
 
-    def encode(answered: tuple[str, Prediction]) -> dict[str, Any]:
-        return classify_api.encode(answered[1])
+        def encode(answer: tuple[str, Prediction]) -> dict[str, Any]:
+            return classify_handler.encode(answer[1])
 
-    def show(answered: tuple[str, Prediction]) -> None:
-        text, prediction = answered
-        for label, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
-            out.print(Text(f"{label} {score:.1%}  ", "bold" if label == prediction.label else "dim"), end="")
-        out.print()
-        weights = [looked_at(matrix) for matrix in prediction.attention[:1]]
-        out.print(shaded(text, prediction.tokens, weights[0]) if weights else Text(text))
+        answer_lines(answer, show_prediction, encode if as_json else None, texts, file)
 
-    try:
-        answer_lines(answer, show, encode if as_json else None, texts, file)
-    finally:
-        registry.close()
+
+def show_prediction(answer: tuple[str, Prediction]) -> None:
+    text, prediction = answer
+    for label, score in sorted(prediction.scores.items(), key=lambda item: -item[1]):
+        out.print(Text(f"{label} {score:.1%}  ", "bold" if label == prediction.label else "dim"), end="")
+    out.print()
+    weights = [key_weights(matrix) for matrix in prediction.attention[:1]]
+    out.print(shaded(text, prediction.tokens, weights[0]) if weights else Text(text))
 
 
 @app.command()
 def translate(
     texts: Texts = None,
-    to: Annotated[str | None, typer.Option(help="Language to translate into.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help="Language of the texts, if there are several.")] = None,
+    to: Annotated[str | None, typer.Option(help="Target language.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Source language, if there are several.")] = None,
     model: Model = None,
     file: File = None,
     as_json: Json = False,
     beam_size: Annotated[int, typer.Option(min=1, help="1 is greedy search.")] = 4,
 ) -> None:
-    """Translate texts, with the words that each word came from."""
-    registry = open_registry()
-    name = model or default_translator(registry, source, to)
-    registry.load(name)
-    translator = registry.translator(source, to, name)
-    options = Options(beam_size=beam_size)
+    """Translate texts, and show the source words of each word."""
+    with opened() as (registry, settings):
+        name = model or default_translator(registry, source, to)
+        registry.load(name)
 
-    def answer(lines: list[str]) -> list[Translation]:
-        found = asyncio.run(markup.translate(translator, lines, "text", options)) if lines else []
-        return [question_api.in_words(translation, line) for line, translation in zip(lines, found, strict=True)]
+        def answer(lines: list[str]) -> list[Translation]:
+            request = TranslateRequest(
+                q=lines, source=source, target=to, model=name, beam_size=beam_size, attention_unit="word"
+            )
+            return asyncio.run(translate_handler.translate(request, registry, settings)).translations if lines else []
 
-    def encode(translation: Translation) -> dict[str, Any]:
-        return question_api.encode(translation, alternatives=False)
+        def encode(translation: Translation) -> dict[str, Any]:
+            return translate_handler.encode(translation, alternatives=False)
 
-    try:
         answer_lines(answer, show_translation, encode if as_json else None, texts, file)
-    finally:
-        registry.close()
 
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="What the text begins with; - reads standard input.")],
+    prompt: Annotated[str, typer.Argument(help="Text to continue; - reads standard input.")],
     model: Model = None,
-    max_tokens: Annotated[int, typer.Option(min=0, help="Most tokens to write.")] = 200,
-    temperature: Annotated[float, typer.Option(min=0, help="0 takes the likeliest token always.")] = 0.7,
-    seed: Annotated[int | None, typer.Option(min=0, help="The same seed writes the same text.")] = None,
+    max_tokens: Annotated[int, typer.Option(min=0, help="Maximum tokens to generate.")] = 200,
+    temperature: Annotated[float, typer.Option(min=0, help="0 always takes the likeliest token.")] = 0.7,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed generates the same text.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a text on, each token shaded by how unlikely it was."""
-    registry = open_registry()
-    name = model or registry.default_generator()
-    registry.load(name)
-    generator = registry.generator(name)
-    beginning = sys.stdin.read() if prompt == "-" else prompt
-    manner = Manner(max_tokens, temperature, seed=seed, attention="summary" if as_json else "none")
-
-    def heard(spoken: Spoken) -> None:
-        out.print(surprising(spoken.token), end="")
-
-    try:
+    """Continue a prompt, and shade each token by its improbability."""
+    with opened() as (registry, settings):
+        name = model or registry.default_generator()
+        registry.load(name)
+        request = GenerateRequest(
+            prompt=sys.stdin.read() if prompt == "-" else prompt,
+            model=name,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            attention="summary" if as_json else "none",
+        )
         if as_json:
-            found = asyncio.run(generator.generate(beginning, manner))
-            content = generate_api.encode(generator, found, AS_JSON)
-            print(orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY).decode())
-        else:
-            out.print(Text(beginning, "dim"), end="")
-            found = asyncio.run(generator.generate(beginning, manner, heard=heard))
-            out.print()
-            err.print(f"seed {found.seed}", style="dim")
-    finally:
-        registry.close()
+            found = asyncio.run(generate_handler.generate(request, registry, settings))
+            print(dumps(found.encode(AS_JSON)).decode())
+            return
+
+        def show(_name: str, event: dict[str, Any]) -> None:
+            out.print(shaded_by_surprise(event["text"], event["logprob"]), end="")
+
+        out.print(Text(request.prompt, "dim"), end="")
+        found = asyncio.run(generate_handler.generate(request, registry, settings, show))
+        out.print()
+        err.print(f"seed {found.generation.seed}", style="dim")
 
 
-def surprising(token: Likely) -> Text:
-    """A token on a ground of lime that is the stronger the less likely it was."""
-    return shaded(token.text, [Token(token.text, 0, len(token.text))], np.array([1 - np.exp(token.log_prob or 0.0)]))
+def shaded_by_surprise(token: str, log_prob: float | None) -> Text:
+    """A token on a lime background that is stronger for less likely tokens."""
+    return shaded(token, [Token(token, 0, len(token))], np.array([1 - np.exp(log_prob or 0.0)]))
 
 
 def default_translator(registry: Registry, source: str | None, target: str | None) -> str:
-    """The model for a pair, of which one side may be left out where there is no choice. Raises InvalidInput."""
+    """The model for a pair; a language can be None if the other one determines it. Raises InvalidInput."""
     pairs = {p: name for p, name in registry.pairs().items() if source in (None, p[0]) and target in (None, p[1])}
     if len(pairs) == 1:
         return next(iter(pairs.values()))
     if source and target:
         return registry.default_translator(source, target)
     known = ", ".join(" to ".join(pair) for pair in sorted(registry.pairs()))
-    raise InvalidInput(f"say which languages, with --from and --to; there are: {known}")
+    raise InvalidInput(f"choose the languages with --from and --to; there are: {known}")
 
 
-def looked_at(matrix: AttentionMatrix) -> Floats:
-    """How much all queries together look at each key, the most at 1."""
+def key_weights(matrix: AttentionMatrix) -> Floats:
+    """The mean weight of each key over all queries, scaled to a maximum of 1. [Q, K] -> [K]"""
     weights: Floats = matrix.weights.mean(axis=0)
     return weights / max(float(weights.max()), 1e-9)
 
 
 def shaded(text: str, tokens: list[Token], weights: Floats) -> Text:
-    """The text as it is, each token on a ground of lime that is the stronger the more it was looked at."""
+    """The text with each token on a lime background that is stronger for higher weights."""
     found = Text(text)
     for token, weight in zip(tokens, weights, strict=True):
         if weight > 0.05:
-            ground = "#" + "".join(f"{round(255 - (255 - part) * weight):02x}" for part in LIME)
-            found.stylize(Style(color="black", bgcolor=ground), token.start, token.end)
+            background = "#" + "".join(f"{round(255 - (255 - part) * weight):02x}" for part in LIME)
+            found.stylize(Style(color="black", bgcolor=background), token.start, token.end)
     return found
 
 
@@ -213,26 +218,26 @@ def show_translation(translation: Translation) -> None:
 
 
 def origins(source: list[Token], row: Floats) -> str:
-    """The source words behind one target word, the most looked at first: those above a tenth, three at most."""
+    """The source words with the highest weights for a target word: at most three, each at least 0.1."""
     best = [place for place in np.argsort(-row)[:3] if row[place] >= 0.1]
     return "  ".join(f"{source[place].special or source[place].text} {row[place]:.0%}" for place in best)
 
 
 @app.command()
-def key(name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
-    """Make an API key: the caller gets the key, the service its line."""
+def key(name: Annotated[str, typer.Argument(help="Name of the caller.")]) -> None:
+    """Make an API key for a caller, and the line for the service."""
     try:
         made, line = new_key(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    err.print("the key, which is kept nowhere:", style="dim")
+    err.print("the key, which is not stored:", style="dim")
     out.print(made)
     err.print("for LIMELIGHT_API_KEYS, or the file of LIMELIGHT_API_KEYS_FILE:", style="dim")
     out.print(line)
 
 
 def main() -> None:
-    """Run a command; an error that the user can mend is one line."""
+    """Run a command. An error of the service is printed in one line."""
     try:
         app()
     except LimelightError as error:

@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis that repeats itself, no settings from outside, and the two served folders."""
+"""Shared fixtures: a repeatable hypothesis profile, no settings from the environment, and the two served folders."""
 
 import os
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
-"""Fake bundles, small enough to check by hand and written without torch, and the service over them.
+"""Fake bundles without torch, and the service over them.
 
-The fake classifier knows three labels, the fake language model writes what nobody wants to read. The fake translator
-writes every letter twice ("No way!" -> "NNoo wwaayy!!"), so that an answer can be computed here and its offsets told
-from those of its source.
+The fake classifier has three labels. The fake language model generates tokens without a meaning. The fake translator
+doubles every letter ("No way!" -> "NNoo wwaayy!!"): tests compute its answers, and its target offsets differ from its
+source offsets.
 """
 
 import base64
@@ -19,10 +19,11 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from service import scheduling
 from service.app import create_app
-from service.bundle import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, Manifest, digest, sha256_of, write_bundle
-from service.registry import Registry
+from service.batching import scheduler as scheduler_module
+from service.bundle.files import digest, sha256_of, write_bundle
+from service.bundle.manifest import CARD, FORMAT_VERSION, GOLDEN, MANIFEST, parse_manifest
+from service.registry.registry import Registry
 from service.runtime import Session
 from service.settings import Settings
 from tests.service import networks
@@ -39,7 +40,7 @@ PNG = base64.b64decode(  # one white pixel
 
 
 def source_tokenizer(ends: bool) -> Tokenizer:
-    """Of the make that `training/` writes; with </s> at the end for a translator's source."""
+    """Return a tokenizer as `training/` writes it; `ends`: with </s> at the end, as a source tokenizer."""
     made = Tokenizer(models.BPE(unk_token="<unk>"))
     steps = [normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     made.normalizer = normalizers.Sequence(steps)
@@ -56,7 +57,7 @@ def source_tokenizer(ends: bool) -> Tokenizer:
 
 
 def target_tokenizer() -> Tokenizer:
-    """An id means what it means to the source tokenizer, with every letter twice."""
+    """Return a tokenizer with the ids of the source tokenizer, whose tokens have every letter twice."""
     vocabulary = source_tokenizer(ends=False).get_vocab()
     twice = {t if t in SPECIAL else "".join(c if c == "▁" else 2 * c for c in t): i for t, i in vocabulary.items()}
     made = Tokenizer(models.WordLevel(twice, unk_token="<unk>"))
@@ -66,7 +67,7 @@ def target_tokenizer() -> Tokenizer:
 
 
 def doubled(text: str) -> str:
-    """What the fake translator answers to a text of characters it knows."""
+    """Return the translation by the fake translator of a text in its vocabulary."""
     return "".join(c if c.isspace() else 2 * c for c in text)
 
 
@@ -96,7 +97,7 @@ def write_translator(models: Path, name: str = "en-xx", version: int = 1, **chan
     """Write models/<name>/<version>; `changes` replace fields of its manifest."""
     source, target = source_tokenizer(ends=True), target_tokenizer()
     cases = []
-    for text in TEXTS[::2]:  # of one sentence each
+    for text in TEXTS[::2]:  # texts of one sentence
         ids, score, attention = networks.translate(source.encode(text).ids)
         answer = {"translation": target.decode(ids), "score": score, "attention": attention.tolist()}
         cases.append({"text": text, "answer": answer})
@@ -176,18 +177,18 @@ def _write(folder: Path, graphs_of: list[str], files: dict[str, str], fields: di
     }
     (staged / PICTURE).write_bytes(PNG)
     (staged / CARD).write_text(f"# A fake\n\n![Learning curves]({PICTURE})\n\nLearning curves\n", encoding="utf-8")
-    write_bundle(folder, staged, Manifest.model_validate({**common, **fields}))
+    write_bundle(folder, staged, parse_manifest({**common, **fields}))
     return folder
 
 
 def rewrite(folder: Path, name: str, text: str) -> None:
-    """Replace a file of a bundle, and its checksum, so that only what it says is wrong."""
+    """Replace a file of a bundle and its checksum: the content is wrong, the checksum is right."""
     (folder / name).write_text(text, encoding="utf-8")
     change_manifest(folder, files={**read_json(folder / MANIFEST)["files"], name: sha256_of(folder / name)})
 
 
 def change_manifest(folder: Path, **changes: Any) -> None:
-    """Replace fields of a written manifest, unchecked but for its own checksum."""
+    """Replace fields of a written manifest, with a valid checksum and without validation."""
     content = {**read_json(folder / MANIFEST), **changes}
     (folder / MANIFEST).write_text(json.dumps({**content, "sha256": digest(content)}), encoding="utf-8")
 
@@ -198,7 +199,7 @@ def read_json(path: Path) -> Any:
 
 @contextmanager
 def serving(models: Path, wait: bool = True, **settings: Any) -> Iterator[TestClient]:
-    """A client of the service over a folder of bundles, by default once they are all loaded or refused."""
+    """Serve a folder of bundles and yield a client; `wait`: after all bundles are loaded or refused."""
     app = create_app(Settings(models=models, device="cpu", threads=1, **settings))
     with TestClient(app, raise_server_exceptions=False) as client:
         until(lambda: not wait or all(e.problem != "still loading" for e in registry_of(client).entries()))
@@ -212,9 +213,8 @@ def registry_of(client: TestClient) -> Registry:
 
 
 def before_networks(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """From now on call something before a network runs, whichever and in whatever way; it may raise, and it may wait:
-    what has been brief until now is not run by the event loop any more."""
-    patch.setattr(scheduling, "BRIEF_S", 0.0)
+    """Call `act` before each run of a network. It may raise, and it may wait: no batch runs on the event loop."""
+    patch.setattr(scheduler_module, "INLINE_S", 0.0)
 
     def acting_before(run: Callable[..., Any]) -> Callable[..., Any]:
         def acting(*args: Any) -> Any:
@@ -228,9 +228,9 @@ def before_networks(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> Non
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for what another thread is about to do."""
+    """Wait until a condition holds. Raises AssertionError after about a minute."""
     for _ in range(60_000):
         if condition():
             return
         time.sleep(0.001)
-    raise AssertionError("it never happened")
+    raise AssertionError("the condition did not hold in time")

@@ -1,4 +1,4 @@
-"""The service behind a real port, for the tests of those who ask it."""
+"""The service on a real port, for tests with network clients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +9,14 @@ from typing import Any
 import uvicorn
 
 from service.app import create_app
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
 from tests.fakes import until
 
 
 @contextmanager
 def listening(models: Path, wait: bool = True, **settings: Any) -> Iterator[str]:
-    """The address of the service over a folder of bundles, by default once they are all loaded."""
+    """Yield the address of a service, by default after all bundles are loaded."""
     app = create_app(Settings(models=models, device="cpu", threads=1, **settings))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = Thread(target=server.run)

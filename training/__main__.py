@@ -8,13 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from service.bundle import Manifest
+from service.bundle.manifest import Manifest
 from service.errors import LimelightError
 from training import evaluate as evaluation
-from training import export as exporting
 from training.compare import HEADER, compare_lengths, parse_vary
 from training.compare import compare as compare_recipes
 from training.corpora import CorpusError, label_counts, own_data
+from training.export.bundle import export as export_bundle
 from training.fit import RunError
 from training.fit import fit as fit_recipe
 from training.graphs.parity import TOLERANCE, ParityError
@@ -54,7 +54,7 @@ def fit(
 @app.command()
 def export(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
     """Write the trained network as a bundle, compared with PyTorch first."""
-    folder = exporting.export(load(recipe, data, columns), models)
+    folder = export_bundle(load(recipe, data, columns), models)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.print(f"wrote {folder} ({size:.1f} MB); every output equals PyTorch's to {TOLERANCE:g}")
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from service.bundle import AttentionOutput, Manifest
+from service.bundle.manifest import AttentionOutput, TranslationManifest
 from training.graphs.parity import decode_in_steps, open_graphs
 
 ALIGNMENTS = Path(__file__).parent / "alignments"
@@ -87,14 +87,13 @@ def error_rate(links: list[Links], pairs: list[AlignedPair]) -> float:
 
 
 def forced_attention(
-    folder: Path, manifest: Manifest, pairs: list[AlignedPair]
+    folder: Path, manifest: TranslationManifest, pairs: list[AlignedPair]
 ) -> Iterator[dict[str, NDArray[np.floating]]]:
     """What a bundle's cross-attention does while it is made to say each pair's translation.
 
     Per pair, by the graph's output: weights of words [target words, source words], with heads as the first dimension
     where there are any.
     """
-    assert manifest.special_ids is not None
     source_tokenizer = Tokenizer.from_file(str(folder / manifest.tokenizers["source"]))
     target_tokenizer = Tokenizer.from_file(str(folder / manifest.tokenizers["target"]))
     run = open_graphs(folder, manifest.graphs)
@@ -123,7 +122,7 @@ def attention_name(output: AttentionOutput) -> str:
     return "cross" if output.layer is None else f"layer {output.layer}"
 
 
-def error_rates(folder: Path, manifest: Manifest, pairs: list[AlignedPair]) -> dict[str, float]:
+def error_rates(folder: Path, manifest: TranslationManifest, pairs: list[AlignedPair]) -> dict[str, float]:
     """The error rate of every cross-attention of a bundle, by name: `layer 1`, `layer 1, head 0`, or `cross`."""
     links: dict[str, list[Links]] = {}
     for found in forced_attention(folder, manifest, pairs):

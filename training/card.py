@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.bundle import Manifest
+from service.bundle.manifest import ClassificationManifest, Manifest, TranslationManifest
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -15,8 +15,8 @@ def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -
     """The bundle's README.md: what its manifest says, and pictures (caption -> file beside the card)."""
     recipe, training, architecture = manifest.training.recipe, manifest.training, manifest.architecture
     metrics = [[m.name, f"{m.value:.4g}", m.data, m.detail] for m in manifest.metrics]
-    what = f", labels {', '.join(manifest.labels)}" if manifest.labels else ""
-    what += f", {manifest.source} -> {manifest.target}" if manifest.source else ""
+    what = f", labels {', '.join(manifest.labels)}" if isinstance(manifest, ClassificationManifest) else ""
+    what += f", {manifest.source} -> {manifest.target}" if isinstance(manifest, TranslationManifest) else ""
     unit = {"classification": "text", "translation": "sentence", "generation": "prompt"}[manifest.task]
     cell = f", {'bidirectional ' if architecture.bidirectional else ''}{architecture.cell}" if architecture.cell else ""
     shown = "\n\n".join(f"![{caption}]({path.name})\n\n{caption}" for caption, path in (pictures or {}).items())

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from service.bundle import read_manifest
+from service.bundle.files import read_manifest
 from training import report
 from training.card import table
 from training.evaluate import evaluate, length_counts, length_curve
-from training.export import export
+from training.export.bundle import export
 from training.fit import fit, run_folder
 from training.recipe import ClassificationRecipe, RecipeError, varied
 

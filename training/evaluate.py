@@ -14,15 +14,17 @@ from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
-from service.bundle import CARD, Manifest, Metric, update_manifest
-from service.classifier import Classifier
-from service.decoder import Options
-from service.generator import Generator, Manner
-from service.registry import Predictor, Registry
+from service.batching.scheduler import Limits
+from service.bundle.files import update_manifest
+from service.bundle.manifest import CARD, Manifest, Metric, TranslationManifest
+from service.classification.classifier import Classifier
+from service.generation.generator import Generator, SamplingParams
+from service.registry.entry import Predictor
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
-from service.text import Token
-from service.translator import Translator
+from service.text.tokenizer import Token
+from service.translation.engine import Options
+from service.translation.translator import Translator
 from training import report
 from training.alignment import ALIGNMENTS, attention_name, error_rates, read_alignments
 from training.card import model_card
@@ -128,7 +130,7 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Predictor, folder: Path) -> P
             matrix = prediction.attention[0].weights
             queries = keys if prediction.attention[0].kind == "self" else [prediction.label]
         elif isinstance(predictor, Generator):
-            found = asyncio.run(predictor.generate(text, Manner(SHOWN_TOKENS, temperature=0)))
+            found = asyncio.run(predictor.generate(text, SamplingParams(SHOWN_TOKENS, temperature=0)))
             if not found.attention:
                 continue
             answer = found.text
@@ -151,7 +153,9 @@ def example_texts(recipe: AnyRecipe, generator: Generator, folder: Path) -> Pict
     """The recipe's examples as they are written on, each token shaded by how unlikely it was."""
     pictures = {}
     for number, prompt in enumerate(recipe.examples, start=1):
-        found = asyncio.run(generator.generate(prompt, Manner(300, temperature=0.7, seed=number, attention="none")))
+        found = asyncio.run(
+            generator.generate(prompt, SamplingParams(300, temperature=0.7, seed=number, attention="none"))
+        )
         tokens = [(token.text, token.log_prob or 0.0) for token in found.tokens]
         caption = f"{prompt.strip()} ... (temperature 0.7, seed {number}; the darker, the less likely)"
         pictures[caption] = report.written(prompt, tokens, folder / f"written-{number}.png")
@@ -193,7 +197,7 @@ def evaluate_generator(recipe: GenerationRecipe, generator: Generator, split: Sp
     pieces = [text[start : start + length] for start in range(0, len(text), length)]
     total, count = 0.0, 0
     for piece in pieces:
-        read = asyncio.run(generator.generate(piece, Manner(max_tokens=0, attention="none")))
+        read = asyncio.run(generator.generate(piece, SamplingParams(max_tokens=0, attention="none")))
         log_probs = [token.log_prob for token in read.prompt_tokens if token.log_prob is not None]
         total += sum(log_probs)
         count += sum(len(token.text) for token in read.prompt_tokens[1:])
@@ -206,7 +210,7 @@ def evaluate_generator(recipe: GenerationRecipe, generator: Generator, split: Sp
     ]
 
 
-def alignment_error(folder: Path, manifest: Manifest) -> list[Metric]:
+def alignment_error(folder: Path, manifest: TranslationManifest) -> list[Metric]:
     """How well the alignment that is shown fits one made by hand, where there is one for these languages."""
     path = ALIGNMENTS / f"{manifest.source}-{manifest.target}.tsv"
     shown = next((output for output in manifest.attention if output.summary), None)

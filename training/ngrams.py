@@ -8,7 +8,7 @@ from pathlib import Path
 from nltk.lm import AbsoluteDiscountingInterpolated, WittenBellInterpolated
 from tokenizers import Tokenizer
 
-from service.bundle import read_manifest
+from service.bundle.files import read_manifest
 from training import report
 from training.card import table
 from training.corpora import running_text

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
 
-from service.bundle import WEIGHTS
+from service.bundle.manifest import WEIGHTS
 from training.corpora import data_folder, labelled_texts, unlabelled_texts
 from training.recipe import ClassificationRecipe, VectorsRecipe
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
+from service.bundle.conventions import UNKNOWN_SYMBOL
 from training.alignment import linkable_ids, sure_links
 from training.batching import TokenBatches, pad
 from training.corpora import (
@@ -34,7 +35,7 @@ from training.losses import token_loss
 from training.networks.classifier import AttentionClassifier, ClassifierConfig
 from training.networks.language import (
     LanguageModel,
-    Memory,
+    LanguageModelState,
     RecurrentLanguageConfig,
     RecurrentLanguageModel,
     TransformerLanguageConfig,
@@ -357,7 +358,7 @@ class GenerationTask(Task):
         super().__init__(recipe, tokenizer)
         self.eos_id = special_id(tokenizer, EOS)
         self.network = build_language_model(recipe, tokenizer.get_vocab_size())
-        self.memory: Memory | None = None
+        self.memory: LanguageModelState | None = None
 
     def load(self, split: Split) -> None:
         """The text -> its ids, behind which it ends."""
@@ -391,9 +392,9 @@ class GenerationTask(Task):
 
     def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
         read, following = batch
-        memory = self.memory if self.memory is not None else self.network.first_memory(len(read))
+        memory = self.memory if self.memory is not None else self.network.initial_state(len(read))
         found = self.network(read, memory)
-        self.memory = found.memory.detach()
+        self.memory = found.state.detach()
         logits = self.network.logits(found.states)
         return F.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), label_smoothing=label_smoothing)
 
@@ -406,24 +407,21 @@ class GenerationTask(Task):
         self.log("valid_loss", self.loss(batch, 0.0), prog_bar=True, on_epoch=True, batch_size=batch[0].numel())
 
 
-UNKNOWN = "\ue000"
-"""A character for private use, which no corpus has and so no tokenizer knows."""
-
-
 def hide(source: str, target: str, generator: random.Random) -> tuple[str, str]:
     """The pair with one symbol unknown on both sides, as Luong et al. 2015b mark the words that are to be copied.
 
-    >>> hide("Tom is here.", "Tom est ici.", random.Random(0)) == (f"{UNKNOWN} is here.", f"{UNKNOWN} est ici.")
+    >>> source, target = hide("Tom is here.", "Tom est ici.", random.Random(0))
+    >>> target == source.replace("is here", "est ici") != "Tom est ici."
     True
     """
     sides = [Counter(re.findall(r"\w+", side)) for side in (source, target)]
     shared = sorted(word for word, count in sides[0].items() if count == sides[1][word] == 1)
     if shared:
         word = re.compile(rf"\b{re.escape(generator.choice(shared))}\b")
-        return word.sub(UNKNOWN, source), word.sub(UNKNOWN, target)
+        return word.sub(UNKNOWN_SYMBOL, source), word.sub(UNKNOWN_SYMBOL, target)
     if generator.random() < 0.5:
-        return f"{UNKNOWN} {source}", f"{UNKNOWN} {target}"
-    return f"{source} {UNKNOWN}", f"{target} {UNKNOWN}"
+        return f"{UNKNOWN_SYMBOL} {source}", f"{UNKNOWN_SYMBOL} {target}"
+    return f"{source} {UNKNOWN_SYMBOL}", f"{target} {UNKNOWN_SYMBOL}"
 
 
 TOKENIZER_PAIRS = 300_000

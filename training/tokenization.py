@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from training.corpora.stand_ins import STAND_INS
+from service.bundle.conventions import STAND_INS
 from training.recipe import TokenizerRecipe
 
 PAD, UNK, BOS, EOS = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -18,7 +18,7 @@ def _bpe(recipe: TokenizerRecipe) -> tuple[Any, Any]:
     options = trainers.BpeTrainer(
         vocab_size=recipe.vocabulary - (len(BYTES) if recipe.byte_fallback else 0),
         limit_alphabet=recipe.alphabet,
-        initial_alphabet=STAND_INS[: recipe.stand_ins],
+        initial_alphabet=list(STAND_INS[: recipe.stand_ins]),
         **TRAINING,
     )
     return models.BPE(unk_token=UNK, fuse_unk=True), options

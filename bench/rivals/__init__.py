@@ -1,8 +1,8 @@
-"""A classification bundle's own graph behind other servers: the same tokenizer, and as much in the answer as the
-service has there, the tokens with their places and the attention row.
+"""Other servers around the ONNX graph of a classification bundle.
 
-`python -m bench.rivals NAME PORT` serves one of `SERVERS`. None of them checks the text, and places are the tokenizer's
-own, which count the space before a word in.
+`python -m bench.rivals NAME PORT` starts one of `SERVERS`. Each uses the bundle's tokenizer and answers with label,
+scores, tokens with offsets, and the attention row. None validates the text. Offsets are those of the tokenizer, which
+include the space before a word.
 """
 
 import os
@@ -11,17 +11,17 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 BENTOML = Path(__file__).parents[2] / ".venv" / "bentoml" / "bin" / "bentoml"
-"""In an environment of its own, as it asks for other versions of what the service is made of."""
+"""Installed in a separate environment because it requires other versions of the service's dependencies."""
 BUNDLE = "BENCH_BUNDLE"
 CANNED = "BENCH_CANNED"
-"""Variables of the environment: the bundle's folder, and the size in bytes of the bare endpoint's answer."""
+"""Environment variables: BUNDLE is the bundle's folder, CANNED the size in bytes of the bare endpoint's answer."""
 
 
 def uvicorn(module: str, port: int, workers: int = 1) -> None:
     import uvicorn
 
-    quiet = {"access_log": False, "log_level": "error"}
-    uvicorn.run(f"bench.rivals.{module}:app", host=HOST, port=port, workers=workers, **quiet)
+    app = f"bench.rivals.{module}:app"
+    uvicorn.run(app, host=HOST, port=port, workers=workers, access_log=False, log_level="error")
 
 
 def litserve(port: int) -> None:

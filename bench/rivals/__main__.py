@@ -1,6 +1,8 @@
+"""Start one server: `python -m bench.rivals NAME PORT`."""
+
 import sys
 
 from bench.rivals import SERVERS
 
-if __name__ == "__main__":  # servers start processes, which import this again
+if __name__ == "__main__":  # the guard is needed: servers start processes that import this module
     SERVERS[sys.argv[1]](int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""FastAPI with an answer that is there already: what HTTP costs."""
+"""FastAPI with a constant answer. Measures the cost of HTTP."""
 
 import os
 

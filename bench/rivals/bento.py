@@ -1,4 +1,4 @@
-"""BentoML with its adaptive batches; `bentoml serve` imports it. It takes a list of texts only."""
+"""BentoML with adaptive batching. `bentoml serve` imports this module. Requests must hold a list of texts."""
 
 from typing import Any
 

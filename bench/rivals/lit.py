@@ -1,4 +1,4 @@
-"""LitServe: batches of what waits, without a wait for more."""
+"""LitServe, which batches the waiting requests without a delay."""
 
 from typing import Any
 

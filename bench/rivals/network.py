@@ -1,4 +1,4 @@
-"""A bundle's tokenizer and graph, and nothing around them. Without `service`, which BentoML's environment lacks."""
+"""Tokenizer and ONNX graph of a bundle. Does not import `service`, which BentoML's environment lacks."""
 
 import json
 import os
@@ -12,11 +12,14 @@ from tokenizers import Tokenizer
 from bench.rivals import BUNDLE
 
 ROWS = 32
-"""Most texts of a batch, of the servers that make batches."""
+"""Maximum texts of a batch, for servers that batch."""
 
 
 class Network:
-    """With one thread, which serves twice as many requests as onnxruntime's own choice where HTTP shares the cores."""
+    """Classify texts with one onnxruntime session.
+
+    One thread serves twice the requests of onnxruntime's default where the HTTP server shares the cores.
+    """
 
     def __init__(self, bundle: Path, threads: int = 1):
         manifest = json.loads((bundle / "bundle.json").read_bytes())
@@ -48,5 +51,5 @@ class Network:
 
 
 def network() -> Network:
-    """Of the bundle that the environment names."""
+    """Load the bundle that BENCH_BUNDLE names."""
     return Network(Path(os.environ[BUNDLE]))

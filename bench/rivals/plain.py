@@ -1,4 +1,4 @@
-"""FastAPI as its tutorial has it, pydantic in and out."""
+"""FastAPI as in its tutorial, with pydantic models for requests and answers."""
 
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from bench.rivals.network import network
 
 
-class Question(BaseModel):
+class ClassifyRequest(BaseModel):
     text: str | list[str]
 
 
@@ -29,7 +29,7 @@ class Prediction(BaseModel):
     attention: list[Attention]
 
 
-class Answer(BaseModel):
+class ClassifyResponse(BaseModel):
     predictions: list[Prediction]
 
 
@@ -38,6 +38,6 @@ predict = network()
 
 
 @app.post("/classify")
-def classify(question: Question) -> Answer:
-    texts = [question.text] if isinstance(question.text, str) else question.text
-    return Answer(predictions=[Prediction(**found) for found in predict(texts)])
+def classify(request: ClassifyRequest) -> ClassifyResponse:
+    texts = [request.text] if isinstance(request.text, str) else request.text
+    return ClassifyResponse(predictions=[Prediction(**found) for found in predict(texts)])

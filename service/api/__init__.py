@@ -1,1 +1,1 @@
-"""HTTP: one file per family of routes, schemas beside them, statuses in one place."""
+"""HTTP: one file per family of routes. Errors get their statuses in errors.py."""

@@ -1,4 +1,4 @@
-"""Callers let in or turned away: API keys for what costs, the admin's token for what changes the service."""
+"""Access of callers: API keys for routes that cost something, the admin token for routes that change the service."""
 
 import ipaddress
 
@@ -10,13 +10,16 @@ from service.settings import Settings
 
 
 def bearer(request: Request) -> str | None:
-    """What `Authorization: Bearer` holds."""
+    """The token of `Authorization: Bearer`."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def admit_by_header(request: Request) -> bool:
-    """Let the caller in, before its body is read; False where the body may still hold its key (`admit`)."""
+    """Admit the caller before its body is read. False if the body may still hold the key (see `admit`).
+
+    Raises Unauthorized, Forbidden or RateLimited.
+    """
     access = _access(request)
     if access.open:
         return True
@@ -33,25 +36,28 @@ def admit(request: Request, key: str | None) -> None:
 
 
 def check_operator(request: Request) -> None:
-    """Whoever may see what goes on: everyone where there are no API keys. Raises Unauthorized or Forbidden."""
+    """Allow holders of any API key or of the admin token; everyone if there are no keys.
+
+    Raises Unauthorized or Forbidden.
+    """
     if _access(request).keyed and not _is_admin(request):
         _access(request).name(bearer(request))
 
 
 def check_admin(request: Request) -> None:
-    """Whoever may change what is served: the token's holder, or, without one, a program of this machine.
+    """Allow the holder of the admin token; without a token, programs on this machine.
 
     Raises Unauthorized or Forbidden.
     """
     settings: Settings = request.app.state.settings
     if settings.admin_token is not None:
         if bearer(request) is None:
-            raise Unauthorized("the admin's token is needed: send it as `Authorization: Bearer`")
+            raise Unauthorized("the admin token is needed: send it as `Authorization: Bearer`")
         if not _is_admin(request):
-            raise Forbidden("this is not the admin's token")
-    # A page in a browser of this machine is not its operator.
+            raise Forbidden("this is not the admin token")
+    # A page in a browser on this machine is not allowed: browsers send its origin.
     elif not _is_local(request) or "origin" in request.headers:
-        raise Forbidden("without LIMELIGHT_ADMIN_TOKEN this is for programs of the service's own machine only")
+        raise Forbidden("without LIMELIGHT_ADMIN_TOKEN this is for programs on the service's own machine only")
 
 
 def _access(request: Request) -> Access:

@@ -1,4 +1,4 @@
-"""POST /admin/reload: what lies in the folder of models, served without a restart."""
+"""POST /admin/reload: serve the present content of the models folder without a restart."""
 
 import asyncio
 
@@ -7,27 +7,27 @@ from fastapi import APIRouter, Request
 from service.api.access import check_admin
 from service.api.body import RegistryOf
 from service.api.errors import responses
-from service.api.schemas import Reloaded
 from service.errors import BundleNotFound, ModelNotFound
+from service.handlers.schemas import Reloaded
 
 router = APIRouter(tags=["operations"])
 
 
 @router.post(
     "/admin/reload",
-    summary="Serve what lies in the folder of models now",
+    summary="Reload the models folder",
     responses=responses("/admin/reload", "unauthorized", "forbidden", "model_not_found"),
 )
 async def reload(request: Request, registry: RegistryOf) -> Reloaded:
-    """New and changed versions are verified, loaded, and asked their golden inputs; then all are swapped at once.
-    Requests in flight end on the version they began with. What is refused is named with its reason, and what was
-    served under its name before goes on. `SIGHUP` does the same. Where several processes serve, this tells what one of
-    them did, and the others do it right after.
+    """New and changed versions are verified, loaded and checked with their golden inputs; then all are swapped
+    together. Running requests finish on the version with which they began. Refused versions are listed with the reason,
+    and the version served before them stays. `SIGHUP` does the same. With several processes, this is the report of one
+    of them, and the others reload right after it.
     """
     check_admin(request)
     try:
         report = await asyncio.to_thread(registry.reload)
     except BundleNotFound as error:
         raise ModelNotFound(str(error)) from None
-    request.app.state.tell_all_to_reload()
+    request.app.state.reload_processes()
     return Reloaded(**vars(report))

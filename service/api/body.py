@@ -1,4 +1,4 @@
-"""Request bodies: read within the limit, parsed from JSON or a form, checked against a schema."""
+"""Request bodies: read within a limit, parsed from JSON or a form, and validated against a schema."""
 
 import logging
 from typing import Annotated, Any, TypeVar
@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from service.api.access import admit, admit_by_header
 from service.api.errors import describe
 from service.errors import InvalidInput, PayloadTooLarge
-from service.registry import Registry
+from service.registry.registry import Registry
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 
-# Coroutines, as FastAPI sends plain functions through a thread.
+# Coroutines, because FastAPI runs plain functions in a thread.
 async def get_settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
@@ -38,7 +38,7 @@ RegistryOf = Annotated[Registry, Depends(get_registry)]
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The whole body. Raises PayloadTooLarge as soon as it is known to exceed the limit."""
+    """Read the whole body. Raises PayloadTooLarge as soon as it exceeds the limit in bytes."""
     too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
@@ -56,7 +56,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 
 async def parse_body(request: Request, schema: type[M], limit: int, form: bool = False) -> M:
-    """The body as the schema, of a caller who may ask. A body without a media type is read as JSON.
+    """Admit the caller, and parse the body into the schema. A body without a media type is read as JSON.
 
     Raises Unauthorized, Forbidden, RateLimited, PayloadTooLarge, InvalidInput, or HTTPException (415) for another
     media type.
@@ -81,21 +81,21 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
 
 
 def parse_form(body: bytes) -> dict[str, Any]:
-    """Form fields; one that comes several times is a list. Raises InvalidInput if it is not UTF-8."""
+    """Fields of a form; a repeated field is a list. Raises InvalidInput if it is not UTF-8."""
     try:
         fields = parse_qs(body.decode(), keep_blank_values=True, errors="strict")
     except ValueError as error:
-        raise InvalidInput(f"the form cannot be read: {error}") from None
+        raise InvalidInput(f"the form is not valid: {error}") from None
     return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
 
 
 def request_body(schema: type[BaseModel], *media_types: str) -> dict[str, Any]:
-    """A route's `openapi_extra` that documents its body, which it parses itself."""
+    """`openapi_extra` of a route that parses its body itself."""
     return {"requestBody": {"required": True, "content": {m: {"schema": documented(schema, m)} for m in media_types}}}
 
 
 def documented(schema: type[BaseModel], media_type: str) -> dict[str, Any]:
-    """The schema as JSON, or, as a form has no null, without it."""
+    """JSON schema of a body; without null for a form, which has no null."""
     found = schema.model_json_schema()
     if media_type == FORM:
         for field in found["properties"].values():

@@ -1,7 +1,7 @@
-"""Errors -> HTTP, once: every class of `service/errors.py` gets its status here, and every error one body.
+"""Errors -> HTTP: the status of every class of `service/errors.py`, and one body for every error.
 
-`application/problem+json` (RFC 9457) with two members more, so that clients of other servers read it too:
-`error` (LibreTranslate, Open Inference Protocol, TEI) and `error_type` (TEI).
+The body is `application/problem+json` (RFC 9457) with two extension members for clients of other servers: `error`
+(LibreTranslate, Open Inference Protocol, TEI) and `error_type` (TEI).
 """
 
 import logging
@@ -36,7 +36,7 @@ from service.errors import (
 log = logging.getLogger(__name__)
 
 STATUSES: dict[type[ServiceError], int] = {
-    MissingParameter: 400,  # these three are LibreTranslate's own cases, with its own status
+    MissingParameter: 400,  # LibreTranslate answers these three cases with 400
     UnsupportedFormat: 400,
     UnsupportedLanguagePair: 400,
     InvalidInput: 422,
@@ -49,21 +49,21 @@ STATUSES: dict[type[ServiceError], int] = {
     InferenceTimeout: 504,
     InferenceFailed: 500,
 }
-"""Each class and, where it has no line of its own, its subclasses."""
+"""A subclass without an entry has the status of its base class."""
 
 MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(BaseModel):
-    """What went wrong, in the form of RFC 9457."""
+    """An error in the form of RFC 9457."""
 
-    type: str = Field(description="A URN that names the kind of error.")
-    title: str = Field(description="The kind of error, for people.")
-    status: int = Field(description="The HTTP status, again.")
-    detail: str = Field(description="What is wrong with this request, and what to do.")
-    instance: str = Field(description="The path that was asked for.")
-    error: str = Field(description="`detail` again, where LibreTranslate and inference clients look for it.")
-    error_type: str = Field(description="The kind of error, for programs: the class's name in snake_case.")
+    type: str = Field(description="URN of the kind of error.")
+    title: str = Field(description="Kind of error, for people.")
+    status: int = Field(description="HTTP status.")
+    detail: str = Field(description="Cause of the error, and what to do.")
+    instance: str = Field(description="Path of the request.")
+    error: str = Field(description="Same as `detail`, for clients of LibreTranslate and of inference servers.")
+    error_type: str = Field(description="Kind of error, for programs: the name of the class in snake_case.")
 
 
 def status_of(error: ServiceError) -> int:
@@ -115,17 +115,17 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
-    # Starlette logs the traceback; the caller is told nothing of the inside.
-    return problem(request, 500, "internal_server_error", "an unexpected error; it has been logged")
+    # Starlette logs the traceback. The answer has no internals.
+    return problem(request, 500, "internal_server_error", "an unexpected error; the service has logged it")
 
 
 async def on_disconnect(request: Request, error: Exception) -> Response:
-    # Nobody is there to read it: who types on asks anew and hangs up on what was asked before. No failure of ours.
+    # The client disconnected, so it does not read this answer.
     return Response(status_code=400)
 
 
 def describe(errors: Any) -> str:
-    """pydantic's errors in one line, each with the field it is about."""
+    """The errors of pydantic in one line, each with its field."""
     return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" if e["loc"] else str(e["msg"]) for e in errors)
 
 
@@ -138,7 +138,7 @@ HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
 
 
 async def answer_to(request: Request, error: Exception) -> Response:
-    """What the caller is told. Raises the error where it is none of ours: Starlette logs it and has `on_unexpected`."""
+    """The answer to an error. Raises an unexpected error again: Starlette logs it and calls `on_unexpected`."""
     handler = next((HANDLERS[cls] for cls in type(error).__mro__ if cls in HANDLERS), None)
     if handler is None:
         raise error
@@ -152,7 +152,7 @@ def install(app: FastAPI) -> None:
     document = app.openapi
 
     def openapi() -> dict[str, Any]:
-        """FastAPI lists the schemas of answers in JSON only, and an error is in a media type of its own."""
+        """Add the schema of errors: FastAPI only adds schemas of answers in application/json."""
         found = document()
         found["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
         return found
@@ -162,16 +162,16 @@ def install(app: FastAPI) -> None:
 
 DESCRIPTIONS = {
     400: "A parameter is missing, or the language or format is not supported",
-    401: "The caller has to say who it is",
-    403: "The caller may not do this",
-    404: "There is no such model",
-    413: "The body is larger than the service reads",
-    415: "The body is in a form that this route does not read",
+    401: "An API key or token is missing",
+    403: "The API key or token does not allow this",
+    404: "The model does not exist",
+    413: "The body is too large",
+    415: "The media type of the body is not supported",
     422: "The request is not valid",
-    429: "Too much is waiting already; try again after `Retry-After` seconds",
-    500: "The service failed; its fault",
+    429: "The service is overloaded; try again after `Retry-After` seconds",
+    500: "The service failed",
     503: "The model is not ready",
-    504: "The answer was not ready in time",
+    504: "The answer took too long",
 }
 
 
@@ -189,27 +189,27 @@ EXAMPLES: dict[str, tuple[int, str]] = {
     "unsupported_media_type": (415, "send application/json, not text/plain"),
     "invalid_input": (422, "attention: Input should be 'none', 'summary' or 'full'"),
     "empty_text": (422, "text 0 has no visible character"),
-    "text_too_long": (422, "text 0 has 100001 characters, at most 100000 are taken at once"),
-    "batch_too_large": (422, "text: 257 texts in one request, at most 256 are taken"),
+    "text_too_long": (422, "text 0 has 100001 characters; the limit is 100000"),
+    "batch_too_large": (422, "257 texts in one request; the limit is 256"),
     "too_many_tokens": (422, "100001 tokens in one request, at most 100000 are taken; send fewer or shorter texts"),
     "unsupported_option": (422, "Invalid request: beam_size parameter must be <= 16 for en-fr"),
     "overloaded": (429, "200000 tokens are waiting already; try again shortly"),
-    "too_many_requests": (429, "256 requests are being worked on already; try again shortly"),
+    "too_many_requests": (429, "256 requests are running; try again shortly"),
     "rate_limited": (429, "Slowdown: at most 60 per 1 minute requests"),
     "inference_failed": (500, "the network failed: not enough memory"),
     "model_not_ready": (503, "sms-spam/1 is not ready: still loading"),
     "inference_timeout": (504, "no answer within 30 s; send less text or try again later"),
 }
-"""error_type -> status and what it says, as a caller gets it."""
+"""error_type -> status and an example of its detail."""
 
-OF_A_MODEL = ("model_not_found", "overloaded", "inference_failed", "model_not_ready", "inference_timeout")
-OF_A_CALLER = ("unauthorized", "forbidden", "too_many_requests", "rate_limited")
-OF_A_BODY = (*OF_A_CALLER, "payload_too_large", "unsupported_media_type", "invalid_input")
-OF_TEXTS = ("empty_text", "text_too_long", "batch_too_large", "too_many_tokens")
+MODEL_ERRORS = ("model_not_found", "overloaded", "inference_failed", "model_not_ready", "inference_timeout")
+CALLER_ERRORS = ("unauthorized", "forbidden", "too_many_requests", "rate_limited")
+BODY_ERRORS = (*CALLER_ERRORS, "payload_too_large", "unsupported_media_type", "invalid_input")
+TEXT_ERRORS = ("empty_text", "text_too_long", "batch_too_large", "too_many_tokens")
 
 
 def responses(path: str, *kinds: str) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, by their error_type, for its documentation."""
+    """OpenAPI responses of a route for some error types."""
     found: dict[int | str, dict[str, Any]] = {}
     for kind in sorted(kinds, key=lambda kind: EXAMPLES[kind][0]):
         status, detail = EXAMPLES[kind]

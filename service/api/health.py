@@ -4,23 +4,29 @@ from fastapi import APIRouter
 
 from service.api.body import RegistryOf
 from service.api.errors import responses
-from service.api.schemas import Health
 from service.errors import ModelNotReady
+from service.handlers.schemas import Health
+from service.registry.registry import Registry
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/health", summary="LibreTranslate's health check")
-@router.get("/health/live", summary="Is the process alive?", name="live")
+@router.get("/health/live", summary="Liveness of the process", name="live")
 async def health() -> Health:
     return Health(status="ok")
 
 
 @router.get(
-    "/health/ready", summary="Can every default model answer?", responses=responses("/health/ready", "model_not_ready")
+    "/health/ready", summary="Readiness of the default models", responses=responses("/health/ready", "model_not_ready")
 )
 async def ready(registry: RegistryOf) -> Health:
-    """200 only when every default model has answered its golden inputs; else 503 with the reasons."""
+    """200 once every default model has answered its golden inputs; else 503 with the reasons."""
+    check_ready(registry)
+    return Health(status="ok")
+
+
+def check_ready(registry: Registry) -> None:
+    """Raises ModelNotReady with the reasons."""
     if problems := registry.problems():
         raise ModelNotReady("; ".join(f"{model}: {problem}" for model, problem in problems.items()))
-    return Health(status="ok")

@@ -14,14 +14,14 @@ router = APIRouter(tags=["operations"])
 
 @router.get(
     "/metrics",
-    summary="Figures for Prometheus",
+    summary="Metrics for Prometheus",
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}}, **responses("/metrics", "unauthorized", "forbidden")},
 )
 async def metrics(request: Request, registry: RegistryOf) -> Response:
-    """Requests, phases, batches, queues, tokens and models; no text, no address, no key. Where API keys are set, one
-    of them or the admin's token opens it. Where several processes serve, these are the sums of all.
+    """Requests, phases, batches, queues, tokens and models; no text, no address, no key. If API keys are set, an API
+    key or the admin token is needed. With several processes, these are the sums of all.
     """
     check_operator(request)
     states = [(entry.name, entry.version, entry.ready) for entry in registry.entries()]
-    return Response(observability.figures(states, registry.provider), media_type=CONTENT_TYPE_LATEST)
+    return Response(observability.render_metrics(states, registry.provider), media_type=CONTENT_TYPE_LATEST)

@@ -8,27 +8,27 @@ from fastapi import APIRouter, Query
 from service.api.body import RegistryOf
 from service.api.errors import responses
 from service.api.pictures import pictures
-from service.api.schemas import AttentionKinds, Model, ModelDetail, ModelList
-from service.bundle import Manifest
+from service.bundle.manifest import Manifest
+from service.handlers.schemas import AttentionKinds, Model, ModelDetail, ModelList
 
 router = APIRouter(tags=["models"])
 
 
-@router.get("/models", summary="Every model, ready or not", response_model_exclude_unset=True)
+@router.get("/models", summary="All models", response_model_exclude_unset=True)
 async def list_models(registry: RegistryOf) -> ModelList:
     return ModelList(models=[Model(**registry.describe(entry)) for entry in registry.entries()])
 
 
 @router.get(
     "/models/{name}",
-    summary="One model with its limits, figures, data and licences",
+    summary="A model with its limits, metrics, data and licences",
     response_model_exclude_unset=True,
     responses=responses("/models/nope", "model_not_found", "invalid_input"),
 )
 async def get_model(
     registry: RegistryOf,
     name: str,
-    version: Annotated[int | None, Query(ge=1, description="The highest by default.")] = None,
+    version: Annotated[int | None, Query(ge=1, description="Version; the highest by default.")] = None,
 ) -> ModelDetail:
     entry = registry.entry(name, version)
     described = registry.describe(entry)
@@ -48,7 +48,7 @@ def details(manifest: Manifest) -> dict[str, Any]:
 
 
 def attention_kinds(manifest: Manifest) -> list[AttentionKinds]:
-    """How many layers and heads of each kind `full` holds."""
+    """The kinds of matrices in `full`, with their numbers of layers and heads."""
     kinds: dict[str, AttentionKinds] = {}
     for output in manifest.attention:
         kind = kinds.setdefault(output.kind, AttentionKinds(kind=output.kind, layers=None, heads=output.heads))

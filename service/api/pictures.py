@@ -1,4 +1,4 @@
-"""The pictures of a model's card: which there are, and GET /models/{name}/pictures/{file}."""
+"""Pictures of a model card: their list, and GET /models/{name}/pictures/{file}."""
 
 import re
 from pathlib import Path
@@ -10,24 +10,24 @@ from starlette.responses import FileResponse
 
 from service.api.body import RegistryOf
 from service.api.errors import responses
-from service.api.schemas import Picture
-from service.bundle import CARD
-from service.registry import Entry
+from service.bundle.manifest import CARD
+from service.handlers.schemas import Picture
+from service.registry.entry import Entry
 
 router = APIRouter(tags=["models"])
 
-# A name without a folder, so that no card leads out of its bundle.
+# A file name without a folder: a card cannot name files outside its bundle.
 IN_CARD = re.compile(r"^!\[(?P<caption>.*)\]\((?P<file>\w[\w.-]*\.png)\)$", re.MULTILINE | re.ASCII)
 
 
 def captions(folder: Path) -> dict[str, str]:
-    """File -> caption of every picture that a bundle's card shows and the bundle holds."""
+    """File -> caption of the pictures that a card shows and the bundle contains."""
     try:
         card = (folder / CARD).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
-        return {}  # a bundle can be served without its card
+        return {}  # a bundle without a card is served too
     found = {match["file"]: match["caption"] for match in IN_CARD.finditer(card)}
-    # A link may lead anywhere.
+    # A symbolic link can point outside the bundle.
     return {file: caption for file, caption in found.items() if _is_plain(folder / file)}
 
 
@@ -36,7 +36,7 @@ def _is_plain(path: Path) -> bool:
 
 
 def pictures(entry: Entry) -> list[Picture]:
-    """The pictures of a model's card, in its order."""
+    """The pictures of a model card, in its order."""
     at = f"/models/{quote(entry.name)}/pictures"
     found = captions(entry.folder).items()
     return [Picture(caption=caption, path=f"{at}/{file}?version={entry.version}") for file, caption in found]
@@ -44,7 +44,7 @@ def pictures(entry: Entry) -> list[Picture]:
 
 @router.get(
     "/models/{name}/pictures/{file}",
-    summary="A picture of a model's card",
+    summary="A picture of a model card",
     response_class=FileResponse,
     responses={
         200: {"content": {"image/png": {}}},
@@ -55,9 +55,9 @@ def get_picture(
     registry: RegistryOf,
     name: str,
     file: str,
-    version: Annotated[int | None, Query(ge=1, description="The highest by default.")] = None,
+    version: Annotated[int | None, Query(ge=1, description="Version; the highest by default.")] = None,
 ) -> FileResponse:
-    """What `pictures` of GET /models/{name} lists, and no other file of the bundle."""
+    """Serve the files that `pictures` of GET /models/{name} lists, and no other file of the bundle."""
     entry = registry.entry(name, version)
     if file not in captions(entry.folder):
         raise HTTPException(404, f"the card of {entry.name}/{entry.version} has no picture {file!r}")

@@ -1,4 +1,4 @@
-"""GET /: the playground, a page that asks this service and shows where its models look."""
+"""GET /: the playground, a web page that calls this service and shows attention weights."""
 
 from pathlib import Path
 from typing import Any
@@ -8,18 +8,18 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 HEADERS = {
-    # Whatever a text or a model's description holds, nothing but the page's own files is run or asked.
+    # Texts and model descriptions cannot load or run anything but the files of the page.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Kept, but asked about each time (ETag): after an upgrade no old module meets a new one.
+    # Revalidated each time (ETag): after an upgrade old and new modules are never mixed.
     "Cache-Control": "no-cache",
 }
 
 
 class Pages(StaticFiles):
-    """The files of the page, with the headers above."""
+    """The files of the page with the security headers."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)

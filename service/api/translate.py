@@ -5,22 +5,20 @@ from starlette.responses import Response
 
 from service.api import events
 from service.api.body import FORM, JSON, parse_body, request_body
-from service.api.encoding import FastJSON, documented, encoding_of
-from service.api.errors import OF_A_BODY, OF_A_MODEL, OF_TEXTS, responses
-from service.api.events import wants_events
-from service.api.limits import check_texts
-from service.api.question import answered, asked, required
-from service.api.schemas import TranslateRequest, TranslateResponse
-from service.api.streaming import stream
+from service.api.errors import BODY_ERRORS, MODEL_ERRORS, TEXT_ERRORS, responses
+from service.api.responses import FastJSON, documented, encoded, encoding_of
+from service.handlers import translate as handler
+from service.handlers.encoding import AS_JSON, Emit
+from service.handlers.schemas import TranslateRequest, TranslateResponse
 from service.observability import timed
-from service.registry import Registry
-from service.settings import Settings
 
 router = APIRouter(tags=["translate"])
 
-LIBRETRANSLATES = ("missing_parameter", "unsupported_language_pair", "unsupported_format")
+LIBRETRANSLATE_ERRORS = ("missing_parameter", "unsupported_language_pair", "unsupported_format")
 EVENTS = events.documented("`token` and `sentence` events, then `done`.")
-ERRORS = responses("/translate", *LIBRETRANSLATES, *OF_A_BODY, *OF_TEXTS, "unsupported_option", *OF_A_MODEL)
+ERRORS = responses(
+    "/translate", *LIBRETRANSLATE_ERRORS, *BODY_ERRORS, *TEXT_ERRORS, "unsupported_option", *MODEL_ERRORS
+)
 
 
 @router.post(
@@ -31,22 +29,23 @@ ERRORS = responses("/translate", *LIBRETRANSLATES, *OF_A_BODY, *OF_TEXTS, "unsup
     openapi_extra=request_body(TranslateRequest, JSON, FORM),
 )
 async def translate(request: Request) -> Response:
-    """The text is split into sentences, each is translated, and they are joined with the white space between them
-    kept. Clients of LibreTranslate work unchanged; beside `translatedText` every sentence has its tokens and the
-    attention from target to source. Placeholders, addresses and, with `format: html`, markup are kept.
+    """A text is split into sentences, each sentence is translated, and the translations are joined with the white space
+    between them kept. Clients of LibreTranslate work unchanged. Besides `translatedText`, every sentence has its tokens
+    and the attention from target to source. Placeholders, addresses and, with `format: html`, markup are kept.
 
     `Accept: text/event-stream` gets each sentence as soon as it is translated (`event: sentence`), with `beam_size` 1
-    each token as it is said (`event: token`), and then the whole answer (`event: done`).
+    also each token (`event: token`), and then the whole answer (`event: done`).
     """
-    settings: Settings = request.app.state.settings
-    registry: Registry = request.app.state.registry
-    body = await parse_body(request, TranslateRequest, settings.max_body_bytes, form=True)
+    state = request.app.state
+    body = await parse_body(request, TranslateRequest, state.settings.max_body_bytes, form=True)
     encoding = encoding_of(request)
-    texts = check_texts("q", required(body), settings)
-    question = await asked(body, texts, registry)
-    if wants_events(request):
-        return await stream(request, question)
-    translations = await answered(question)
-    await request.app.state.turn()
-    with timed(question.model, "encode"):
-        return encoding.response(question.answer(translations, encoding))
+
+    async def work(emit: Emit) -> dict[str, object]:
+        return (await handler.translate(body, state.registry, state.settings, emit)).encode(AS_JSON)
+
+    if events.wants_events(request):
+        return await events.stream(request, work)
+    answer = await handler.translate(body, state.registry, state.settings)
+    await state.budget.wait()
+    with timed(answer.model, "encode"):
+        return encoded(answer.encode(encoding), encoding)

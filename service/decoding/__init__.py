@@ -1,1 +1,1 @@
-"""Decoding: from a step function to hypotheses. numpy only; knows nothing of models, tokens' texts or HTTP."""
+"""Beam search and sampling over a step function. Needs numpy only, except `onnx_step`, which runs a bundle's graph."""

@@ -1,6 +1,6 @@
-"""Sampling: texts that are written on token by token, each token drawn from what the network expects.
+"""Sampling with continuous batching: texts join and leave a running batch between steps.
 
-Legend: R rows, one a live text; C candidates of one row; V vocabulary.
+Legend: R rows (one per live text), V vocabulary.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -10,222 +10,231 @@ from typing import Generic, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.decoding.step import Candidates, DecoderStep, Flags, Floats, Ids, Rows, State
+from service.decoding.step import Arrays, Candidates, DecoderStep, Flags, Floats, Ids, Rows, State
 
 Probabilities = NDArray[np.float64]
 FinishReason = Literal["length", "stop"]
 
 
 @dataclass(frozen=True)
-class Draw:
-    """How one text is written on."""
+class SamplingRequest:
+    """A prompt and how to continue it."""
 
     prompt: list[int]
-    """One token at least; it is read token by token, beside what the others write."""
+    """Token ids, at least one."""
     max_tokens: int
-    """Tokens to write at most; none means that the prompt is only read."""
+    """Maximum tokens to generate. With 0, only the prompt's log-probabilities are computed."""
     temperature: float = 1.0
-    """Log-probabilities are divided by it; 0 takes the likeliest token always."""
+    """Divisor of the log-probabilities. 0 selects the most likely token."""
     top_k: int | None = None
-    """Draw from so many likeliest tokens only (Fan et al. 2018)."""
+    """Sample from the k most likely tokens (Fan et al. 2018)."""
     top_p: float = 1.0
-    """Draw from the fewest likeliest tokens that have so much of the probability (Holtzman et al. 2020)."""
+    """Nucleus sampling: sample from the most likely tokens with this total probability (Holtzman et al. 2020)."""
     repetition_penalty: float = 1.0
-    """The log-probability of a token that is there already is multiplied by it, as in CTRL (Keskar et al. 2019)."""
+    """Factor on the log-probability of tokens that are already in the text, as in CTRL (Keskar et al. 2019)."""
     seed: int = 0
-    stops: Callable[[int], bool] | None = None
-    """Is told each token that is written: whether the text ends with it."""
+    ends_text: Callable[[int], bool] | None = None
+    """Called with each generated token. True ends the text after it."""
     attention: frozenset[str] = frozenset()
-    """Names of the attention to keep."""
+    """Names of the attention outputs to return."""
 
 
 @dataclass
-class Written:
-    """What came of a Draw."""
+class Completion:
+    """The result of a SamplingRequest. It grows while the text is generated."""
 
     prompt_log_probs: list[float] = field(default_factory=list)
-    """Of each token of the prompt but the first, after those before it."""
+    """Log-probability of each prompt token except the first."""
     token_ids: list[int] = field(default_factory=list)
-    """Without </s>."""
+    """Generated tokens, without </s>."""
     log_probs: list[float] = field(default_factory=list)
-    """Of each as the network gave it, whatever the temperature."""
+    """Log-probability of each generated token at temperature 1."""
     attention: dict[str, list[Floats]] = field(default_factory=dict)
-    """By name, one array a token: what the step that chose it looked at, [heads, 1, keys] or [1, keys]."""
+    """Attention by name, one array per generated token: [heads, 1, keys] or [1, keys]."""
     finish_reason: FinishReason = "length"
 
 
 class _Text:
-    """A text in the running batch: what is to be written, and what has been."""
+    """A text in the running batch."""
 
-    def __init__(self, key: int, draw: Draw):
+    def __init__(self, key: int, request: SamplingRequest):
         self.key = key
-        self.draw = draw
-        self.written = Written(attention={name: [] for name in draw.attention})
-        # All at once, so that what is drawn for a text depends on its seed alone.
-        self.chances = np.random.default_rng(draw.seed).random(draw.max_tokens)
+        self.request = request
+        self.completion = Completion(attention={name: [] for name in request.attention})
+        # Drawn in advance, so that the text depends on its seed only.
+        self._uniforms = np.random.default_rng(request.seed).random(request.max_tokens)
 
-    def writes(self, length: int) -> bool:
-        """Whether the step after `length` tokens chooses one, instead of reading the prompt on."""
-        return length + 1 >= len(self.draw.prompt) and self.draw.max_tokens > 0
+    def generates_after(self, length: int) -> bool:
+        """Return True if the step after `length` tokens generates a token, False if it reads the prompt."""
+        return length + 1 >= len(self.request.prompt) and self.request.max_tokens > 0
 
     @property
-    def chance(self) -> float:
-        """The number in [0, 1) that decides the next token."""
-        return float(self.chances[len(self.written.token_ids)])
+    def uniform(self) -> float:
+        """The random number in [0, 1) for the next token."""
+        return float(self._uniforms[len(self.completion.token_ids)])
+
+    def read(self, length: int, log_probs: Probabilities) -> bool:
+        """Record the log-probability of prompt token `length`. Return False after the last one."""
+        if length == len(self.request.prompt):
+            return False
+        self.completion.prompt_log_probs.append(float(log_probs[self.request.prompt[length]]))
+        return True
+
+    def append(self, token: int, eos: int, log_probs: Probabilities, attention: dict[str, Floats]) -> bool:
+        """Append a generated token. Return False if it ends the text."""
+        completion, request = self.completion, self.request
+        if token == eos:
+            completion.finish_reason = "stop"
+            return False
+        completion.token_ids.append(token)
+        completion.log_probs.append(float(log_probs[token]))
+        for name, weights in attention.items():
+            completion.attention[name].append(weights)
+        if request.ends_text is not None and request.ends_text(token):
+            completion.finish_reason = "stop"
+            return False
+        return len(completion.token_ids) < request.max_tokens
 
 
-def in_order_of_ids(candidates: Candidates, vocabulary: int) -> Probabilities:
-    """Log-probabilities [R, V] by token id; what is no candidate is at -inf."""
+def by_token_id(candidates: Candidates, vocabulary: int) -> Probabilities:
+    """Return log-probabilities [R, V] by token id. Tokens that are not candidates get -inf."""
     log_probs = np.full((len(candidates.token_ids), vocabulary), -np.inf)
     np.put_along_axis(log_probs, candidates.token_ids, candidates.log_probs.astype(np.float64), axis=1)
     return log_probs
 
 
-def choose(log_probs: Probabilities, draws: Sequence[Draw], seen: Flags, chances: Probabilities) -> Ids:
-    """The next token of each row [R], from log-probabilities [R, V] by token id.
+def sample(log_probs: Probabilities, requests: Sequence[SamplingRequest], seen: Flags, uniforms: Probabilities) -> Ids:
+    """Return the next token of each row [R] by inverse transform sampling.
 
-    `seen` [R, V] says which tokens a row has already, `chances` [R] in [0, 1) decide. Tokens share the line from 0 to 1
-    in the order of their ids and not of their probabilities, so that the last bit of one changes no other's place.
+    log_probs [R, V]: by token id.
+    seen [R, V]: tokens that a row contains already.
+    uniforms [R]: random numbers in [0, 1).
+
+    The cumulative distribution is ordered by token id, not by probability, so that rounding errors in one probability
+    do not reorder the others.
     """
-    penalties = np.array([draw.repetition_penalty for draw in draws])
+    penalties = np.array([request.repetition_penalty for request in requests])
     scores = np.where(seen, log_probs * penalties[:, None], log_probs) if (penalties != 1).any() else log_probs
-    best: Ids = scores.argmax(axis=1)
-    drawn = np.flatnonzero([draw.temperature > 0 for draw in draws])
-    if not len(drawn):
-        return best
-    chosen = [draws[row] for row in drawn.tolist()]
-    scores = scores[drawn] - scores[drawn].max(axis=1, keepdims=True)
-    weights = np.exp(scores / np.array([draw.temperature for draw in chosen])[:, None])
+    tokens: Ids = scores.argmax(axis=1)
+    sampled = np.flatnonzero([request.temperature > 0 for request in requests])
+    if not len(sampled):
+        return tokens
+    requests = [requests[row] for row in sampled.tolist()]
+    scores = scores[sampled] - scores[sampled].max(axis=1, keepdims=True)
+    weights = np.exp(scores / np.array([request.temperature for request in requests])[:, None])
     order = np.argsort(-weights, axis=1, kind="stable")
     sorted_weights = np.take_along_axis(weights, order, axis=1)
-    before = np.cumsum(sorted_weights, axis=1) - sorted_weights
-    most = np.array([draw.top_k or scores.shape[1] for draw in chosen])[:, None]
-    share = np.array([draw.top_p for draw in chosen])[:, None] * weights.sum(axis=1, keepdims=True)
-    kept = (np.arange(scores.shape[1]) < most) & (before < share)
+    mass_before = np.cumsum(sorted_weights, axis=1) - sorted_weights
+    top_k = np.array([request.top_k or scores.shape[1] for request in requests])[:, None]
+    top_mass = np.array([request.top_p for request in requests])[:, None] * weights.sum(axis=1, keepdims=True)
+    kept = (np.arange(scores.shape[1]) < top_k) & (mass_before < top_mass)
     np.put_along_axis(weights, order, np.where(kept, sorted_weights, 0.0), axis=1)
-    sums = np.cumsum(weights, axis=1)
-    best[drawn] = (sums > chances[drawn, None] * sums[:, -1:]).argmax(axis=1)
-    return best
+    cumulative = np.cumsum(weights, axis=1)
+    tokens[sampled] = (cumulative > uniforms[sampled, None] * cumulative[:, -1:]).argmax(axis=1)
+    return tokens
 
 
-class Sampling(Generic[State]):
-    """One running batch of texts, which join between two steps and leave when they are done.
+class Sampler(Generic[State]):
+    """A running batch of texts. The result of a text does not depend on the others.
 
-    A prompt is read token by token like everything else: its tokens are not drawn but given. So texts that are read and
-    texts that are written go side by side, and each gets what it would get alone.
+    Prompts are read token by token, in the same batch as texts that are being generated.
     """
 
-    def __init__(self, step: DecoderStep[State], vocabulary: int, eos: int, never: Sequence[int]):
+    def __init__(self, step: DecoderStep[State], vocabulary: int, eos: int, forbidden: Sequence[int]):
+        """`forbidden`: ids that are never generated."""
         self._step = step
         self._vocabulary = vocabulary
         self._eos = eos
-        self._never = list(never)
+        self._forbidden = list(forbidden)
         self.clear()
 
     def __len__(self) -> int:
-        """How many texts are live."""
+        """Number of live texts."""
         return len(self._texts)
 
     def keys(self) -> list[int]:
-        """The keys of the live texts."""
+        """Keys of the live texts."""
         return [text.key for text in self._texts]
 
     def clear(self) -> None:
-        """Let every text go."""
+        """Drop all texts."""
         self._state: State | None = None
-        self._entries = 0
-        """Rows of the step before, and newcomers behind them: what `parents` chooses among."""
+        self._num_rows = 0
+        """Rows that `_parents` refers to: those of the last step, then those of texts that joined since."""
         self._texts: list[_Text] = []
         self._lengths: Ids = np.zeros(0, np.int64)  # [R]
         self._tokens: Ids = np.zeros(0, np.int64)  # [R]
         self._parents: Rows = np.zeros(0, np.int64)  # [R]
-        self._seen: Flags = np.zeros((0, self._vocabulary), np.bool_)
+        self._seen: Flags = np.zeros((0, self._vocabulary), np.bool_)  # [R, V]
         self._latest: list[_Text] = []
 
-    def join(self, keys: Sequence[int], draws: Sequence[Draw], state: State) -> None:
-        """Texts join, under keys by which they will be called, with their state before the first step."""
-        count = len(draws)
+    def join(self, keys: Sequence[int], requests: Sequence[SamplingRequest], state: State) -> None:
+        """Add texts with their initial state. Results carry their keys."""
+        count = len(requests)
         self._state = state if self._state is None else self._step.join(self._state, state)
-        self._texts += [_Text(key, draw) for key, draw in zip(keys, draws, strict=True)]
+        self._texts += [_Text(key, request) for key, request in zip(keys, requests, strict=True)]
         self._lengths = np.concatenate([self._lengths, np.zeros(count, np.int64)])
-        self._tokens = np.concatenate([self._tokens, [draw.prompt[0] for draw in draws]])
-        self._parents = np.concatenate([self._parents, self._entries + np.arange(count)])
+        self._tokens = np.concatenate([self._tokens, [request.prompt[0] for request in requests]])
+        self._parents = np.concatenate([self._parents, self._num_rows + np.arange(count)])
         seen = np.zeros((count, self._vocabulary), np.bool_)
-        for row, draw in enumerate(draws):
-            seen[row, draw.prompt] = True
+        for row, request in enumerate(requests):
+            seen[row, request.prompt] = True
         self._seen = np.concatenate([self._seen, seen])
-        self._entries += count
+        self._num_rows += count
 
     def leave(self, keys: Collection[int]) -> None:
-        """Texts leave unfinished, those of these keys that are here."""
+        """Remove unfinished texts. Unknown keys are ignored."""
         if any(text.key in keys for text in self._texts):
             self._keep(np.array([text.key not in keys for text in self._texts], np.bool_))
 
-    def advance(self) -> list[tuple[int, Written]]:
-        """One step of every text. Those that are done leave, with what was written."""
+    def advance(self) -> list[tuple[int, Completion]]:
+        """Run one step. Remove finished texts and return their keys and completions."""
         self._latest = []
         if not self._texts:
             return []
-        assert self._state is not None
-        writing = [text.writes(length) for text, length in zip(self._texts, self._lengths.tolist(), strict=True)]
-        wanted = frozenset[str]().union(*(t.draw.attention for t, w in zip(self._texts, writing, strict=True) if w))
-        candidates, self._state, attention = self._step(
-            self._tokens, self._parents, self._lengths, self._state, self._vocabulary, wanted
-        )
-        self._lengths = self._lengths + 1
-        self._entries = len(self._texts)
-        self._parents = np.arange(self._entries)
-        log_probs = in_order_of_ids(candidates, self._vocabulary)
+        generating = [text.generates_after(n) for text, n in zip(self._texts, self._lengths.tolist(), strict=True)]
+        log_probs, attention = self._run_step(generating)
         allowed = log_probs.copy()
-        allowed[:, self._never] = -np.inf
-        chances = np.array([text.chance if w else 0.0 for text, w in zip(self._texts, writing, strict=True)])
-        chosen = choose(allowed, [text.draw for text in self._texts], self._seen, chances)
+        allowed[:, self._forbidden] = -np.inf
+        uniforms = [text.uniform if g else 0.0 for text, g in zip(self._texts, generating, strict=True)]
+        tokens = sample(allowed, [text.request for text in self._texts], self._seen, np.array(uniforms))
         live = np.ones(len(self._texts), np.bool_)
         for row, text in enumerate(self._texts):
-            if writing[row]:
-                # A copy: a view would keep what all the others looked at.
-                looked = {name: attention[name][row].copy() for name in text.draw.attention}
-                live[row] = self._write(text, int(chosen[row]), log_probs[row], looked)
-                self._seen[row, chosen[row]] = True
+            if generating[row]:
+                # Copied, because a view would keep the attention of the whole batch in memory.
+                weights = {name: attention[name][row].copy() for name in text.request.attention}
+                live[row] = text.append(int(tokens[row]), self._eos, log_probs[row], weights)
+                self._seen[row, tokens[row]] = True
             else:
-                live[row] = self._read(text, int(self._lengths[row]), log_probs[row])
-                chosen[row] = text.draw.prompt[min(self._lengths[row], len(text.draw.prompt) - 1)]
-        self._tokens = chosen
-        done = [(text.key, text.written) for text, lives in zip(self._texts, live, strict=True) if not lives]
-        latest = [t for t, w, token in zip(self._texts, writing, chosen, strict=True) if w and token != self._eos]
+                live[row] = text.read(int(self._lengths[row]), log_probs[row])
+                tokens[row] = text.request.prompt[min(self._lengths[row], len(text.request.prompt) - 1)]
+        self._tokens = tokens
+        done = [(text.key, text.completion) for text, lives in zip(self._texts, live, strict=True) if not lives]
+        latest = [t for t, g, token in zip(self._texts, generating, tokens, strict=True) if g and token != self._eos]
         if done:
             self._keep(live)
         self._latest = latest
         return done
 
-    def _read(self, text: _Text, length: int, log_probs: Probabilities) -> bool:
-        """Take down how likely the prompt's token behind `length` others was. False: the prompt is read."""
-        if length == len(text.draw.prompt):
-            return False
-        text.written.prompt_log_probs.append(float(log_probs[text.draw.prompt[length]]))
-        return True
+    def _run_step(self, generating: list[bool]) -> tuple[Probabilities, Arrays]:
+        """Return log-probabilities [R, V] and the attention that the generating rows request."""
+        assert self._state is not None
+        requests = [text.request for text, g in zip(self._texts, generating, strict=True) if g]
+        names = frozenset[str]().union(*(request.attention for request in requests))
+        candidates, self._state, attention = self._step(
+            self._tokens, self._parents, self._lengths, self._state, self._vocabulary, names
+        )
+        self._lengths = self._lengths + 1
+        self._num_rows = len(self._texts)
+        self._parents = np.arange(self._num_rows)
+        return by_token_id(candidates, self._vocabulary), attention
 
-    def _write(self, text: _Text, token: int, log_probs: Probabilities, looked: dict[str, Floats]) -> bool:
-        """Write a token. False: it is the last."""
-        written, draw = text.written, text.draw
-        if token == self._eos:
-            written.finish_reason = "stop"
-            return False
-        written.token_ids.append(token)
-        written.log_probs.append(float(log_probs[token]))
-        for name, weights in looked.items():
-            written.attention[name].append(weights)
-        if draw.stops is not None and draw.stops(token):
-            written.finish_reason = "stop"
-            return False
-        return len(written.token_ids) < draw.max_tokens
-
-    def latest(self) -> list[tuple[int, Written]]:
-        """The texts that the last step wrote a token of: their keys, and all that is written so far."""
-        return [(text.key, text.written) for text in self._latest]
+    def latest(self) -> list[tuple[int, Completion]]:
+        """Return the texts that got a token in the last step: their keys and completions so far."""
+        return [(text.key, text.completion) for text in self._latest]
 
     def _keep(self, live: Flags) -> None:
-        """Keep some of the texts [R]."""
+        """Keep the texts in `live` [R] and drop the others."""
         if self._state is None or not live.any():
             self.clear()
             return

@@ -1,4 +1,4 @@
-"""The service behind a real port, over the fakes and over those of the committed bundles that clients ask."""
+"""The service behind a real port, over the fakes and over some committed bundles."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -65,5 +65,7 @@ def test_lists(client: TestClient) -> None:
         ("en-xx", {"tgt_lang": "zz"}, 400),
     ],
 )
-def test_nothing_is_passed_over(client: TestClient, name: str, parameters: dict[str, object], status: int) -> None:
+def test_unknown_parameters_are_refused(
+    client: TestClient, name: str, parameters: dict[str, object], status: int
+) -> None:
     check_problem(client.post(f"/huggingface/{name}", json={"inputs": "wind", "parameters": parameters}), status)

@@ -1,4 +1,4 @@
-"""LibreTranslate's own client, and what it promises its clients besides."""
+"""The client of LibreTranslate, and its other routes and conventions."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ def test_the_client_translates(api: LibreTranslateAPI) -> None:
     assert api.translate("Wind and rain!", "en", "xx") == doubled("Wind and rain!")
 
 
-def test_the_client_lets_the_language_be_found(real_address: str) -> None:
+def test_the_client_detects_the_language(real_address: str) -> None:
     api = LibreTranslateAPI(real_address)
     assert api.translate("Good morning, Tom.", "auto", "fr") == api.translate("Good morning, Tom.", "en", "fr")
     [best, *others] = api.detect("Bonjour tout le monde, comment allez-vous ?")
@@ -55,7 +55,7 @@ def test_detection_for_each_text_of_a_list(real_client: TestClient) -> None:
     answer = translate(real_client, q=texts, target="fr").json()
     assert [found["language"] for found in answer["detectedLanguage"]] == ["en", "fr", "en"]
     assert all(50 < found["confidence"] <= 100 for found in answer["detectedLanguage"])
-    assert answer["translatedText"][1] == texts[1]  # in French already
+    assert answer["translatedText"][1] == texts[1]  # the text is French
     assert answer["translations"][1] == {"text": texts[1], "sentences": []}
     alone = translate(real_client, q=texts[0], target="fr").json()
     assert alone["detectedLanguage"]["language"] == "en"
@@ -70,14 +70,14 @@ def test_nothing_to_translate(real_client: TestClient) -> None:
     assert (answer["model"], answer["version"]) == (None, None)
 
 
-def test_a_word_is_of_a_language_that_can_be_translated(client: TestClient) -> None:
-    """By itself "wind" is rather Dutch."""
+def test_detection_prefers_languages_with_a_model(client: TestClient) -> None:
+    """Alone, "wind" is detected as Dutch."""
     answer = translate(client, q="wind").json()
     assert (answer["detectedLanguage"]["language"], answer["translatedText"]) == ("en", doubled("wind"))
     assert 0 <= answer["detectedLanguage"]["confidence"] < 50
 
 
-def test_a_text_that_is_decidedly_in_another_language(client: TestClient) -> None:
+def test_a_text_in_another_language(client: TestClient) -> None:
     problem = check_problem(translate(client, q="Das ist ein Hund und das ist keine Katze."), 400)
     assert problem["error"] == "de is not supported"
 
@@ -88,7 +88,7 @@ def test_a_blank_text_is_named_by_its_number(client: TestClient) -> None:
         assert problem["detail"] == "text 2 has no visible character"
 
 
-def test_the_language_is_only_told_when_asked_for(client: TestClient) -> None:
+def test_the_language_is_returned_for_auto_only(client: TestClient) -> None:
     assert "detectedLanguage" not in translate(client, q="Wind", source="en").json()
 
 
@@ -97,7 +97,7 @@ def test_a_named_model_decides(client: TestClient) -> None:
     assert answer.json()["translatedText"] == doubled("Wind")
 
 
-def test_a_list_and_a_text_with_a_bar_are_not_mixed_up(client: TestClient) -> None:
+def test_a_list_and_a_text_with_a_bar(client: TestClient) -> None:
     """LibreTranslate's cache of answers joins a list with "|"."""
     assert translate(client, q=["a", "b"]).json()["translatedText"] == [doubled("a"), doubled("b")]
     assert isinstance(translate(client, q="a|b").json()["translatedText"], str)
@@ -106,7 +106,7 @@ def test_a_list_and_a_text_with_a_bar_are_not_mixed_up(client: TestClient) -> No
 @pytest.mark.parametrize(
     "send", [{"json": {"q": "Wind", "alternatives": "x"}}, {"data": {"q": "Wind", "alternatives": "x"}}]
 )
-def test_alternatives_that_are_no_number(client: TestClient, send: dict[str, Any]) -> None:
+def test_alternatives_of_a_wrong_type(client: TestClient, send: dict[str, Any]) -> None:
     for body in send.values():
         body.update(source="en", target="xx")
     check_problem(client.post("/translate", **send), 422, "invalid_input")
@@ -124,7 +124,7 @@ def test_detect_without_a_text(client: TestClient) -> None:
     assert problem["error"] == "Invalid request: missing q parameter"
 
 
-def test_what_the_page_of_libretranslate_asks(client: TestClient) -> None:
+def test_settings_for_libretranslates_page(client: TestClient) -> None:
     settings = client.get("/frontend/settings").json()
     assert settings["charLimit"] == 100_000
     assert settings["language"]["source"] == {"code": "en", "name": "English"}

@@ -15,11 +15,11 @@ import pytest
 from limelight_client import (
     AsyncLimelight,
     Generation,
-    Likely,
     Limelight,
     LimelightError,
     Prediction,
     Sentence,
+    TokenLogprob,
     Translation,
 )
 
@@ -82,7 +82,7 @@ def test_a_text_that_grows(limelight: Limelight, address: str) -> None:
 
     for found in (list(limelight.write("The wind", **WRITE)), ask(address, collected)):
         *tokens, whole = found
-        assert isinstance(whole, Generation) and all(isinstance(token, Likely) for token in tokens)
+        assert isinstance(whole, Generation) and all(isinstance(token, TokenLogprob) for token in tokens)
         assert tokens == whole.tokens
     with pytest.raises(LimelightError, match="empty_text"):
         list(limelight.write(""))
@@ -147,7 +147,7 @@ def test_errors(limelight: Limelight, address: str) -> None:
 
 @contextmanager
 def answering(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str, list[str]]]:
-    """A server that gives these answers one after the other; and the paths it was asked."""
+    """A server that returns these answers in order, and the paths of the requests."""
     left, asked = list(answers), []
 
     class Handler(BaseHTTPRequestHandler):
@@ -176,7 +176,7 @@ PROBLEM = b'{"error_type": "overloaded", "detail": "try again"}'
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch, asynchronous: bool) -> None:
+def test_overload_is_retried(monkeypatch: pytest.MonkeyPatch, asynchronous: bool) -> None:
     waited: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -193,7 +193,7 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch, asynchro
     assert asked == ["/models"] * 3
 
 
-def test_it_is_not_asked_for_ever() -> None:
+def test_retries_are_bounded() -> None:
     busy = (429, {"Retry-After": "0"}, PROBLEM)
     with answering(busy, busy, GOOD) as (address, asked):
         with pytest.raises(LimelightError, match="429 overloaded: try again"):
@@ -201,7 +201,7 @@ def test_it_is_not_asked_for_ever() -> None:
     assert len(asked) == 2
 
 
-def test_other_errors_are_not_asked_again() -> None:
+def test_other_errors_are_not_retried() -> None:
     with answering((502, {}, b"<h1>Bad gateway</h1>"), GOOD) as (address, asked):
         with pytest.raises(LimelightError, match="502 http_error: <h1>"):
             Limelight(address).models()

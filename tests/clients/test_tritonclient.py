@@ -202,7 +202,7 @@ HEADER = {"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {"bin
         ([{"name": "text", "shape": [1], "datatype": "BYTES"}], b"", None),
     ],
 )
-def test_what_cannot_be_read(address: str, inputs: list[Any], tail: bytes, length: int | None) -> None:
+def test_invalid_tensors(address: str, inputs: list[Any], tail: bytes, length: int | None) -> None:
     written = json.dumps({"inputs": inputs}).encode()
     headers = {"Inference-Header-Content-Length": str(len(written) if length is None else length)}
     answer = httpx.post(f"{address}/v2/models/toy/infer", content=written + tail, headers=headers)
@@ -217,7 +217,7 @@ def test_texts_in_rows_of_one(address: str) -> None:
 
 
 @pytest.mark.parametrize("binary", [True, False])
-def test_texts_are_written_on(client: InferenceServerClient, address: str, binary: bool) -> None:
+def test_prompts_are_continued(client: InferenceServerClient, address: str, binary: bool) -> None:
     options = {"max_tokens": 9, "seed": 5, "temperature": 0.8}
     names = ["text", "finish_reason", "seed", "attention", "prompt_tokens", "tokens", "token_spans", "logprobs"]
     outputs = wanted(binary, *names)

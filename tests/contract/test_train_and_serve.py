@@ -1,4 +1,4 @@
-"""What `training/` writes, `service/` reads: a user's own file ends in a served bundle, for every task."""
+"""Training writes bundles that the service reads, for every task, from a user's own file."""
 
 import asyncio
 import json
@@ -11,16 +11,17 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from service.bundle import WEIGHTS, verify
-from service.generator import Manner
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.bundle.files import verify
+from service.bundle.manifest import WEIGHTS, TranslationManifest
+from service.generation.generator import SamplingParams
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
-from training import export as exporting
 from training.__main__ import app, main
 from training.corpora import own_data
-from training.export import export
+from training.export.bundle import export
 from training.fit import RunError, fit, load_best, open_task, run_folder
+from training.graphs import surgery, trace
 from training.graphs.parity import ParityError
 from training.recipe import RECIPES, AnyRecipe, load_recipe
 
@@ -75,7 +76,7 @@ def recipe_for(folder: Path) -> AnyRecipe:
 
 @pytest.fixture(scope="module", params=sorted(SHRINK))
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A tiny network of the recipe's kind, trained on a file: the recipe's path and the folder of everything."""
+    """A small network of the recipe, trained on a file. Returns the recipe's name and the folder of all files."""
     folder = tmp_path_factory.mktemp(request.param)
     text = (RECIPES / f"{request.param}.toml").read_text()
     for old, new in SHRINK[request.param].items():
@@ -89,7 +90,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield request.param, folder
 
 
-def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) -> None:
+def test_the_command_line_makes_a_served_bundle(trained: tuple[str, Path]) -> None:
     name, folder = trained
     arguments = [str(folder / "my.toml"), "--data", str(folder / "my.data"), "--models", str(folder / "models")]
     for command in ("export", "evaluate"):
@@ -103,7 +104,7 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
     verify(entry.folder, entry.manifest)
     card = (entry.folder / "README.md").read_text()
     assert all(metric.name in card for metric in entry.manifest.metrics)
-    assert str(folder) not in card  # where the user keeps the file is nobody's business
+    assert str(folder) not in card  # the path of the file is private
     own = {"sms-spam": ("confusion.png", "calibration.png"), "en-fr": ("lengths.png",)}.get(name, ())
     for picture in ("attention-1.png", "learning.png", *own):
         assert picture in card
@@ -112,11 +113,11 @@ def test_the_command_line_from_file_to_served_bundle(trained: tuple[str, Path]) 
         [prediction] = asyncio.run(registry.classifier("my").classify(["red dog sleeps"]))
         assert set(prediction.scores) == {"animal", "none"}
     elif name == "nietzsche":
-        manner = Manner(20, seed=3)
+        manner = SamplingParams(20, seed=3)
         found = asyncio.run(registry.generator("my").generate("The cat", manner))
         assert len(found.tokens) == 20 and found.attention
     else:
-        assert entry.manifest.special_ids is not None and entry.manifest.special_ids.unknown is not None
+        assert isinstance(entry.manifest, TranslationManifest) and entry.manifest.special_ids.unknown is not None
         [translation] = asyncio.run(registry.translator("en", "fr").translate(["red dog"]))
         assert translation.sentences[0].source_tokens[0].text == "red"[: translation.sentences[0].source_tokens[0].end]
     registry.close()
@@ -132,7 +133,7 @@ def test_weights_can_be_read_back_by_name(trained: tuple[str, Path]) -> None:
 
 def test_a_graph_that_differs_is_not_written(trained: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     _, folder = trained
-    honest = exporting.write_weights
+    honest = surgery.write_weights
 
     def careless(network: torch.nn.Module, path: Path) -> dict[str, tuple[int, int]]:
         offsets = honest(network, path)
@@ -141,13 +142,15 @@ def test_a_graph_that_differs_is_not_written(trained: tuple[str, Path], monkeypa
         path.write_bytes(content)
         return offsets
 
-    monkeypatch.setattr(exporting, "write_weights", careless)
+    monkeypatch.setattr(trace, "write_weights", careless)
     with pytest.raises(ParityError, match="differs from PyTorch"):
         export(recipe_for(folder), folder / "never")
     assert list((folder / "never").rglob("*.*")) == []
 
 
-def test_an_interrupted_run_goes_on(trained: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_interrupted_run_continues(
+    trained: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     _, folder = trained
     recipe = recipe_for(folder)
     whole = torch.load(run_folder(recipe) / "last.ckpt", weights_only=True)
@@ -169,7 +172,7 @@ def test_a_run_of_another_recipe_is_refused(trained: tuple[str, Path], tmp_path:
     shutil.rmtree(tmp_path)
 
 
-def test_errors_are_one_message(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["training", "fit", "nope"])
     with pytest.raises(SystemExit) as exit_:
         main()

@@ -1,13 +1,13 @@
-"""Every committed bundle: whole, licensed, small, and the same in a batch as alone.
+"""Properties of every committed bundle: valid, licensed, small, with equal results alone and in a batch.
 
-Nothing here knows what a bundle answers, only what must hold whatever its weights are.
+The tests hold for any weights.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,22 +15,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.attention import AttentionMatrix
-from service.bundle import CARD, GOLDEN, MANIFEST, find_bundles, read_manifest, verify
-from service.classifier import Classifier, Prediction
-from service.decoder import Options
-from service.generator import Generation, Generator, Manner
-from service.registry import PREDICTORS, Predictor, Registry, differences
+from service.batching.scheduler import Limits
+from service.bundle.files import find_bundles, read_manifest, verify
+from service.bundle.golden import read_golden
+from service.bundle.manifest import CARD, MANIFEST
+from service.classification.classifier import Classifier, Prediction
+from service.generation.generator import Generation, Generator, SamplingParams
+from service.registry.entry import Predictor, open_predictor
+from service.registry.golden import differences
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
-from service.text import Token
-from service.translator import Sentence, Translation, Translator
+from service.text.tokenizer import Token
+from service.translation.engine import Options
+from service.translation.translator import Sentence, Translation, Translator
 from tests.conftest import REAL_MODELS
 
 FOLDERS = [folder for versions in find_bundles(REAL_MODELS).values() for folder in versions.values()]
 MANIFESTS = {f"{folder.parent.name}/{folder.name}": read_manifest(folder) for folder in FOLDERS}
 MEGABYTE = 1_000_000
 CLOSE = 1e-5
-"""What float32 may differ by when a text is padded to another length. In weights, probabilities and scores."""
+"""Tolerance of weights, probabilities and scores in float32 when the padding differs."""
 
 WORDS = "free call now you the a man dog is riding snow two station where what WIN 80086 £ , ! ? 日本 é qzx 👧".split()
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=11).map(" ".join)
@@ -46,7 +50,7 @@ def of_task(task: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
-    """All of them, loaded; batches of any size."""
+    """The registry with all bundles loaded."""
     made = Registry(REAL_MODELS, Runtime("cpu"), Limits())
     made.load()
     yield made
@@ -64,56 +68,57 @@ def predictor(registry: Registry) -> Callable[[str], Predictor]:
     return cache(find)
 
 
-def test_every_task_is_there() -> None:
+def test_every_task_has_a_bundle() -> None:
     assert of_task("classification") and of_task("translation") and of_task("generation")
 
 
 @every_bundle
-def test_it_is_whole(folder: Path, registry: Registry) -> None:
+def test_files_are_complete(folder: Path, registry: Registry) -> None:
     manifest = read_manifest(folder)
     verify(folder, manifest)
     assert registry.entry(manifest.name, manifest.version).problem is None
     listed = {*manifest.files, MANIFEST, CARD}
-    # Nothing that no checksum guards, but the card and its pictures.
+    # Only the card and its pictures have no checksum.
     assert {path.name for path in folder.iterdir() if path.suffix != ".png"} == listed
 
 
 @every_bundle
-def test_it_answers_its_golden_inputs(folder: Path, predictor: Callable[[str], Predictor]) -> None:
-    golden = json.loads((folder / GOLDEN).read_bytes())
-    asked = predictor(f"{folder.parent.name}/{folder.name}")
-    tolerance = golden.get("tolerances", {}).get(asked.precision, golden["tolerance"])
-    assert golden["cases"]
-    assert 0 < golden["tolerance"] <= 2e-3 and tolerance <= 0.05
-    for case in golden["cases"]:
-        answer = asyncio.run(asked.golden(case))
-        assert differences(case["answer"], answer, tolerance) == []
+def test_golden_inputs(folder: Path, predictor: Callable[[str], Predictor]) -> None:
+    golden = read_golden(folder, read_manifest(folder).task)
+    model: Any = predictor(f"{folder.parent.name}/{folder.name}")
+    tolerance = golden.tolerance_for(model.precision)
+    assert golden.cases
+    assert 0 < golden.tolerance <= 2e-3 and tolerance <= 0.05
+    for case in golden.cases:
+        answer = asyncio.run(model.golden(case))
+        assert differences(case.answer.model_dump(), answer.model_dump(), tolerance) == []
 
 
 @every_bundle
-def test_in_float32_it_is_pytorchs_network(folder: Path) -> None:
-    golden = json.loads((folder / GOLDEN).read_bytes())
+def test_float32_equals_pytorch(folder: Path) -> None:
     manifest = read_manifest(folder)
-    predictor = PREDICTORS[manifest.task](folder, manifest, Runtime("cpu", precision="float32"), Limits())
+    golden = read_golden(folder, manifest.task)
+    predictor: Any = open_predictor(folder, manifest, Runtime("cpu", precision="float32"), Limits())
     try:
-        for case in golden["cases"]:
-            assert differences(case["answer"], asyncio.run(predictor.golden(case)), golden["tolerance"]) == []
+        for case in golden.cases:
+            answer = asyncio.run(predictor.golden(case))
+            assert differences(case.answer.model_dump(), answer.model_dump(), golden.tolerance) == []
     finally:
         predictor.close()
 
 
 @every_bundle
-def test_its_card_names_its_data_and_their_licences(folder: Path) -> None:
+def test_the_card_names_data_and_licences(folder: Path) -> None:
     card = (folder / CARD).read_text(encoding="utf-8")
     manifest = read_manifest(folder)
     assert manifest.data
     for source in manifest.data:
         assert source.licence and source.origin
-        assert all(said in card for said in (source.name, source.origin, source.licence))
+        assert all(name in card for name in (source.name, source.origin, source.licence))
 
 
 @every_bundle
-def test_it_is_small(folder: Path) -> None:
+def test_size(folder: Path) -> None:
     assert sum(path.stat().st_size for path in folder.iterdir()) < 40 * MEGABYTE
 
 
@@ -141,9 +146,7 @@ def check_prediction(prediction: Prediction) -> None:
 @some
 @given(batch=batches)
 @pytest.mark.parametrize("name", of_task("classification"))
-def test_a_text_is_classified_alike_alone_and_in_a_batch(
-    predictor: Callable[[str], Classifier], name: str, batch: list[str]
-) -> None:
+def test_classification_alone_equals_batch(predictor: Callable[[str], Classifier], name: str, batch: list[str]) -> None:
     for text, prediction in zip(batch, asyncio.run(predictor(name).classify(batch, "full")), strict=True):
         check_prediction(prediction)
         [alone] = asyncio.run(predictor(name).classify([text], "full"))
@@ -169,7 +172,7 @@ def translations(translator: Translator, texts: list[str], beam_size: int) -> li
 @given(batch=batches)
 @pytest.mark.parametrize("beam_size", [1, 4])
 @pytest.mark.parametrize("name", of_task("translation"))
-def test_a_text_is_translated_alike_alone_and_in_a_batch(
+def test_translation_alone_equals_batch(
     predictor: Callable[[str], Translator], name: str, beam_size: int, batch: list[str]
 ) -> None:
     for text, translation in zip(batch, translations(predictor(name), batch, beam_size), strict=True):
@@ -185,9 +188,7 @@ def test_a_text_is_translated_alike_alone_and_in_a_batch(
 @few
 @given(text=texts)
 @pytest.mark.parametrize("name", of_task("translation"))
-def test_nothing_forbidden_is_said_and_limits_hold(
-    predictor: Callable[[str], Translator], name: str, text: str
-) -> None:
+def test_special_tokens_and_limits(predictor: Callable[[str], Translator], name: str, text: str) -> None:
     [translation] = translations(predictor(name), [text], 4)
     specials = ("<pad>", "<unk>", "<s>", "</s>")
     for sentence in translation.sentences:
@@ -196,27 +197,27 @@ def test_nothing_forbidden_is_said_and_limits_hold(
         assert not any(special in sentence.text for special in specials)
 
 
-BEGINNINGS = ["The philosopher ", "a", "\n\n", "WHAT? No, never; "]
-asked = st.tuples(st.sampled_from(BEGINNINGS), st.integers(0, 10**6), st.sampled_from([0.0, 0.7, 1.5]))
+PROMPTS = ["The philosopher ", "a", "\n\n", "WHAT? No, never; "]
+prompts = st.tuples(st.sampled_from(PROMPTS), st.integers(0, 10**6), st.sampled_from([0.0, 0.7, 1.5]))
 
 
-def written(generator: Generator, prompts: list[tuple[str, int, float]]) -> list[Generation]:
+def completions(generator: Generator, prompts: list[tuple[str, int, float]]) -> list[Generation]:
     async def together() -> list[Generation]:
-        manners = [Manner(30, temperature, seed=seed, attention="full") for _, seed, temperature in prompts]
-        tasks = [generator.generate(prompt, manner) for (prompt, _, _), manner in zip(prompts, manners, strict=True)]
+        params = [SamplingParams(30, temperature, seed=seed, attention="full") for _, seed, temperature in prompts]
+        tasks = [generator.generate(prompt, own) for (prompt, _, _), own in zip(prompts, params, strict=True)]
         return list(await asyncio.gather(*tasks))
 
     return asyncio.run(together())
 
 
 @few
-@given(batch=st.lists(asked, min_size=2, max_size=5))
+@given(batch=st.lists(prompts, min_size=2, max_size=5))
 @pytest.mark.parametrize("name", of_task("generation"))
-def test_a_text_is_written_alike_alone_and_in_a_batch(
+def test_generation_alone_equals_batch(
     predictor: Callable[[str], Generator], name: str, batch: list[tuple[str, int, float]]
 ) -> None:
-    for one, generation in zip(batch, written(predictor(name), batch), strict=True):
-        [alone] = written(predictor(name), [one])
+    for one, generation in zip(batch, completions(predictor(name), batch), strict=True):
+        [alone] = completions(predictor(name), [one])
         assert generation.text == alone.text
         check_same(generation.attention, alone.attention)
         for token, other in zip(generation.tokens, alone.tokens, strict=True):

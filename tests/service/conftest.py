@@ -4,18 +4,19 @@ from typing import Any
 
 import pytest
 
-from service.bundle import read_manifest
-from service.registry import Registry
+from service.batching.scheduler import Limits
+from service.bundle.files import read_manifest
+from service.bundle.manifest import TranslationManifest
+from service.registry.registry import Registry
 from service.runtime import Runtime
-from service.scheduling import Limits
-from service.translator import Translator
+from service.translation.translator import Translator
 
 Open = Callable[..., Registry]
 
 
 @pytest.fixture
 def registry() -> Iterator[Open]:
-    """Makes registries, loaded unless told not to, and closes them."""
+    """Return a function that opens a registry, by default loaded. All are closed after the test."""
     made: list[Registry] = []
 
     def open_(models: Path, load: bool = True, **options: Any) -> Registry:
@@ -31,8 +32,10 @@ def registry() -> Iterator[Open]:
 
 @pytest.fixture(scope="module")
 def translator(models: Path) -> Iterator[Translator]:
-    """The fake translator `en-xx`, whose batches are small."""
+    """The fake translator `en-xx` with small batches."""
     folder = models / "en-xx" / "1"
-    made = Translator(folder, read_manifest(folder), Runtime("cpu", threads=1), Limits(batch_tokens=101))
+    made = Translator(
+        folder, read_manifest(folder, TranslationManifest), Runtime("cpu", threads=1), Limits(batch_tokens=101)
+    )
     yield made
     made.close()

@@ -1,7 +1,7 @@
-"""The networks of the fake bundles, twice: as ONNX's own text, and in numpy for one text at a time.
+"""The networks of the fake bundles, as ONNX text and in numpy (one text at a time).
 
-The classifier weighs each token by a table and averages what the tokens stand for. The translator wants to
-say at target position t what stands at source position t, and so ends where its source ends.
+The classifier averages evidence per token with weights from a table. The translator prefers, at target position t, the
+token of source position t, so its translation ends where the source ends.
 
 Legend: B batch, R rows, S source or text length, T target length, V vocabulary, N heads, C labels, D state size.
 """
@@ -14,13 +14,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from service.bundle import Graph, StatePair, TensorInfo
+from service.bundle.manifest import Graph, StatePair, TensorInfo
 
 Floats = NDArray[np.floating]
 
 V, D, N, C = 151, 5, 2, 3
 WINDOW = 7
-"""Tokens that the writer sees at once."""
+"""Attention window of the language model in tokens."""
 PAD, UNK, BOS, EOS = range(4)
 SHARPNESS = np.array([4.0, 1.5], dtype=np.float32)  # [N]
 
@@ -76,13 +76,13 @@ _SELF_ATTENTION = """
   masked_products = Where (padding_B11S, minus_infinity, products)
   self_BNSS = Softmax <axis = -1> (masked_products)
 """
-_LOOKS_BACK = """
-  said = Gather (embedding, token_ids)
+_DECODER_SELF_ATTENTION = """
+  embedded = Gather (embedding, token_ids)
   own_past = Gather (past, parents)
-  said_R1D = Unsqueeze (said, axis_1)
-  history = Concat <axis = 1> (own_past, said_R1D)
-  said_RD1 = Unsqueeze (said, axis_2)
-  likeness = MatMul (history, said_RD1)
+  embedded_R1D = Unsqueeze (embedded, axis_1)
+  history = Concat <axis = 1> (own_past, embedded_R1D)
+  embedded_RD1 = Unsqueeze (embedded, axis_2)
+  likeness = MatMul (history, embedded_RD1)
   likeness_R1T = Transpose <perm = [0, 2, 1]> (likeness)
   likenesses = Mul (likeness_R1T, sharpness)
   past_length_ = Shape <start = 1, end = 2> (past)
@@ -125,7 +125,7 @@ encode (int64[batch, source_length] source_ids, int64[batch] source_lengths) =>
   first_ids = Gather <axis = 1> (ids, zero)
   mood = Gather (embedding, first_ids)
 }}""",
-    # Of its three states, one starts as an output of encode, one as a zero, one with no length at all.
+    # Three kinds of state: `mood` starts as an output of encode, `clock` as zero, `past` with length 0.
     "step": f"""
 step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] candidates,
       bool[sentences, source_length] source_mask, float[sentences, source_length, {V}] wishes,
@@ -136,8 +136,8 @@ step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] 
    float[rows, 1, source_length] cross_1, float[rows, {N}, 1, target_length] decoder_self_0) {{
   own_mood = Gather (mood, parents)
   own_clock = Gather (clock, parents)
-{_LOOKS_BACK}
-  moods = Add (own_mood, said)
+{_DECODER_SELF_ATTENTION}
+  moods = Add (own_mood, embedded)
   next_mood = Mul (moods, half)
   one_float = Cast <to = 1> (one)
   next_clock = Add (own_clock, one_float)
@@ -163,23 +163,23 @@ step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] 
   cross_BWS = Reshape (cross_1, together)
   wish_BWV = MatMul (cross_BWS, wishes)
   wish = Reshape (wish_BWV, words)
-  manner = MatMul (next_mood, style)
-  logits = Add (wish, manner)
+  bias = MatMul (next_mood, style)
+  logits = Add (wish, bias)
   log_probs = LogSoftmax <axis = -1> (logits)
   end_log_probs = Gather <axis = 1> (log_probs, end)
   top_log_probs, top_ids = TopK (log_probs, candidates)
 }}""",
-    # The writer's: what it says next depends on all it said, and a little on what it looks at. `history` is short.
+    # The language model. Its next token depends on all tokens (`mood`) and on the attention window (`kept`).
     "write": f"""
 step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] candidates,
       float[before, {D}] mood, float[before, past_length, {D}] past) =>
   (float[rows, candidates] top_log_probs, int64[rows, candidates] top_ids, float[rows, 1] end_log_probs,
    float[rows, {D}] next_mood, float[rows, kept_length, {D}] kept,
    float[rows, {N}, 1, seen_length] decoder_self_0) {{
-{_LOOKS_BACK}
+{_DECODER_SELF_ATTENTION}
   kept = Slice (history, short, most, axis_1)
   own_mood = Gather (mood, parents)
-  moods = Add (own_mood, said)
+  moods = Add (own_mood, embedded)
   next_mood = Mul (moods, half)
   looked_RNTD = MatMul (decoder_RNT, history)
   looked = ReduceMean <axes = [1], keepdims = 0> (looked_RNTD)
@@ -194,7 +194,7 @@ STATE = {"next_mood": "mood", "next_clock": "clock", "history": "past", "kept": 
 
 
 def write_graph(folder: Path, name: str) -> Graph:
-    """Write `<role>.onnx` and describe it as a manifest does."""
+    """Write `<role>.onnx` and return its entry of the manifest."""
     graph = onnx.parser.parse_graph(GRAPHS[name])
     role: Any = graph.name
     used = {name for node in graph.node for name in node.input}
@@ -232,7 +232,7 @@ def classify(ids: list[int]) -> tuple[Floats, Floats, Floats]:
 
 
 def write(ids: list[int], count: int) -> tuple[list[int], float, Floats]:
-    """Ids -> the likeliest continuation, its log-probability, the attention averaged over the heads [T, P + T - 1]."""
+    """Ids -> the greedy continuation, its log-probability, the attention averaged over the heads [T, P + T - 1]."""
     read: list[Floats] = []
     mood, total = np.zeros(D), 0.0
     found: list[int] = []

@@ -10,32 +10,32 @@ KEY, LINE = new_key("alice")
 OTHER, OTHER_LINE = new_key("bob")
 
 
-def test_a_key_is_known_by_its_hash_alone() -> None:
+def test_an_entry_holds_the_hash_of_a_key() -> None:
     assert KEY not in LINE
     assert list(parse_keys(LINE).values()) == ["alice"]
     assert len(KEY) >= 43 and new_key("alice")[0] != KEY
 
 
-def test_lines() -> None:
-    listed = f"# who may ask\n{LINE}  # until May\n\n  {OTHER_LINE}\n"
+def test_entries() -> None:
+    listed = f"# callers\n{LINE}  # until May\n\n  {OTHER_LINE}\n"
     assert sorted(parse_keys(listed).values()) == ["alice", "bob"]
     assert parse_keys("") == {}
 
 
 @pytest.mark.parametrize("line", ["alice", "alice:", f"alice:{KEY}", f":{'0' * 64}", f"alice:{'0' * 63}", "a b:c"])
-def test_lines_that_are_none(line: str) -> None:
+def test_invalid_entries(line: str) -> None:
     with pytest.raises(ValueError, match="line 2: not of the form") as caught:
         parse_keys(f"{LINE}\n{line}")
-    assert KEY not in str(caught.value)  # someone may have written the key itself there
+    assert KEY not in str(caught.value)  # the entry may be a key
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\nb"])
-def test_names_that_do_not_fit(name: str) -> None:
+def test_invalid_names(name: str) -> None:
     with pytest.raises(ValueError):
         new_key(name)
 
 
-def test_who_is_let_in() -> None:
+def test_keys() -> None:
     access = Access(parse_keys(f"{LINE} {OTHER_LINE}"), None)
     access.admit(KEY, "")
     assert (access.name(KEY), access.name(OTHER)) == ("alice", "bob")
@@ -47,7 +47,7 @@ def test_who_is_let_in() -> None:
             access.admit(wrong, "")
 
 
-def test_without_keys_everyone_is_let_in() -> None:
+def test_without_keys_every_caller_is_admitted() -> None:
     access = Access({}, None)
     assert not access.keyed
     for _ in range(101):
@@ -78,7 +78,7 @@ def test_a_rate_ends() -> None:
     access.admit(None, "")
 
 
-def test_a_wrong_key_uses_up_nobodys_rate() -> None:
+def test_a_wrong_key_does_not_count() -> None:
     access = Access(parse_keys(LINE), "1/minute")
     for _ in range(3):
         with pytest.raises(Forbidden):

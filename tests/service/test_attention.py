@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.attention import AttentionDetail, matrices, outputs_for, significant
-from service.bundle import AttentionOutput
+from service.bundle.manifest import AttentionOutput
 
 
 def output(name: str, layer: int | None = None, heads: int | None = None, summary: bool = False) -> AttentionOutput:
@@ -17,11 +17,11 @@ OUTPUTS = [output("first", 0, 3), output("second", 1, 3, summary=True), output("
 @pytest.mark.parametrize(
     ("detail", "expected"), [("none", []), ("summary", ["second"]), ("full", ["first", "second", "alone"])]
 )
-def test_only_what_is_asked_for_is_fetched(detail: AttentionDetail, expected: list[str]) -> None:
+def test_only_needed_outputs_are_fetched(detail: AttentionDetail, expected: list[str]) -> None:
     assert [found.output for found in outputs_for(detail, OUTPUTS)] == expected
 
 
-def test_full_is_every_head() -> None:
+def test_full_returns_every_head() -> None:
     heads, single = np.random.default_rng(7).random((3, 5, 7)), np.random.default_rng(8).random((5, 7))
     found = matrices("full", [(OUTPUTS[0], heads), (OUTPUTS[2], single)])
     assert [(matrix.kind, matrix.layer, matrix.head) for matrix in found] == [
@@ -41,7 +41,7 @@ def test_summary_is_the_mean_of_the_heads() -> None:
     assert found.weights == pytest.approx(sum(heads) / 3)
 
 
-def test_summary_without_heads_is_left_as_it_is() -> None:
+def test_summary_of_an_output_without_heads() -> None:
     weights = np.array([[0.25, 0.75]])
     [found] = matrices("summary", [(OUTPUTS[2], weights)])
     assert (found.layer, found.head) == (None, None)
@@ -58,7 +58,7 @@ def test_significant(weight: float, expected: float) -> None:
 
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=13))
 def test_four_digits_are_kept_and_printed(weights: list[float]) -> None:
-    """Of any float32: the value to 4 digits, and, where a weight can matter, no digit more."""
+    """Any float32 keeps 4 digits; a weight of at least 1e-15 prints with no more."""
     exact = np.array(weights, dtype=np.float32)
     for weight, found in zip(exact.tolist(), significant(exact).tolist(), strict=True):
         assert found == pytest.approx(weight, rel=5.001e-4, abs=0)
@@ -75,5 +75,5 @@ def test_rows_still_sum_to_one(length: int, sharpness: float, seed: int) -> None
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3)])
-def test_nothing_stays_nothing(shape: tuple[int, int]) -> None:
+def test_an_empty_matrix(shape: tuple[int, int]) -> None:
     assert significant(np.zeros(shape, dtype=np.float32)).shape == shape

@@ -1,31 +1,23 @@
-"""The service stands alone: it runs where there is no torch, and its modules build on each other one way only."""
+"""The service runs without torch, and its modules depend on each other in one direction."""
 
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 SERVICE = Path(__file__).parents[2] / "service"
 MODULES = sorted(SERVICE.rglob("*.py"))
+CONTRACTS = tomllib.loads((SERVICE.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 LAYERS = [
-    {"__main__"},
-    {"processes"},
-    {"app", "terminal", "server"},
-    {"api"},
-    {"registry", "settings", "markup"},
-    {"access"},
-    {"classifier", "translator", "generator"},
-    {"alignment"},
-    {"words", "decoder", "sampler"},
-    {"bundle_step"},
-    {"scheduling", "decoding", "text", "attention", "hypertext", "detection"},
-    {"runtime"},
-    {"bundle"},
-    {"errors", "external_data", "memory", "observability"},
+    {part.strip("() ") for part in layer.split("|")}
+    for contract in CONTRACTS
+    if contract["type"] == "layers"
+    for layer in contract["layers"]
 ]
-"""From the top: a module imports what is below it."""
+"""From top to bottom: a module imports modules of lower layers only."""
 
 PROGRAM = """
 import sys
@@ -58,7 +50,7 @@ with TestClient(create_app(Settings(models=sys.argv[1], device="cpu"))) as clien
 
 
 def imports(path: Path) -> set[str]:
-    """Full names of everything that a file imports, at the top or within."""
+    """Full names of all imports of a file, inside functions too."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -74,7 +66,7 @@ def layer(part: str) -> int:
     return found
 
 
-def test_it_answers_without_what_training_needs(real_models: Path) -> None:
+def test_it_answers_without_the_packages_of_training(real_models: Path) -> None:
     answer = subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM, str(real_models)],
         capture_output=True,
@@ -87,7 +79,7 @@ def test_it_answers_without_what_training_needs(real_models: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SERVICE)))
-def test_imports_go_one_way(path: Path) -> None:
+def test_imports_point_to_lower_layers(path: Path) -> None:
     own = path.relative_to(SERVICE).parts[0].removesuffix(".py")
     for name in imports(path):
         package, *rest = name.split(".")
@@ -98,27 +90,56 @@ def test_imports_go_one_way(path: Path) -> None:
         assert part == own or layer(part) > layer(own), f"{own} imports {name}"
 
 
-def test_every_module_has_its_layer() -> None:
+def test_every_module_has_a_layer() -> None:
     parts = {path.relative_to(SERVICE).parts[0].removesuffix(".py") for path in MODULES} - {"__init__"}
     assert parts <= set().union(*LAYERS)
 
 
 def test_decoding_knows_nothing_of_models() -> None:
-    """One loop for every translator: numpy in, numpy out."""
+    """One loop for every translator, over numpy arrays; only onnx_step.py knows the runtime."""
     for path in (SERVICE / "decoding").glob("*.py"):
         packages = {name.split(".")[0] for name in imports(path)}
         assert packages <= {"collections", "dataclasses", "functools", "typing", "numpy", "service"}
-        assert all(n.startswith("service.decoding.") for n in imports(path) if n.startswith("service"))
+        allowed = ("service.decoding.", "service.runtime.") if path.name == "onnx_step.py" else ("service.decoding.",)
+        assert all(n.startswith(allowed) for n in imports(path) if n.startswith("service"))
 
 
 def test_http_stays_in_the_api() -> None:
     for path in MODULES:
-        if path.relative_to(SERVICE).parts[0] not in {"api", "app.py", "server.py", "__main__.py"}:
+        if path.relative_to(SERVICE).parts[0] not in {"api", "app.py", "server", "__main__.py"}:
             assert not {"fastapi", "starlette", "uvicorn"} & {name.split(".")[0] for name in imports(path)}, path
 
 
-def test_nothing_asks_for_the_architecture() -> None:
-    """It is for people: a branch on it means that the manifest lacks a field."""
+ORDER = "server app api handlers registry classification markup decoding batching runtime bundle errors".split()
+"""The dependency rule of docs/architecture.md, pinned here: each layer is above the next."""
+
+
+def test_the_layers_are_in_the_documented_order() -> None:
+    layers = [layer(part) for part in ORDER]
+    assert layers == sorted(set(layers))
+    assert layer("classification") == layer("translation") == layer("generation")
+
+
+FORBIDDEN = {
+    "handlers": {"api", "app", "server", "terminal", "batching", "decoding", "runtime"},
+    "api": {"app", "server", "terminal", "batching", "decoding", "markup", "runtime"},
+    "terminal.py": {"api", "app", "server", "decoding", "markup", "translation.engine", "generation"},
+}
+"""Part of the service -> parts that it does not import: protocols call handlers, and handlers call predictors."""
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_protocols_use_the_handlers(part: str) -> None:
+    paths = [path for path in MODULES if path.relative_to(SERVICE).parts[0] == part]
+    assert paths
+    for path in paths:
+        for name in imports(path):
+            for forbidden in FORBIDDEN[part]:
+                assert not f"{name}.".startswith(f"service.{forbidden}."), f"{path} imports {name}"
+
+
+def test_nothing_branches_on_the_architecture() -> None:
+    """The field is descriptive. A branch on it means that the manifest lacks a field."""
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Compare | ast.Match):

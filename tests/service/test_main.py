@@ -9,15 +9,15 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from service import processes
 from service.__main__ import main
 from service.access import new_key
+from service.server import processes
 from service.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def handler() -> Iterator[None]:
-    """`main` sets one for the whole process."""
+    """Restore the handlers that `main` sets for the whole process."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
@@ -28,7 +28,7 @@ def handler() -> Iterator[None]:
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the server was asked to do, which it does not."""
+    """The calls of the server, which is replaced."""
     calls: list[dict[str, Any]] = []
     monkeypatch.setattr(processes, "serve", lambda app, host, port, *_: calls.append({"app": app, "at": (host, port)}))
     return calls
@@ -67,7 +67,7 @@ def test_settings_come_from_the_environment(
         ("DRAIN_DELAY_S", "-1"),
     ],
 )
-def test_a_wrong_setting_is_named(
+def test_an_invalid_setting_is_named(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     served: list[dict[str, Any]],
@@ -76,13 +76,13 @@ def test_a_wrong_setting_is_named(
 ) -> None:
     monkeypatch.setenv(f"LIMELIGHT_{name}", value)
     assert main() == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"LIMELIGHT_{name}: ")
-    assert "secret" not in said and "short" not in said.replace("shorter", "")
+    stderr = capsys.readouterr().err
+    assert stderr.startswith(f"LIMELIGHT_{name}: ")
+    assert "secret" not in stderr and "short" not in stderr.replace("shorter", "")
     assert not served
 
 
-def test_a_rate_is_not_counted_by_several(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_processes_refuse_a_rate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name, value in {"RATE_LIMIT": "60/minute", "PROCESSES": "2"}.items():
         monkeypatch.setenv(f"LIMELIGHT_{name}", value)
     assert main() == 2
@@ -110,7 +110,7 @@ def test_no_bundle(
     assert not served
 
 
-def test_every_setting_is_explained() -> None:
+def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
@@ -130,7 +130,7 @@ def test_settings_may_be_lists(models: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("DEVICE", "cuda", "LIMELIGHT_DEVICE=cuda"),
     ],
 )
-def test_what_is_asked_for_and_not_there(
+def test_a_missing_default_or_device(
     models: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -147,10 +147,10 @@ def test_what_is_asked_for_and_not_there(
     assert not served
 
 
-def test_cuda_that_does_not_start(
+def test_an_unavailable_cuda_device(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], served: list[dict[str, Any]]
 ) -> None:
-    """The provider is there, its libraries or its device are not: onnxruntime goes on with the CPU, and we do not."""
+    """If the libraries or the device are missing, onnxruntime falls back to the CPU. The service does not start."""
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr("service.runtime.ort.get_available_providers", lambda: both)
     opened = ort.InferenceSession

@@ -3,33 +3,85 @@ import gc
 import subprocess
 import sys
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
-from service.memory import settle, trim
+from service.memory import GC_THRESHOLD, settle
+
+glibc_only = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
 
 
-class Loop:
-    """Refers to itself."""
+class Cycle:
+    """An object that refers to itself."""
 
     def __init__(self) -> None:
         self.itself = self
 
 
-def test_what_refers_to_itself_is_freed_even_if_it_was_frozen() -> None:
-    gone = weakref.ref(made := Loop())
-    settle()
-    del made
-    assert gone() is not None
-    settle()
-    assert gone() is None
-    assert gc.get_freeze_count() > 0
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Restore the garbage collector after a test."""
+    threshold = gc.get_threshold()
+    yield
     gc.unfreeze()
+    gc.set_threshold(*threshold)
 
 
-def test_trimming_again_and_again_does_no_harm() -> None:
-    for _ in range(3):
-        trim()
+@pytest.mark.usefixtures("collector")
+def test_settle_frees_cycles_that_were_frozen() -> None:
+    freed = weakref.ref(cycle := Cycle())
+    settle()
+    del cycle
+    assert freed() is not None
+    settle()
+    assert freed() is None
+
+
+@pytest.mark.usefixtures("collector")
+def test_settle_excludes_loaded_objects_from_collection() -> None:
+    loaded = Cycle()
+    assert any(found is loaded for found in gc.get_objects())
+    settle()
+    assert not any(found is loaded for found in gc.get_objects())
+    assert gc.get_threshold()[0] == GC_THRESHOLD
+
+
+def printed_by(script: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+BURST = """
+import ctypes, os, sys
+from service.memory import trim
+
+PIECE, COUNT = 64_000, 1_000
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+before = resident()
+pieces = [libc.malloc(PIECE) for _ in range(COUNT)]
+for piece in pieces:
+    ctypes.memset(piece, 1, PIECE)
+for piece in pieces[:-1]:  # the last one is at the top of the heap: without it glibc would trim by itself
+    libc.free(piece)
+if "trimmed" in sys.argv:
+    trim()
+print((resident() - before) / (PIECE * COUNT))
+"""
+
+
+@glibc_only
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_trim_returns_freed_memory_to_the_system() -> None:
+    assert float(printed_by(BURST, "trimmed")) < 0.1 < 0.9 < float(printed_by(BURST))
 
 
 MANY_THREADS = """
@@ -40,13 +92,13 @@ if "limited" in sys.argv:
     limit_arenas(2)
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
-all_at_once = threading.Barrier(6)
+barrier = threading.Barrier(6)
 
 
 def allocate() -> None:
-    all_at_once.wait()
+    barrier.wait()
     assert libc.malloc(1000)
-    all_at_once.wait()
+    barrier.wait()
 
 
 threads = [threading.Thread(target=allocate) for _ in range(6)]
@@ -61,10 +113,9 @@ libc.fflush(output)
 """
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
-def test_threads_share_as_many_arenas_as_can_be_used_at_once() -> None:
+@glibc_only
+def test_threads_share_a_limited_number_of_arenas() -> None:
     def arenas(*arguments: str) -> int:
-        command = [sys.executable, "-c", MANY_THREADS, *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.count("<heap nr=")
+        return printed_by(MANY_THREADS, *arguments).count("<heap nr=")
 
     assert arenas("limited") <= 2 < arenas()

@@ -15,14 +15,14 @@ from service.observability import JsonFormatter, Series, configure_logging, new_
 
 @pytest.fixture(autouse=True)
 def root() -> Iterator[None]:
-    """Logging as it was before."""
+    """Restore the configuration of logging after a test."""
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     logging.root.handlers, logging.root.level = handlers, level
 
 
 def value(name: str, **labels: str) -> float:
-    observability.write()
+    observability.flush()
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
@@ -43,19 +43,19 @@ def test_phases_belong_to_their_request() -> None:
     assert server_timing(trace, 1.0).endswith(", total;dur=1000.00")
 
 
-def test_a_series_writes_what_prometheus_would() -> None:
+def test_a_series_equals_observations_by_prometheus() -> None:
     bounds = (0.1, 1.0, 10.0)
     numbers = [0.0, 0.1, 0.100001, 1.0, 5.0, 10.0, 11.0, 0.05, 5.0]
     registry = CollectorRegistry()
-    one = Histogram("one", "By one.", buckets=bounds, registry=registry)
+    one = Histogram("one", "One by one.", buckets=bounds, registry=registry)
     together = Histogram("together", "All together.", buckets=bounds, registry=registry)
     series = Series(together)
     for number in numbers:
         one.observe(number)
-        series.see(number)
+        series.observe(number)
     assert registry.get_sample_value("together_count") == 0
-    series.write()
-    series.write()  # of what is written nothing is left
+    series.flush()
+    series.flush()  # nothing is pending
     for bound in ("0.1", "1.0", "10.0", "+Inf"):
         found = [registry.get_sample_value(f"{name}_bucket", {"le": bound}) for name in ("one", "together")]
         assert found[0] == found[1]
@@ -63,34 +63,34 @@ def test_a_series_writes_what_prometheus_would() -> None:
     assert registry.get_sample_value("together_count") == len(numbers)
 
 
-def test_nothing_is_lost_between_threads() -> None:
-    counted = Counter("seen", "By many.", registry=CollectorRegistry())
+def test_no_observation_of_a_thread_is_lost() -> None:
+    counted = Counter("observed", "From several threads.", registry=CollectorRegistry())
     series = Series(counted)
-    threads = [threading.Thread(target=lambda: [series.see(1) for _ in range(20_000)]) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: [series.observe(1) for _ in range(20_000)]) for _ in range(4)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        series.write()
-    series.write()
+        series.flush()
+    series.flush()
     assert list(counted.collect())[0].samples[0].value == 80_000
 
 
-def test_series_that_begin_together_are_not_mixed_up() -> None:
-    counted = Counter("begun", "In several threads at once.", ["by"], registry=CollectorRegistry())
+def test_threads_can_create_series_concurrently() -> None:
+    counted = Counter("begun", "From several threads.", ["by"], registry=CollectorRegistry())
     names = [str(number) for number in range(200)]
     start = threading.Barrier(4)
 
     def begin(part: int) -> None:
         start.wait()
         for name in names[part::4]:
-            observability.of(counted, name)(int(name))
+            observability.series(counted, name)(int(name))
 
     threads = [threading.Thread(target=begin, args=(part,)) for part in range(4)]
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        observability.write()
-    observability.write()
+        observability.flush()
+    observability.flush()
     found = {s.labels["by"]: s.value for s in list(counted.collect())[0].samples if s.name == "begun_total"}
     assert found == {name: float(name) for name in names}
 
@@ -112,11 +112,11 @@ def test_tokens_and_queues() -> None:
     assert value("limelight_queue_tokens", model="n") == 2
 
 
-def test_models_are_told_of_as_they_are() -> None:
-    assert b'limelight_model_ready{model="a",version="1"} 1.0' in observability.figures([("a", 1, True)], "CPU")
-    figures = observability.figures([("b", 2, False)], "CPU")
-    assert b'limelight_model_ready{model="b",version="2"} 0.0' in figures and b'model="a"' not in figures
-    assert b'limelight_provider_info{provider="CPU"} 1.0' in figures and b"limelight_queue_tokens" in figures
+def test_metrics_list_current_models() -> None:
+    assert b'limelight_model_ready{model="a",version="1"} 1.0' in observability.render_metrics([("a", 1, True)], "CPU")
+    metrics = observability.render_metrics([("b", 2, False)], "CPU")
+    assert b'limelight_model_ready{model="b",version="2"} 0.0' in metrics and b'model="a"' not in metrics
+    assert b'limelight_provider_info{provider="CPU"} 1.0' in metrics and b"limelight_queue_tokens" in metrics
 
 
 def record(message: str, **more: object) -> logging.LogRecord:
@@ -125,7 +125,7 @@ def record(message: str, **more: object) -> logging.LogRecord:
     return made
 
 
-def test_a_line_is_json() -> None:
+def test_a_log_line_is_json() -> None:
     observability.current.set(None)
     line = json.loads(JsonFormatter().format(record('a "line"\nand more', fields={"seconds": 1.5, "odd": object})))
     assert line.pop("time").endswith("+00:00")
@@ -133,7 +133,7 @@ def test_a_line_is_json() -> None:
     assert line == {"level": "warning", "logger": "some.where", "message": 'a "line"\nand more', "seconds": 1.5}
 
 
-def test_a_line_of_a_request_has_its_ids() -> None:
+def test_a_log_line_has_the_ids_of_its_request() -> None:
     trace = new_trace("mine", None)
     observability.current.set(trace)
     line = json.loads(JsonFormatter().format(record("x")))
@@ -142,7 +142,7 @@ def test_a_line_of_a_request_has_its_ids() -> None:
     assert len(trace.trace_id) == 32 and len(trace.span_id) == 16
 
 
-def test_a_failure_has_its_traceback() -> None:
+def test_an_error_is_logged_with_its_traceback() -> None:
     try:
         raise ZeroDivisionError("why")
     except ZeroDivisionError:
@@ -150,17 +150,17 @@ def test_a_failure_has_its_traceback() -> None:
     assert "ZeroDivisionError: why" in line["exception"]
 
 
-@pytest.mark.parametrize(("person", "begins"), [(True, "INFO x: hello"), (False, "{")])
-def test_a_person_gets_plain_lines(monkeypatch: pytest.MonkeyPatch, person: bool, begins: str) -> None:
+@pytest.mark.parametrize(("terminal", "begins"), [(True, "INFO x: hello"), (False, "{")])
+def test_a_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch, terminal: bool, begins: str) -> None:
     stream = io.StringIO()
-    stream.isatty = lambda: person  # type: ignore[method-assign]
+    stream.isatty = lambda: terminal  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stderr", stream)
     configure_logging("info")
     logging.getLogger("x").info("hello")
     assert stream.getvalue().startswith(begins)
 
 
-def test_waiting_and_working_are_told_apart() -> None:
+def test_queue_and_infer_are_separate_phases() -> None:
     trace = new_trace(None, None)
     observability.current.set(trace)
     timing = observability.Timing("waiting")
@@ -168,9 +168,9 @@ def test_waiting_and_working_are_told_apart() -> None:
     time.sleep(0.03)
     timing.begin()
     time.sleep(0.06)
-    timing.begin()  # a second text of it: the first one's turn counts
+    timing.begin()  # only the first call counts
     timing.end()
     assert 0.03 <= trace.phases["queue"] < 0.06 <= trace.phases["infer"]
     assert value("limelight_phase_seconds_count", model="waiting", phase="queue") == 1
-    observability.Timing("waiting").end()  # outside of a request
+    observability.Timing("waiting").end()  # without a request
     assert value("limelight_phase_seconds_count", model="waiting", phase="infer") == 2

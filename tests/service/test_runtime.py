@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from service.bundle import Graph, Manifest, TensorInfo, read_manifest
+from service.bundle.files import read_manifest
+from service.bundle.manifest import Graph, Manifest, TensorInfo
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 from service.runtime import Runtime, available_cores
 from tests.service import networks
@@ -33,7 +34,7 @@ def graph(folder: Path) -> Graph:
 
 @pytest.fixture(scope="module")
 def of(folder: Path) -> Callable[..., Manifest]:
-    """The manifest with these graphs."""
+    """Return a function that makes a manifest with the given graphs."""
     manifest = read_manifest(folder)
     return lambda *graphs: manifest.model_copy(update={"graphs": list(graphs)})
 
@@ -51,14 +52,14 @@ def test_arrays_in_and_out(runtime: Runtime, folder: Path, graph: Graph, of: Of)
     assert outputs["self_0"][0] == pytest.approx(self_attention, abs=1e-6)
 
 
-def test_only_what_is_asked_for_comes_out(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
+def test_only_requested_outputs_are_returned(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
     session = runtime.open(folder, of(graph), "classify")
     inputs: Any = {"ids": np.array([[5, 7]]), "lengths": np.array([2])}
     assert list(session.run(inputs, ["pooling"])) == ["pooling"]
     assert list(session.run(inputs, ["pooling", "probabilities"])) == ["pooling", "probabilities"]
 
 
-def test_every_difference_is_told(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
+def test_the_error_lists_every_difference(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
     ids, lengths = graph.inputs
     probabilities, pooling, self_attention = graph.outputs
     wrong = graph.model_copy(
@@ -73,16 +74,16 @@ def test_every_difference_is_told(runtime: Runtime, folder: Path, graph: Graph, 
     )
     with pytest.raises(BundleMismatch) as caught:
         runtime.open(folder, of(wrong), "classify")
-    told = str(caught.value).split("; ")
-    assert len(told) == 6
+    listed = str(caught.value).split("; ")
+    assert len(listed) == 6
     for name in ("input ids", "input sizes", "input lengths", "output probabilities", "output extra", "output self_0"):
-        assert any(name in difference for difference in told)
-    assert "the manifest says ('float32', ['batch', 'length']), the graph ('int64', ['batch', 'length'])" in told[0]
+        assert any(name in difference for difference in listed)
+    assert "the manifest says ('float32', ['batch', 'length']), the graph ('int64', ['batch', 'length'])" in listed[0]
     assert "pooling" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", None])
-def test_what_is_no_graph(
+def test_an_invalid_graph(
     runtime: Runtime, folder: Path, graph: Graph, of: Of, tmp_path: Path, content: bytes | None
 ) -> None:
     if content is not None:
@@ -91,7 +92,7 @@ def test_what_is_no_graph(
         runtime.open(tmp_path, of(graph), "classify")
 
 
-def test_half_a_graph(runtime: Runtime, folder: Path, graph: Graph, of: Of, tmp_path: Path) -> None:
+def test_a_truncated_graph(runtime: Runtime, folder: Path, graph: Graph, of: Of, tmp_path: Path) -> None:
     shutil.copy(folder / "classify.onnx", tmp_path)
     content = (tmp_path / "classify.onnx").read_bytes()
     (tmp_path / "classify.onnx").write_bytes(content[: len(content) // 2])
@@ -101,14 +102,14 @@ def test_half_a_graph(runtime: Runtime, folder: Path, graph: Graph, of: Of, tmp_
 
 @pytest.fixture
 def providers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What this onnxruntime claims to have; a test changes it."""
+    """The providers that onnxruntime reports; a test may extend the list."""
     claimed = [CPU]
     monkeypatch.setattr(ort, "get_available_providers", lambda: list(claimed))
     monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
     return claimed
 
 
-def test_cuda_is_not_replaced_in_silence(providers: list[str]) -> None:
+def test_cuda_does_not_fall_back_silently(providers: list[str]) -> None:
     with pytest.raises(DeviceUnavailable, match="LIMELIGHT_DEVICE=cuda"):
         Runtime("cuda")
 
@@ -126,7 +127,7 @@ def test_auto_without_cuda(providers: list[str]) -> None:
 def test_cuda_that_does_not_start(
     providers: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, graph: Graph, of: Of
 ) -> None:
-    """onnxruntime falls back to the CPU, and only the session tells."""
+    """onnxruntime falls back to the CPU. Only the session reports it."""
     providers.append(CUDA)
     session = ort.InferenceSession(str(folder / graph.file), providers=[CPU])
     monkeypatch.setattr(ort, "InferenceSession", lambda *args, **kwargs: session)
@@ -162,14 +163,14 @@ def test_cores(monkeypatch: pytest.MonkeyPatch, affinity: int, quota: str | None
     assert Runtime("cpu", threads=13).threads == 13
 
 
-def test_cores_where_there_is_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cores_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert available_cores() == 1
 
 
 def test_sessions_use_the_threads(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By as many calls at once; a translator's lanes are few, and have several each where there are many."""
+    """A translator has at most four workers; with more threads than workers a session gets several."""
     seen = []
     opened = ort.InferenceSession
 
@@ -179,22 +180,22 @@ def test_sessions_use_the_threads(models: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(ort, "InferenceSession", watched)
     classifier, translator = models / "toy" / "1", models / "en-xx" / "1"
-    for threads, at_once, each in ((1, 1, 1), (3, 3, 1), (9, 4, 2)):
+    for threads, workers, each in ((1, 1, 1), (3, 3, 1), (9, 4, 2)):
         runtime = Runtime("cpu", threads=threads)
-        assert runtime.open(classifier, read_manifest(classifier), "classify").at_once == threads
-        assert runtime.open(translator, read_manifest(translator), "step").at_once == at_once
+        assert runtime.open(classifier, read_manifest(classifier), "classify").concurrency == threads
+        assert runtime.open(translator, read_manifest(translator), "step").concurrency == workers
         assert seen[-2:] == [(1, 1), (each, 1)]
 
 
 def test_precisions(folder: Path, graph: Graph, of: Of) -> None:
-    """int8 on the CPU where there is one, and float32 where there is not."""
+    """The CPU prefers int8 and falls back to float32."""
     both = of(graph, graph.model_copy(update={"precision": "int8"}))
     assert Runtime("cpu", threads=1).open(folder, both, "classify").graph.precision == "int8"
     assert Runtime("cpu", threads=1).open(folder, of(graph), "classify").graph.precision == "float32"
     assert Runtime("cpu", 1, "float32").open(folder, both, "classify").graph.precision == "float32"
 
 
-def test_what_is_kept_can_be_an_input_again(runtime: Runtime, models: Path) -> None:
+def test_values_stay_valid_over_several_runs(runtime: Runtime, models: Path) -> None:
     folder = models / "en-xx" / "1"
     session = runtime.open(folder, read_manifest(folder), "encode")
     inputs: Any = {"source_ids": np.array([[5, 7, 11]]), "source_lengths": np.array([3])}

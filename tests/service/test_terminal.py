@@ -1,4 +1,4 @@
-"""The commands: what people see, what pipes get, and one line for what is wrong."""
+"""The commands: output for people and for pipes, and one line per error."""
 
 import json
 import sys
@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 
 from service import terminal
 from service.access import Access, parse_keys
-from service.bundle import GOLDEN
+from service.bundle.manifest import GOLDEN
 from service.errors import InvalidInput
-from service.text import Token
+from service.text.tokenizer import Token
 from tests.fakes import TEXTS, doubled, rewrite, write_translator
 
 
@@ -36,13 +36,13 @@ def test_classify_shows_the_labels_and_the_text() -> None:
     assert best[0] == "cold" and best[1].endswith("%")
 
 
-def test_translate_shows_where_each_word_comes_from() -> None:
+def test_translate_shows_the_source_words() -> None:
     text, *rows = run("translate", "No way!", "--to", "xx", "--from", "en").stdout.splitlines()
     assert text == doubled("No way!")
     assert [row.split()[:2] for row in rows] == [["NNoo", "No"], ["wwaayy", "way"], ["!!", "!"]]
 
 
-def test_pipes_get_a_document_for_each_line() -> None:
+def test_one_json_document_per_line() -> None:
     lines = run("classify", "--json", "--model", "toy", stdin="wind\n\nrain\n").stdout.splitlines()
     wind, blank, rain = map(json.loads, lines)
     assert blank is None
@@ -80,7 +80,7 @@ def test_shades_follow_the_weights() -> None:
     ]
 
 
-def test_a_choice_of_languages_has_to_be_made(
+def test_languages_have_to_be_unambiguous(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_translator(tmp_path)
@@ -96,7 +96,7 @@ def test_a_choice_of_languages_has_to_be_made(
     assert capsys.readouterr().err == "error: zz is not supported\n"
 
 
-def test_a_command_that_is_none_is_a_usage_error(
+def test_an_unknown_command_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["service", "sing"])
@@ -111,11 +111,11 @@ def test_a_key_and_its_line_fit() -> None:
     assert Access(parse_keys(line), None).name(key) == "alice"
 
 
-def test_a_key_of_a_name_that_does_not_fit() -> None:
+def test_an_invalid_name_of_a_key() -> None:
     assert CliRunner().invoke(terminal.app, ["key", "a b"]).exit_code == 2
 
 
-def test_generate_writes_on() -> None:
+def test_generate_continues_the_prompt() -> None:
     asked = ("--max-tokens", "9", "--seed", "5", "--temperature", "0.8")
     result = run("generate", "The wind", *asked)
     whole = json.loads(run("generate", "The wind", *asked, "--json").stdout)

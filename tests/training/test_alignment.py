@@ -7,7 +7,8 @@ import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from service.bundle import read_manifest
+from service.bundle.files import read_manifest
+from service.bundle.manifest import TranslationManifest
 from tests.conftest import REAL_MODELS
 from training.alignment import (
     ALIGNMENTS,
@@ -63,7 +64,7 @@ def test_the_error_rate_is_that_of_och_and_ney(tmp_path: Path) -> None:
 
 def test_the_layer_that_is_shown_is_the_one_that_aligns_best() -> None:
     folder = REAL_MODELS / "en-fr" / "2"
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, TranslationManifest)
     pairs = read_alignments(ALIGNMENTS / "en-fr.tsv")
     rates = error_rates(folder, manifest, pairs)
     shown = next(output for output in manifest.attention if output.summary)

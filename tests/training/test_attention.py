@@ -88,7 +88,7 @@ def test_multi_head_equals_pytorch() -> None:
         theirs.out_proj.bias.copy_(ours.output_layer.bias)
     query, source = torch.randn(B, Q, size), torch.randn(B, S, size)
     mask = torch.tensor([[True] * 5, [True, True, True, False, False]])
-    context, weights = ours.look_together(query, *ours.project(source), mask[:, None, None, :].expand(-1, -1, Q, -1))
+    context, weights = ours.attend_grouped(query, *ours.project(source), mask[:, None, None, :].expand(-1, -1, Q, -1))
     expected, expected_weights = theirs(query, source, source, ~mask, average_attn_weights=False)
     torch.testing.assert_close(context, expected)
     torch.testing.assert_close(weights, expected_weights)

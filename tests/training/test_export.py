@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from service.bundle import WEIGHTS
-from training.export import round_to_float16, write_graph, write_int8, write_weights
+from training.export.quantization import write_int8
 from training.graphs import Description, classifier, seq2seq
 from training.graphs.parity import decode_in_steps, open_graphs
+from training.graphs.trace import round_to_float16, write_graphs
 from training.networks.attention import ATTENTIONS
 from training.networks.recurrent import CELLS
 from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
@@ -42,10 +42,7 @@ def test_every_classifier_exports_as_pytorch_computes_it(changes: dict[str, str]
 
 def write_and_check(network: nn.Module, described: Description, folder: Path) -> None:
     round_to_float16(network)
-    offsets = write_weights(network, folder / WEIGHTS)
-    for graph, wrapper in zip(described.graphs, described.wrappers, strict=True):
-        write_graph(wrapper, graph, folder, offsets)
-    described.check(folder)
+    write_graphs(network, described, folder)
 
 
 TRANSLATORS: list[dict[str, Any]] = [

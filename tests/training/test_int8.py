@@ -6,7 +6,7 @@ import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 
-from training.graphs.int8 import LEVELS, WEIGHT_LEVELS, in_int8, observed
+from training.graphs.int8 import INPUT_LEVELS, WEIGHT_LEVELS, observe, quantize
 
 RANDOM = np.random.default_rng(7)
 WEIGHTS = RANDOM.normal(size=(13, 17)).astype(np.float16)
@@ -38,11 +38,11 @@ def model() -> onnx.ModelProto:
 def int8(model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> ort.InferenceSession:
     path = tmp_path_factory.mktemp("int8") / "float.onnx"
     onnx.save(model, str(path))
-    run, ranges = observed(path)
+    run, ranges = observe(path)
     for x in X[:, None]:
         assert set(run({"x": x})) == {"y", "z", "plain"}
     assert ranges == {"x": (X.min(), X.max()), "positive": (0.0, X.max())}
-    made = in_int8(model, ranges)
+    made = quantize(model, ranges)
     assert [node.op_type for node in model.graph.node].count("MatMul") == 3  # it is left as it was
     kinds = [node.op_type for node in made.graph.node]
     assert (kinds.count("MatMul"), kinds.count("Add")) == (1, 0)  # no product of two inputs; the bias goes along
@@ -84,4 +84,4 @@ def test_nothing_times_anything_is_nothing(int8: ort.InferenceSession) -> None:
 
 
 def test_two_products_fit_into_sixteen_bits() -> None:
-    assert 2 * LEVELS * WEIGHT_LEVELS < 2**15
+    assert 2 * INPUT_LEVELS * WEIGHT_LEVELS < 2**15

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from service.bundle import WEIGHTS, find_bundles, read_manifest
-from service.generator import Generator, Manner
+from service.batching.scheduler import Limits
+from service.bundle.files import find_bundles, read_manifest
+from service.bundle.manifest import WEIGHTS, GenerationManifest
+from service.generation.generator import Generator, SamplingParams
 from service.runtime import Runtime
-from service.scheduling import Limits
 from tests.conftest import REAL_MODELS
 from tests.training.test_export import write_and_check
 from training.graphs import language
@@ -58,12 +59,12 @@ def text(length: int, rows: int = 2) -> Tensor:
 @every_kind
 def test_stretches_are_as_the_whole(options: dict[str, Any]) -> None:
     model, ids = network(options), text(23)
-    whole = model(ids, model.first_memory(2))
-    memory, states = model.first_memory(2), []
+    whole = model(ids, model.initial_state(2))
+    state, states = model.initial_state(2), []
     for stretch in ids.split([9, 1, 4, 9], 1):
-        read = model(stretch, memory)
-        memory = read.memory.detach()
-        states.append(read.states)
+        output = model(stretch, state)
+        state = output.state.detach()
+        states.append(output.states)
     torch.testing.assert_close(torch.cat(states, 1), whole.states)
 
 
@@ -72,7 +73,7 @@ def test_no_token_sees_what_comes_after_it(options: dict[str, Any]) -> None:
     model, ids = network(options), text(11)
     changed = ids.clone()
     changed[:, 6] = (ids[:, 6] + 1) % VOCABULARY
-    before, after = (model(some, model.first_memory(2)) for some in (ids, changed))
+    before, after = (model(some, model.initial_state(2)) for some in (ids, changed))
     torch.testing.assert_close(before.states[:, :6], after.states[:, :6])
     assert not torch.allclose(before.states[:, 6:], after.states[:, 6:])
 
@@ -80,11 +81,11 @@ def test_no_token_sees_what_comes_after_it(options: dict[str, Any]) -> None:
 @every_kind
 def test_weights_are_of_the_window(options: dict[str, Any]) -> None:
     model = network(options)
-    read = model(text(11), model.first_memory(2))
-    assert len(read.weights) == (options["layers"] if "heads" in options else "attention" in options)
+    output = model(text(11), model.initial_state(2))
+    assert len(output.weights) == (options["layers"] if "heads" in options else "attention" in options)
     distance = distances(11, 0)
     seen = (distance >= 0) & (distance < WINDOW)
-    for weights in read.weights:
+    for weights in output.weights:
         assert (weights[..., ~seen] == 0).all() and (weights[..., seen] > 0).all()
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
 
@@ -95,7 +96,7 @@ def test_a_transformer_forgets_what_no_layer_can_reach() -> None:
     ids = text(16)
     changed = ids.clone()
     changed[:, 0] = (ids[:, 0] + 1) % VOCABULARY
-    before, after = (model(some, model.first_memory(2)).states for some in (ids, changed))
+    before, after = (model(some, model.initial_state(2)).states for some in (ids, changed))
     reach = 3 * (WINDOW - 1)
     assert not torch.allclose(before[:, reach], after[:, reach])
     torch.testing.assert_close(before[:, reach + 1 :], after[:, reach + 1 :])
@@ -121,23 +122,22 @@ def language_models() -> list[Path]:
 @pytest.mark.parametrize("folder", language_models(), ids=lambda folder: f"{folder.parent.name}-{folder.name}")
 def test_five_hundred_characters_are_those_of_pytorch(folder: Path) -> None:
     """Greedily, by the network that the manifest tells of with the weights of the bundle."""
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, GenerationManifest)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     recipe = GenerationRecipe.model_validate_json(json.dumps(manifest.training.recipe))
     model = build_language_model(recipe, tokenizer.get_vocab_size()).eval()
     model.load_state_dict({name: weights.float() for name, weights in load_file(folder / WEIGHTS).items()})
-    assert manifest.special_ids is not None
     prompt = "The philosopher of the future "
-    read = model(torch.tensor([tokenizer.encode(prompt).ids]), model.first_memory(1))
+    output = model(torch.tensor([tokenizer.encode(prompt).ids]), model.initial_state(1))
     ids: list[int] = []
     while len(ids) < 500:
-        scores = model.logits(read.states[0, -1])
+        scores = model.logits(output.states[0, -1])
         scores[manifest.special_ids.never] = -torch.inf
         ids.append(int(scores.argmax()))
-        read = model(torch.tensor([ids[-1:]]), read.memory)
+        output = model(torch.tensor([ids[-1:]]), output.state)
     generator = Generator(folder, manifest, Runtime("cpu", threads=1), Limits())
     try:
-        found = asyncio.run(generator.generate(prompt, Manner(500, temperature=0, attention="none")))
+        found = asyncio.run(generator.generate(prompt, SamplingParams(500, temperature=0, attention="none")))
     finally:
         generator.close()
     assert found.text == tokenizer.decode(ids)

@@ -64,8 +64,8 @@ def test_bahdanau_asks_with_the_state_before_the_token() -> None:
     source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 1))
     encoded = translator.encode(source, source != 0)
     assert encoded.states is not None and encoded.mask is not None and translator.attention is not None
-    first = translator.decode(target, encoded, encoded.first)
-    query = encoded.first.hidden[:, -1:]
+    first = translator.decode(target, encoded, encoded.initial)
+    query = encoded.initial.hidden[:, -1:]
     _, weights = translator.attention(query, encoded.states, encoded.states, encoded.mask[:, None])
     torch.testing.assert_close(first.weights, weights)
 
@@ -75,8 +75,8 @@ def test_luong_asks_with_the_state_after_the_token_and_ends_in_the_attentional_v
     source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 1))
     encoded = translator.encode(source, source != 0)
     assert encoded.states is not None and encoded.mask is not None and translator.attention is not None
-    first = translator.decode(target, encoded, encoded.first)
-    state = first.memory.hidden[:, -1:]
+    first = translator.decode(target, encoded, encoded.initial)
+    state = first.state.hidden[:, -1:]
     context, weights = translator.attention(state, encoded.states, encoded.states, encoded.mask[:, None])
     torch.testing.assert_close(first.weights, weights)
     # Eq. 5: s~ = tanh(W [c; s]).

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from service.bundle import WEIGHTS
+from service.bundle.manifest import WEIGHTS
 from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import ClassificationRecipe, RecipeError, VectorsRecipe, load_recipe
 from training.start import (

@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 
-from service.text import TextTokenizer
-from training.corpora.stand_ins import STAND_INS
+from service.bundle.conventions import STAND_INS
+from service.text.tokenizer import TextTokenizer
 from training.recipe import TokenizerRecipe
 from training.tokenization import SPECIAL_TOKENS, train_tokenizer
 

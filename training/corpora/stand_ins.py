@@ -9,7 +9,8 @@ import random
 import re
 from collections import Counter
 
-STAND_INS = [chr(0xE000 + number) for number in range(16)]
+from service.bundle.conventions import STAND_INS
+
 STAND_IN = re.compile(f"[{STAND_INS[0]}-{STAND_INS[-1]}]")
 
 PIECE = re.compile(

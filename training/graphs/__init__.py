@@ -1,4 +1,4 @@
-"""What each network becomes: its ONNX graphs, and how they are compared with PyTorch."""
+"""ONNX graphs: one module per network describes its graphs and compares them with PyTorch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from pathlib import Path
 
 from torch import nn
 
-from service.bundle import Architecture, AttentionOutput, Graph
+from service.bundle.manifest import Architecture, AttentionOutput, Graph
 
 
 @dataclass(frozen=True)
 class Description:
-    """What `export` needs to know of a network."""
+    """A network as a set of ONNX graphs."""
 
     architecture: Architecture
     graphs: list[Graph]
     wrappers: list[nn.Module]
-    """One a graph: the network with what only serving needs (names, masks from lengths, softmax)."""
+    """One module per graph. It adds the steps that only serving needs: masks from lengths, softmax, tensor names."""
     attention: list[AttentionOutput]
     check: Callable[[Path], None]
-    """Compares the graphs written into a folder with the network. Raises ParityError."""
+    """Compare the graphs in a folder with the network. Raises ParityError."""
 
 
 def parameters(network: nn.Module) -> int:
-    """How many numbers a network learned; tied ones count once."""
+    """Number of trained values. Tied parameters count once."""
     return sum(parameter.numel() for parameter in network.parameters())

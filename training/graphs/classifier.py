@@ -1,4 +1,4 @@
-"""The classifier's graph.
+"""Graph of the classifier.
 
 Legend: B batch, S text length, C classes.
 """
@@ -8,14 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Architecture, AttentionKind, AttentionOutput, Graph
+from service.bundle.manifest import Architecture, AttentionKind, AttentionOutput, Graph
 from training.graphs import Description, parameters
-from training.graphs.parity import LENGTHS, open_graphs, padded_batch, require_equal, tensors
+from training.graphs.parity import LENGTHS, open_graphs, padded_batch, require_equal
+from training.graphs.tensors import tensors
 from training.networks.classifier import AttentionClassifier
 
 
 class ClassifyGraph(nn.Module):
-    """ids [B, S], lengths [B] -> probabilities [B, C], attention weights [B, 1, S] or [B, S, S], if there are any."""
+    """ids [B, S], lengths [B] -> probabilities [B, C] and, with attention, weights [B, 1, S] or [B, S, S]."""
 
     def __init__(self, network: AttentionClassifier):
         super().__init__()
@@ -27,6 +28,7 @@ class ClassifyGraph(nn.Module):
 
 
 def describe(network: AttentionClassifier) -> Description:
+    """Describe the graph of a classifier."""
     config = network.config
     inputs = [
         *tensors(["ids"], "int64", ["batch", "length"]),
@@ -35,10 +37,10 @@ def describe(network: AttentionClassifier) -> Description:
     outputs = tensors(["probabilities"], "float32", ["batch", config.classes])
     attention = []
     if config.attention is not None:
-        whole = config.query == "self"
+        full = config.query == "self"
         name = "attention_weights"
-        outputs += tensors([name], "float32", ["batch", "length" if whole else 1, "length"])
-        kind: AttentionKind = "self" if whole else "pooling"
+        outputs += tensors([name], "float32", ["batch", "length" if full else 1, "length"])
+        kind: AttentionKind = "self" if full else "pooling"
         attention = [AttentionOutput(kind=kind, layer=None, heads=None, graph="classify", output=name, summary=True)]
     graph = Graph(role="classify", file="classify.onnx", precision="float32", inputs=inputs, outputs=outputs)
     architecture = Architecture(
@@ -55,7 +57,7 @@ def describe(network: AttentionClassifier) -> Description:
 
 @torch.no_grad()
 def check(network: AttentionClassifier, folder: Path, graph: Graph) -> None:
-    """Compare probabilities and attention on every batch of LENGTHS. Raises ParityError."""
+    """Compare probabilities and attention weights on every batch of LENGTHS. Raises ParityError."""
     run = open_graphs(folder, [graph])["classify"]
     generator = torch.Generator().manual_seed(0)
     for lengths in [[min(n, network.config.max_length) for n in batch] for batch in LENGTHS]:
@@ -64,6 +66,6 @@ def check(network: AttentionClassifier, folder: Path, graph: Graph) -> None:
         outputs = run({"ids": ids.numpy(), "lengths": lengths_tensor.numpy()})
         require_equal(f"probabilities of lengths {lengths}", logits.softmax(-1), outputs["probabilities"])
         if weights is not None:
-            real = ids.ne(0)[:, :, None] | torch.tensor(weights.size(1) == 1)  # a padded query's row is never read
+            real = ids.ne(0)[:, :, None] | torch.tensor(weights.size(1) == 1)  # rows of padded queries are unused
             where = f"attention of lengths {lengths}"
             require_equal(where, weights * real, outputs["attention_weights"] * real.numpy())

@@ -1,9 +1,8 @@
-"""A graph with its products by weights in int8: a quarter of the memory to read, four times the products at once.
+"""Static int8 quantisation of a graph's products with weights.
 
-Weights are rounded per column. Inputs are rounded by what sentences showed them to hold: nothing is looked at when the
-graph runs, so that it costs one operator, and what a text gets never depends on its batch mates (which onnxruntime's
-own dynamic quantisation, one scale a tensor, cannot say). Weights are not stored again: their rounding is part of the
-graph, and onnxruntime folds it when it loads it.
+Weights have one scale per column. Inputs have one scale per tensor, taken from calibration sentences. The scale does
+not depend on the batch, so that a text gets the same result alone and in a batch; onnxruntime's dynamic quantisation
+has one scale per batch. The graph quantises the float16 weights when it is loaded: no second copy is stored.
 """
 
 from collections import Counter
@@ -12,22 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-LEVELS = 255
-"""Of what comes in, from the least to the most."""
-WEIGHT_LEVELS = 64
-"""Of weights, to either side of zero: a processor without VNNI adds two products in 16 bits, and 2 * 255 * 64 fits into
-them."""
+from training.graphs.parity import Arrays, open_graph
 
-Arrays = dict[str, np.ndarray]
+INPUT_LEVELS = 255
+"""Steps between the smallest and the largest value of an input."""
+WEIGHT_LEVELS = 64
+"""Steps on each side of zero. Processors without VNNI add two products in 16 bits, and 2 * 255 * 64 < 2**15."""
+
 Ranges = dict[str, tuple[float, float]]
-"""Of tensors, by name: the least and the most they held."""
+"""Tensor name -> smallest and largest value seen."""
 
 
 def constants(graph: onnx.GraphProto) -> set[str]:
-    """The tensors that no input decides."""
+    """Names of the tensors that do not depend on an input."""
     found = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if all(name in found for name in node.input if name):
@@ -35,8 +33,8 @@ def constants(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def products(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Every MatMul of something by weights."""
+def weight_products(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """MatMul nodes with a variable first and a constant second operand."""
     known = constants(graph)
     return [
         node
@@ -45,32 +43,35 @@ def products(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     ]
 
 
-def observed(path: Path) -> tuple[Callable[[Arrays], Arrays], Ranges]:
-    """The float32 graph of a file as a function, and what its products have read so far: every call adds to it."""
+def observe(path: Path) -> tuple[Callable[[Arrays], Arrays], Ranges]:
+    """Load a float32 graph for calibration.
+
+    Returns the graph as a function and the ranges of its products' inputs. Each call of the function widens the
+    ranges.
+    """
     model = onnx.load(str(path))
-    read = sorted({node.input[0] for node in products(model.graph)})
+    observed = sorted({node.input[0] for node in weight_products(model.graph)})
     own = [output.name for output in model.graph.output]
     known = {*own, *(entry.name for entry in model.graph.input)}
-    inner = [name for name in read if name not in known]
+    inner = [name for name in observed if name not in known]
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # it warns of lengths that it inferred wrongly, of the operator Attention
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    ranges: Ranges = dict.fromkeys(read, (0.0, 0.0))
+    graph = open_graph(model.SerializeToString())
+    ranges: Ranges = dict.fromkeys(observed, (0.0, 0.0))
 
     def run(inputs: Arrays) -> Arrays:
-        arrays = inputs | dict(zip([*own, *inner], session.run([*own, *inner], inputs), strict=True))
-        for name in read:
+        outputs = graph(inputs)
+        arrays = inputs | outputs
+        for name in observed:
             low, high = ranges[name]
             ranges[name] = (min(low, float(arrays[name].min())), max(high, float(arrays[name].max())))
-        return {name: arrays[name] for name in own}
+        return {name: outputs[name] for name in own}
 
     return run, ranges
 
 
-def rounded_weights(weights: str) -> list[onnx.NodeProto]:
-    """`.int8` of weights [K, N], with one scale a column."""
-    rounding = helper.make_node(
+def quantize_weights(weights: str) -> list[onnx.NodeProto]:
+    """Nodes that compute `<weights>.int8` and `<weights>.scale` of weights [K, N], one scale per column."""
+    quantize = helper.make_node(
         "QuantizeLinear",
         [weights, f"{weights}.scale"],
         [f"{weights}.int8"],
@@ -83,26 +84,26 @@ def rounded_weights(weights: str) -> list[onnx.NodeProto]:
         helper.make_node("ReduceMax", [f"{weights}.size", "int8.axis"], [f"{weights}.largest"], keepdims=0),
         helper.make_node("Mul", [f"{weights}.largest", "int8.weight_level"], [f"{weights}.step"]),
         helper.make_node("Max", [f"{weights}.step", "int8.smallest"], [f"{weights}.scale"]),
-        rounding,
+        quantize,
     ]
 
 
-def rounded_input(x: str) -> list[onnx.NodeProto]:
-    """`.int8` of x, unsigned, which is what processors multiply by int8."""
+def quantize_input(x: str) -> list[onnx.NodeProto]:
+    """Node that computes `<x>.int8`. It is unsigned: processors multiply uint8 by int8."""
     return [helper.make_node("QuantizeLinear", [x, f"{x}.scale", f"{x}.zero"], [f"{x}.int8"], name=f"round.{x}")]
 
 
-def rounding_of(x: str, low: float, high: float) -> list[onnx.TensorProto]:
-    """What one level of x stands for, and the level of zero, which is in its range."""
-    scale = np.float32(max((high - low) / LEVELS, 1e-30))
+def input_parameters(x: str, low: float, high: float) -> list[onnx.TensorProto]:
+    """Scale and zero point of an input with values from `low` <= 0 to `high` >= 0."""
+    scale = np.float32(max((high - low) / INPUT_LEVELS, 1e-30))
     return [
         numpy_helper.from_array(np.asarray(scale), f"{x}.scale"),
         numpy_helper.from_array(np.asarray(np.uint8(round(-low / float(scale)))), f"{x}.zero"),
     ]
 
 
-def biases(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """The Add of a constant vector to it, of every tensor that nothing else reads, by its name."""
+def bias_additions(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """Tensor name -> the Add of a constant vector, for tensors that only this Add reads."""
     known = constants(model.graph)
     inferred = onnx.shape_inference.infer_shapes(model).graph
     shapes = {value.name: len(value.type.tensor_type.shape.dim) for value in inferred.value_info}
@@ -118,41 +119,50 @@ def biases(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
     }
 
 
-def in_int8(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
-    """The same graph with every MatMul by weights in int8 (opset 21 and above), the bias behind it included. `ranges`:
-    of what these read."""
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    graph = made.graph
-    added = biases(model)
-    multiplied = {node.output[0]: node for node in products(graph)}
-    done: set[str] = set()
-    gone: set[str] = set()
-    nodes: list[onnx.NodeProto] = []
-    for node in graph.node:
-        y = node.output[0]
-        if y in gone:
-            continue
-        if y not in multiplied:
-            nodes.append(node)
-            continue
-        x, weights = node.input
-        for name, rounding in ((x, rounded_input), (weights, rounded_weights)):
-            if name not in done:
-                nodes += rounding(name)
-                done.add(name)
-        inputs = [f"{x}.int8", f"{weights}.int8", f"{x}.scale", f"{weights}.scale", f"{x}.zero"]
-        if y in added:
-            [bias] = set(added[y].input) - {y}
-            y = added[y].output[0]
-            inputs += ["", bias]
-            gone.add(y)
-        nodes.append(helper.make_node("MatMulIntegerToFloat", inputs, [y], domain="com.microsoft"))
+def quantize(model: onnx.ModelProto, ranges: Ranges) -> onnx.ModelProto:
+    """Return a copy of a graph (opset 21 or higher) with its weight products, biases included, in int8.
+
+    `ranges` are those of `observe`.
+    """
+    quantized = onnx.ModelProto()
+    quantized.CopyFrom(model)
+    graph = quantized.graph
+    products = {node.output[0]: node for node in weight_products(graph)}
+    nodes = quantized_nodes(graph, products, bias_additions(model))
     graph.ClearField("node")
     graph.node.extend(nodes)
     values = {"axis": np.array([0]), "weight_level": np.float32(1 / WEIGHT_LEVELS), "smallest": np.float32(1e-30)}
     graph.initializer.extend(numpy_helper.from_array(np.asarray(v), f"int8.{name}") for name, v in values.items())
-    for x in sorted({node.input[0] for node in multiplied.values()}):
-        graph.initializer.extend(rounding_of(x, *ranges[x]))
-    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    return made
+    for x in sorted({node.input[0] for node in products.values()}):
+        graph.initializer.extend(input_parameters(x, *ranges[x]))
+    quantized.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return quantized
+
+
+def quantized_nodes(
+    graph: onnx.GraphProto, products: dict[str, onnx.NodeProto], biases: dict[str, onnx.NodeProto]
+) -> list[onnx.NodeProto]:
+    """Nodes of the graph, with each product and its bias replaced by quantisation and MatMulIntegerToFloat."""
+    done: set[str] = set()
+    merged: set[str] = set()  # outputs of Adds that became part of a product
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        y = node.output[0]
+        if y in merged:
+            continue
+        if y not in products:
+            nodes.append(node)
+            continue
+        x, weights = node.input
+        for name, quantization in ((x, quantize_input), (weights, quantize_weights)):
+            if name not in done:
+                nodes += quantization(name)
+                done.add(name)
+        inputs = [f"{x}.int8", f"{weights}.int8", f"{x}.scale", f"{weights}.scale", f"{x}.zero"]
+        if y in biases:
+            [bias] = set(biases[y].input) - {y}
+            y = biases[y].output[0]
+            inputs += ["", bias]
+            merged.add(y)
+        nodes.append(helper.make_node("MatMulIntegerToFloat", inputs, [y], domain="com.microsoft"))
+    return nodes

@@ -1,6 +1,6 @@
-"""The language models' one graph: a step.
+"""The step graph of the language models.
 
-Legend: R rows (one a text), P past length, V vocabulary, D size, N heads, K size per head.
+Legend: R rows (one per text), P past length, V vocabulary, D size, N heads, K size per head.
 """
 
 from pathlib import Path
@@ -8,23 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from service.bundle import Architecture, AttentionOutput, Graph, StatePair, TensorInfo
+from service.bundle.manifest import Architecture, AttentionOutput, Graph, StatePair, TensorInfo
 from training.graphs import Description, parameters
-from training.graphs.parity import (
-    check_scores,
-    decode_in_steps,
-    open_graphs,
-    require_equal,
-    score_tensors,
-    scores,
-    step_tensors,
-    tensors,
-)
-from training.networks.language import LanguageModel, Memory, RecurrentLanguageModel
+from training.graphs.parity import check_scores, decode_in_steps, open_graphs, require_equal
+from training.graphs.tensors import score_tensors, scores, step_tensors, tensors
+from training.networks.language import LanguageModel, LanguageModelState, RecurrentLanguageModel
 
 
-def carried(network: LanguageModel) -> dict[str, list[int | str]]:
-    """The parts of the memory that this network has, with their shapes but the first dimension."""
+def state_shapes(network: LanguageModel) -> dict[str, list[int | str]]:
+    """Shapes of the parts of the state that this network reads, without the first dimension."""
     if not isinstance(network, RecurrentLanguageModel):
         config = network.config
         past: list[int | str] = [config.heads, "past_length", config.size // config.heads]
@@ -36,15 +28,16 @@ def carried(network: LanguageModel) -> dict[str, list[int | str]]:
     return parts
 
 
-def looks_back(network: LanguageModel) -> bool:
-    return any("past_length" in shape for shape in carried(network).values())
+def attends(network: LanguageModel) -> bool:
+    """True if a layer attends to the past."""
+    return any("past_length" in shape for shape in state_shapes(network).values())
 
 
 class StepGraph(nn.Module):
-    """token_ids [R], parents [R], lengths [R] if anything looks back, candidates [1], the memory of the rows before ->
-    scores of the next token, the next memory, weights a layer.
+    """token_ids [R], parents [R], lengths [R] (only with attention), candidates [1], the state of the rows before ->
+    scores of the next token, the next state, attention weights per layer.
 
-    Pasts end together, so that texts of different lengths go side by side: the last `lengths` places are a row's own.
+    Pasts of different lengths are aligned at their end: the last `lengths` positions of a row are its own.
     """
 
     def __init__(self, network: LanguageModel, eos_id: int):
@@ -53,52 +46,62 @@ class StepGraph(nn.Module):
         self.eos_id = eos_id
 
     def forward(self, token_ids: Tensor, parents: Tensor, *inputs: Tensor) -> list[Tensor]:
-        looks = looks_back(self.network)
-        lengths, candidates = (inputs[0], inputs[1]) if looks else (None, inputs[0])
-        names = list(carried(self.network))
+        lengths, candidates = (inputs[0], inputs[1]) if attends(self.network) else (None, inputs[0])
+        names = list(state_shapes(self.network))
         chosen = (part.index_select(0, parents) for part in inputs[-len(names) :])
         parts = dict(zip(names, chosen, strict=True))
         past = [part for name, part in parts.items() if name not in ("hidden", "cell")]
-        memory = Memory(
+        state = LanguageModelState(
             parts.get("hidden"), parts.get("cell"), list(zip(past[::2], past[1::2], strict=True)) if past else None
         )
         mask = None
         if lengths is not None:
             length = past[0].size(-2)
             mask = (torch.arange(length + 1) >= length - lengths[:, None])[:, None, :]
-        read = self.network(token_ids[:, None], memory, mask)
-        found = scores(self.network.logits(read.states[:, -1]), self.eos_id, candidates)
-        states = [state for state in (read.memory.hidden, read.memory.cell) if state is not None]
-        after = [part for pair in read.memory.keys_values or [] for part in pair]
-        return [*found, *states, *after, *read.weights]
+        output = self.network(token_ids[:, None], state, mask)
+        found = scores(self.network.logits(output.states[:, -1]), self.eos_id, candidates)
+        recurrent = [part for part in (output.state.hidden, output.state.cell) if part is not None]
+        kept = [part for pair in output.state.keys_values or [] for part in pair]
+        return [*found, *recurrent, *kept, *output.weights]
 
 
-def describe(network: LanguageModel, eos_id: int, summary_layer: int) -> Description:
-    parts, looks = carried(network), looks_back(network)
+def weight_tensors(network: LanguageModel) -> list[TensorInfo]:
+    """Attention weights, one tensor per layer."""
     recurrent = isinstance(network, RecurrentLanguageModel)
-    heads = None if isinstance(network, RecurrentLanguageModel) else network.config.heads
-    layers = range((1 if recurrent else network.config.layers) * looks)
-    before = [t for name, shape in parts.items() for t in tensors([f"past_{name}"], "float32", ["before", *shape])]
-    after = [
+    layers = range((1 if recurrent else network.config.layers) * attends(network))
+    heads = [] if isinstance(network, RecurrentLanguageModel) else [network.config.heads]
+    return tensors([f"decoder_self_{layer}" for layer in layers], "float32", ["rows", *heads, 1, "seen_length"])
+
+
+def step_graph(network: LanguageModel, weights: list[TensorInfo]) -> Graph:
+    """Manifest entry of the step graph."""
+    shapes = state_shapes(network).items()
+    before = [t for name, shape in shapes for t in tensors([f"past_{name}"], "float32", ["before", *shape])]
+    following = [
         TensorInfo(name=name, dtype="float32", shape=["rows", *("kept_length" if d == "past_length" else d for d in s)])
-        for name, s in parts.items()
+        for name, s in shapes
     ]
-    shape: list[int | str] = ["rows", *([heads] if heads else []), 1, "seen_length"]
-    weights = tensors([f"decoder_self_{layer}" for layer in layers], "float32", shape)
-    names = ["token_ids", "parents", *(["lengths"] if looks else []), "candidates"]
-    step = Graph(
+    names = ["token_ids", "parents", *(["lengths"] if attends(network) else []), "candidates"]
+    return Graph(
         role="step",
         file="step.onnx",
         precision="float32",
         inputs=[*step_tensors(*names), *before],
-        outputs=[*score_tensors(), *after, *weights],
-        state=[StatePair(output=new.name, input=old.name) for new, old in zip(after, before, strict=True)],
+        outputs=[*score_tensors(), *following, *weights],
+        state=[StatePair(output=new.name, input=old.name) for new, old in zip(following, before, strict=True)],
     )
+
+
+def describe(network: LanguageModel, eos_id: int, summary_layer: int) -> Description:
+    """Describe the step graph of a language model."""
+    recurrent = network.config if isinstance(network, RecurrentLanguageModel) else None
+    weights = weight_tensors(network)
+    step = step_graph(network, weights)
     attention = [
         AttentionOutput(
             kind="decoder_self",
-            layer=None if recurrent else layer,
-            heads=heads,
+            layer=None if isinstance(network, RecurrentLanguageModel) else layer,
+            heads=None if isinstance(network, RecurrentLanguageModel) else network.config.heads,
             graph="step",
             output=tensor.name,
             summary=layer == (0 if recurrent else summary_layer),
@@ -106,10 +109,10 @@ def describe(network: LanguageModel, eos_id: int, summary_layer: int) -> Descrip
         for layer, tensor in enumerate(weights)
     ]
     architecture = Architecture(
-        network="recurrent" if isinstance(network, RecurrentLanguageModel) else "decoder",
-        cell=network.config.cell if isinstance(network, RecurrentLanguageModel) else None,
+        network="recurrent" if recurrent else "decoder",
+        cell=recurrent.cell if recurrent else None,
         bidirectional=False,
-        attention=network.config.attention if isinstance(network, RecurrentLanguageModel) else "multi_head",
+        attention=recurrent.attention if recurrent else "multi_head",
         parameters=parameters(network),
     )
     return Description(
@@ -122,23 +125,22 @@ def describe(network: LanguageModel, eos_id: int, summary_layer: int) -> Descrip
 
 
 ROWS = 3
-"""Texts side by side in the comparison."""
+"""Texts in the compared batch."""
 
 
 @torch.no_grad()
 def check(network: LanguageModel, eos_id: int, folder: Path, step: Graph) -> None:
-    """Compare every output of the graph, step by step, with texts read at once that are longer than anything looks
-    back. Raises ParityError."""
-    window = network.config.window if looks_back(network) else 16
+    """Compare the graph, step by step, with the network on whole texts longer than the window. Raises ParityError."""
+    window = network.config.window if attends(network) else 16
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(4, network.config.vocabulary, (ROWS, window + 8), generator=generator)
-    read = network(ids, network.first_memory(ROWS))
-    logits = network.logits(read.states)
+    expected = network(ids, network.initial_state(ROWS))
+    logits = network.logits(expected.states)
     run = open_graphs(folder, [step])
-    for t, answer in enumerate(decode_in_steps(run, step, {}, ids)):
+    for t, outputs in enumerate(decode_in_steps(run, step, {}, ids)):
         where = f"at step {t}"
-        check_scores(where, logits[:, t], eos_id, answer)
+        check_scores(where, logits[:, t], eos_id, outputs)
         first = max(0, t + 1 - window)
-        for layer, weights in enumerate(read.weights):
-            expected = weights[..., t : t + 1, first : t + 1]
-            require_equal(f"decoder_self_{layer} {where}", expected, answer[f"decoder_self_{layer}"])
+        for layer, weights in enumerate(expected.weights):
+            seen = weights[..., t : t + 1, first : t + 1]
+            require_equal(f"decoder_self_{layer} {where}", seen, outputs[f"decoder_self_{layer}"])

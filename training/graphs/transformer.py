@@ -1,31 +1,34 @@
-"""The Transformer's graphs.
+"""Graphs of the Transformer translator.
 
-Legend: B sentences, R rows (W for each sentence, side by side), S source length, P past length, V vocabulary.
+Legend: B sentences, R rows (W consecutive rows per sentence), S source length, P past length, N heads, K size per
+head, D model size, V vocabulary.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from service.bundle import Architecture, AttentionOutput, Graph, GraphRole, StatePair, TensorInfo
-from training.graphs import Description, parameters
-from training.graphs.parity import (
-    check_scores,
-    require_equal,
-    score_tensors,
-    scores,
-    step_tensors,
-    tensors,
-    trials,
+from service.bundle.manifest import (
+    Architecture,
+    AttentionKind,
+    AttentionOutput,
+    Graph,
+    GraphRole,
+    StatePair,
+    TensorInfo,
 )
-from training.networks.transformer import Transformer
+from training.graphs import Description, parameters
+from training.graphs.parity import check_scores, require_equal, trials
+from training.graphs.tensors import score_tensors, scores, step_tensors, tensors
+from training.networks.transformer import Transformer, TransformerConfig
 
 
 class EncodeGraph(nn.Module):
-    """source_ids [B, S], source_lengths [B] -> mask, cross keys and values of every decoder layer, self weights."""
+    """source_ids [B, S], source_lengths [B] -> mask [B, S], cross-attention keys and values [B, S, D] of every decoder
+    layer, encoder self-attention weights [B, N, S, S]."""
 
     def __init__(self, network: Transformer):
         super().__init__()
@@ -38,17 +41,17 @@ class EncodeGraph(nn.Module):
 
 
 class StepGraph(nn.Module):
-    """token_ids [R], parents [R], lengths [R], candidates [1], source mask [B, S], cross keys and values [B, S, D],
-    past keys and values of the rows before [., N, P, K] -> scores of the next token, new past, weights.
+    """token_ids [R], parents [R], lengths [R], candidates [1], source mask [B, S], cross-attention keys and values
+    [B, S, D], past keys and values [rows before, N, P, K] -> scores of the next token, new past, attention weights.
 
-    Pasts end together, so that rows of different lengths go side by side: the last `lengths` places are a row's own.
+    Pasts of different lengths are aligned at their end: the last `lengths` positions of a row are its own.
     """
 
-    def __init__(self, network: Transformer, eos_id: int, longest: int):
+    def __init__(self, network: Transformer, eos_id: int, max_target_length: int):
         super().__init__()
         self.network = network
         self.eos_id = eos_id
-        self.longest = longest
+        self.max_target_length = max_target_length
 
     def forward(
         self,
@@ -64,8 +67,8 @@ class StepGraph(nn.Module):
         past = [part.index_select(0, parents) for part in before]
         past_length = past[0].size(2)
         own = torch.arange(past_length + 1) >= past_length - lengths.reshape(-1, 1, 1, 1)
-        # A table, which onnxruntime computes when it loads the graph: sines of a few numbers cost as much as a product.
-        table = self.network.encodings(torch.arange(self.longest + 1))
+        # onnxruntime computes this table once, at load time. Sines in every step are as slow as a product.
+        table = self.network.encodings(torch.arange(self.max_target_length + 1))
         decoded = self.network.decode(
             token_ids.reshape(-1, 1),
             F.embedding(lengths.reshape(-1, 1), table),
@@ -75,31 +78,38 @@ class StepGraph(nn.Module):
             own,
         )
         found = scores(self.network.logits(decoded.states[:, 0]), self.eos_id, candidates)
-        after = [part for pair in decoded.keys_values for part in pair]
-        return [*found, *after, *decoded.cross_weights, *decoded.self_weights]
+        present = [part for pair in decoded.keys_values for part in pair]
+        return [*found, *present, *decoded.cross_weights, *decoded.self_weights]
 
 
-def describe(network: Transformer, eos_id: int, summary_layer: int, longest: int) -> Description:
-    """`longest`: most tokens of a translation."""
-    config = network.config
-    heads, size = config.heads, config.size // config.heads
-    layers = range(config.decoder_layers)
+def key_value_tensors(config: TransformerConfig, prefix: str, shape: list[int | str]) -> list[TensorInfo]:
+    """Keys and values of every decoder layer."""
+    names = [f"{prefix}{part}_{layer}" for layer in range(config.decoder_layers) for part in ("keys", "values")]
+    return tensors(names, "float32", shape)
 
-    def keys_values(prefix: str, shape: list[int | str]) -> list[TensorInfo]:
-        names = [f"{prefix}{part}_{layer}" for layer in layers for part in ("keys", "values")]
-        return tensors(names, "float32", shape)
 
-    def weights(kind: str, count: int, rows: str, queries: int | str, keys: str) -> list[TensorInfo]:
-        return tensors([f"{kind}_{i}" for i in range(count)], "float32", [rows, heads, queries, keys])
+def source_tensors(config: TransformerConfig) -> list[TensorInfo]:
+    """Tensors that the encode graph computes and the step graph reads."""
+    return [
+        *tensors(["source_mask"], "bool", ["sentences", "source_length"]),
+        *key_value_tensors(config, "cross_", ["sentences", "source_length", config.size]),
+    ]
 
-    mask = tensors(["source_mask"], "bool", ["sentences", "source_length"])
-    source = keys_values("cross_", ["sentences", "source_length", config.size])
-    past = keys_values("past_", ["before", heads, "past_length", size])
-    present = keys_values("", ["rows", heads, "target_length", size])
-    encoder_weights = weights("encoder_self", config.encoder_layers, "sentences", "source_length", "source_length")
-    cross_weights = weights("cross", config.decoder_layers, "rows", 1, "source_length")
-    decoder_weights = weights("decoder_self", config.decoder_layers, "rows", 1, "target_length")
-    encode = Graph(
+
+def weight_tensors(config: TransformerConfig, kind: AttentionKind) -> list[TensorInfo]:
+    """Attention weights of one kind, one tensor per layer."""
+    layers = config.encoder_layers if kind == "encoder_self" else config.decoder_layers
+    shapes: dict[AttentionKind, list[int | str]] = {
+        "encoder_self": ["sentences", config.heads, "source_length", "source_length"],
+        "cross": ["rows", config.heads, 1, "source_length"],
+        "decoder_self": ["rows", config.heads, 1, "target_length"],
+    }
+    return tensors([f"{kind}_{layer}" for layer in range(layers)], "float32", shapes[kind])
+
+
+def encode_graph(config: TransformerConfig) -> Graph:
+    """Manifest entry of the encode graph."""
+    return Graph(
         role="encode",
         file="encode.onnx",
         precision="float32",
@@ -107,38 +117,43 @@ def describe(network: Transformer, eos_id: int, summary_layer: int, longest: int
             *tensors(["source_ids"], "int64", ["sentences", "source_length"]),
             *tensors(["source_lengths"], "int64", ["sentences"]),
         ],
-        outputs=[*mask, *source, *encoder_weights],
+        outputs=[*source_tensors(config), *weight_tensors(config, "encoder_self")],
     )
-    step = Graph(
+
+
+def step_graph(config: TransformerConfig) -> Graph:
+    """Manifest entry of the step graph."""
+    heads, size = config.heads, config.size // config.heads
+    past = key_value_tensors(config, "past_", ["before", heads, "past_length", size])
+    present = key_value_tensors(config, "", ["rows", heads, "target_length", size])
+    weights = [*weight_tensors(config, "cross"), *weight_tensors(config, "decoder_self")]
+    return Graph(
         role="step",
         file="step.onnx",
         precision="float32",
-        inputs=[
-            *step_tensors("token_ids", "parents", "lengths", "candidates"),
-            *mask,
-            *source,
-            *past,
-        ],
-        outputs=[*score_tensors(), *present, *cross_weights, *decoder_weights],
+        inputs=[*step_tensors("token_ids", "parents", "lengths", "candidates"), *source_tensors(config), *past],
+        outputs=[*score_tensors(), *present, *weights],
         state=[StatePair(output=new.name, input=old.name) for new, old in zip(present, past, strict=True)],
     )
-    roles: list[tuple[Any, GraphRole, list[TensorInfo]]] = [
-        ("cross", "step", cross_weights),
-        ("encoder_self", "encode", encoder_weights),
-        ("decoder_self", "step", decoder_weights),
+
+
+def attention_outputs(config: TransformerConfig, summary_layer: int) -> Iterable[AttentionOutput]:
+    """Manifest entries of all attention weights."""
+    kinds: list[tuple[AttentionKind, GraphRole]] = [
+        ("cross", "step"),
+        ("encoder_self", "encode"),
+        ("decoder_self", "step"),
     ]
-    attention = [
-        AttentionOutput(
-            kind=kind,
-            layer=layer,
-            heads=heads,
-            graph=role,
-            output=tensor.name,
-            summary=(kind, layer) == ("cross", summary_layer),
-        )
-        for kind, role, found in roles
-        for layer, tensor in enumerate(found)
-    ]
+    for kind, role in kinds:
+        for layer, tensor in enumerate(weight_tensors(config, kind)):
+            summary = (kind, layer) == ("cross", summary_layer)
+            yield AttentionOutput(
+                kind=kind, layer=layer, heads=config.heads, graph=role, output=tensor.name, summary=summary
+            )
+
+
+def describe(network: Transformer, eos_id: int, summary_layer: int, max_target_length: int) -> Description:
+    """Describe the graphs of a Transformer that writes up to `max_target_length` tokens."""
     architecture = Architecture(
         network="transformer",
         cell=None,
@@ -146,33 +161,32 @@ def describe(network: Transformer, eos_id: int, summary_layer: int, longest: int
         attention="multi_head",
         parameters=parameters(network),
     )
-    graphs = [encode, step]
+    graphs = [encode_graph(network.config), step_graph(network.config)]
     return Description(
         architecture,
         graphs,
-        [EncodeGraph(network), StepGraph(network, eos_id, longest)],
-        attention,
+        [EncodeGraph(network), StepGraph(network, eos_id, max_target_length)],
+        list(attention_outputs(network.config, summary_layer)),
         lambda folder: check(network, eos_id, folder, graphs),
     )
 
 
 @torch.no_grad()
 def check(network: Transformer, eos_id: int, folder: Path, graphs: list[Graph]) -> None:
-    """Compare every output of both graphs, step by step, with the whole target at once. Raises ParityError."""
+    """Compare both graphs, step by step, with the network on whole targets. Raises ParityError."""
     config = network.config
     for trial in trials(folder, graphs, config.vocabulary, network.pad_id):
         encoded, decoded = network.encode(trial.source_ids), network(trial.row_source_ids, trial.target_ids)
         for layer, weights in enumerate(encoded.self_weights):
-            # A padded query's row is never read.
-            mask = encoded.source_mask[:, None, :, None]
+            mask = encoded.source_mask[:, None, :, None]  # rows of padded queries are unused
             actual = trial.encoded[f"encoder_self_{layer}"] * mask.numpy()
             require_equal(f"encoder_self_{layer} of lengths {trial.lengths}", weights * mask, actual)
         logits = network.logits(decoded.states)
-        for t, answer in enumerate(trial.steps):
+        for t, outputs in enumerate(trial.steps):
             where = f"at step {t} of lengths {trial.lengths}"
-            check_scores(where, logits[:, t], eos_id, answer)
+            check_scores(where, logits[:, t], eos_id, outputs)
             for layer in range(config.decoder_layers):
                 cross = decoded.cross_weights[layer][:, :, t : t + 1]
                 own = decoded.self_weights[layer][:, :, t : t + 1, : t + 1]
-                require_equal(f"cross_{layer} {where}", cross, answer[f"cross_{layer}"])
-                require_equal(f"decoder_self_{layer} {where}", own, answer[f"decoder_self_{layer}"])
+                require_equal(f"cross_{layer} {where}", cross, outputs[f"cross_{layer}"])
+                require_equal(f"decoder_self_{layer} {where}", own, outputs[f"decoder_self_{layer}"])

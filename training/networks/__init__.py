@@ -1,1 +1,1 @@
-"""The networks: pure forwards, state in and state out, attention weights returned and never stashed."""
+"""The networks. Forward passes are pure: state goes in and out as tensors, attention weights are returned."""

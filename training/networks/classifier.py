@@ -1,6 +1,6 @@
-"""The classifier: embed, read with a recurrent encoder, look, decide.
+"""The classifier: embedding, recurrent encoder, attention, decision.
 
-Legend: B batch, S text length, C classes, E embedding, H encoder output size, M longest text.
+Legend: B batch, S text length, C classes, E embedding, H encoder output size, M maximum text length.
 """
 
 from dataclasses import dataclass
@@ -18,10 +18,12 @@ QueryName = Literal["last", "learned", "self"]
 
 @dataclass(frozen=True)
 class ClassifierConfig:
+    """Sizes and choices of an AttentionClassifier."""
+
     vocabulary: int
     classes: int
     max_length: int
-    """M: bounds `location` attention and the flattened states of `self`."""
+    """M: size of `location` attention and of the dense layer of query `self`."""
     cell: CellName = "lstm"
     bidirectional: bool = True
     layers: int = 1
@@ -50,9 +52,9 @@ class TextDropout(nn.Module):
 
 
 class FlattenedDense(nn.Module):
-    """Dense layer over all positions laid end to end, as Keras's Flatten and Dense do on texts padded to M.
+    """Dense layer over the concatenation of all positions: Keras's Flatten and Dense on texts padded to M.
 
-    x [B, S, H] -> [B, units]. Positions beyond S count as zeros, so they need not be there.
+    x [B, S, H] -> [B, units]. Positions after S count as zeros, so that no padding is needed.
     """
 
     def __init__(self, max_length: int, size: int, units: int):
@@ -66,15 +68,14 @@ class FlattenedDense(nn.Module):
 
 
 class AttentionClassifier(nn.Module):
-    """Recurrent states pooled by attention. The recipe chooses who asks:
+    """Recurrent states pooled by attention. `query` chooses the query:
 
-    last     the encoder's last states, which then decide together with what they found: W [context; last]
-             (the Bahdanau classifier of the tutorials; Zhou et al. 2016)
-    learned  one vector for all texts: W context (Yang et al. 2016)
-    self     every position (query = key = value); all contexts, laid end to end, decide
-    and without attention the last states decide alone.
+    last     the encoder's last states. The decision reads [context; last] (Zhou et al. 2016, and the "Bahdanau
+             classifier" of tutorials)
+    learned  one trained vector. The decision reads the context (Yang et al. 2016)
+    self     every position (query = key = value). The decision reads the concatenation of all contexts
 
-    With `dense` a ReLU layer of that many units comes before the decision.
+    Without attention the decision reads the last states. `dense` adds a ReLU layer before the decision.
     """
 
     def __init__(self, config: ClassifierConfig, pad_id: int):
@@ -103,7 +104,7 @@ class AttentionClassifier(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """ids [B, S] -> [B, S, E]; in training a share `word_dropout` of the words is not there at all."""
+        """ids [B, S] -> [B, S, E]. In training `word_dropout` sets whole words to zero."""
         embedded = self.embedding(ids)
         if self.training and self.config.word_dropout:
             embedded = embedded * (torch.rand(ids.shape, device=ids.device) >= self.config.word_dropout)[..., None]
@@ -114,22 +115,22 @@ class AttentionClassifier(nn.Module):
         return self.decide(self.embed(ids), lengths)
 
     def decide(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | None]:
-        """embedded [B, S, E], lengths [B] -> logits and weights, as `forward`."""
-        states, last = self.encoder(embedded, lengths, looked_at=self.attention is not None)
+        """embedded [B, S, E], lengths [B] -> logits and weights, like `forward`."""
+        states, last = self.encoder(embedded, lengths, needs_states=self.attention is not None)
         states = self.text_dropout(states)
         if self.attention is None:
             return self.head(last), None
         real = torch.arange(states.size(1), device=states.device)[None, :] < lengths.to(states.device)[:, None]
         query = {"last": lambda: last[:, None], "learned": lambda: self.query.expand(last.size(0), 1, -1)}
-        asking = states if self.config.query == "self" else query[self.config.query]()
-        context, weights = self.attention(asking, states, states, real[:, None, :])
+        queries = states if self.config.query == "self" else query[self.config.query]()
+        context, weights = self.attention(queries, states, states, real[:, None, :])
         if self.config.query == "self":
             return self.head(context * real[..., None]), weights
         pooled = context[:, 0]
         return self.head(torch.cat([pooled, last], dim=-1) if self.config.query == "last" else pooled), weights
 
     def head(self, features: Tensor) -> Tensor:
-        """What was found -> logits [B, C]."""
+        """Features of a text -> logits [B, C]."""
         if self.dense_layer is not None:
             features = F.relu(self.dense_layer(self.dropout(features)))
         return self.output_layer(self.dropout(features))

@@ -1,4 +1,4 @@
-"""Recurrent encoders: a vanilla RNN, an LSTM or a GRU over texts of their true lengths.
+"""Recurrent encoder: a vanilla RNN, an LSTM or a GRU over texts of different lengths.
 
 Legend: B batch, S text length, E embedding, H hidden size, R directions (1 or 2).
 """
@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 CellName = Literal["rnn", "lstm", "gru"]
 CELLS: dict[CellName, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-READERS: dict[CellName, Callable[..., tuple[Tensor, ...]]] = {
+FUNCTIONS: dict[CellName, Callable[..., tuple[Tensor, ...]]] = {
     "rnn": torch.rnn_tanh,
     "lstm": torch.lstm,
     "gru": torch.gru,
@@ -21,10 +21,10 @@ READERS: dict[CellName, Callable[..., tuple[Tensor, ...]]] = {
 
 
 class RecurrentEncoder(nn.Module):
-    """Layers of one cell, one or two directions.
+    """Layers of one cell type, in one or two directions.
 
-    Each text is read to its own length, so that padding never changes a state and a text alone equals the same
-    text in a batch.
+    Each text is read up to its own length: padding changes no state, and a text alone gives the same states as in a
+    batch.
     """
 
     def __init__(self, cell: CellName, input_size: int, hidden: int, layers: int, bidirectional: bool, dropout: float):
@@ -42,23 +42,23 @@ class RecurrentEncoder(nn.Module):
         self.hidden = hidden
         self.output_size = hidden * self.directions
 
-    def forward(self, embedded: Tensor, lengths: Tensor, looked_at: bool = True) -> tuple[Tensor, Tensor]:
+    def forward(self, embedded: Tensor, lengths: Tensor, needs_states: bool = True) -> tuple[Tensor, Tensor]:
         """embedded [B, S, E], lengths [B] (on the CPU) -> states [B, S, R*H], last states [B, R*H].
 
-        The last states are those of the top layer after the whole text: at the last token for the forward
-        direction, at the first for the backward one. `looked_at`: whether anybody but them uses the states.
+        The last states are those of the top layer: at the last token for the forward direction, at the first token
+        for the backward direction. `needs_states` is False if the caller uses only the last states.
         """
         if torch.onnx.is_in_onnx_export():
             states, last = self.packed(embedded, lengths)
-            if looked_at:
+            if needs_states:
                 return states, last
-            # The exporter needs the states to be used: the last ones are found among them.
+            # The exporter fails if the states are unused. The last states are taken from them.
         else:
             states = self.padded(embedded, lengths)
-        return states, self.ends(states, lengths)
+        return states, self.last_states(states, lengths)
 
-    def ends(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """The last states [B, R*H], found among all of them [B, S, R*H]."""
+    def last_states(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """Select the last states [B, R*H] from all states [B, S, R*H]."""
         ends = (lengths - 1).to(states.device)[:, None, None].expand(-1, 1, self.hidden)
         last = states[:, :, : self.hidden].gather(1, ends)[:, 0]
         if self.directions == 2:
@@ -66,10 +66,10 @@ class RecurrentEncoder(nn.Module):
         return last
 
     def packed(self, embedded: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The same by packed sequences, which ONNX knows as `sequence_lens`: what is exported.
+        """States and last states by packed sequences, which export to ONNX's `sequence_lens`.
 
-        ONNX takes lengths in any order, so nothing has to sort the texts and put them back: they are said to be sorted,
-        as those are that the graph is traced with.
+        ONNX accepts lengths in any order. PyTorch requires sorted lengths; those of the traced example are sorted,
+        and the exported graph does not sort.
         """
         packed_states, cell = self.layers(pack_padded_sequence(embedded, lengths, batch_first=True))
         states = pad_packed_sequence(packed_states, batch_first=True, total_length=embedded.size(1))[0]
@@ -79,29 +79,29 @@ class RecurrentEncoder(nn.Module):
     def padded(self, embedded: Tensor, lengths: Tensor) -> Tensor:
         """The same states by padded tensors, which the CPU's fused LSTM needs: 3 to 13 times faster in training.
 
-        Padding on the right changes nothing for a left-to-right reader, so the backward direction reads each text
-        turned round within its own length.
+        Padding on the right does not affect the forward direction. The backward direction reads each text reversed
+        within its own length.
         """
         lengths = lengths.to(embedded.device)
         places = torch.arange(embedded.size(1), device=embedded.device).expand(embedded.size(0), -1)
         real = places < lengths[:, None]
-        turned = torch.where(real, lengths[:, None] - 1 - places, places)[..., None]
+        reversal = torch.where(real, lengths[:, None] - 1 - places, places)[..., None]
         states = embedded
         for layer in range(self.layers.num_layers):
             if layer:
                 states = F.dropout(states, self.layers.dropout, self.training)
-            around = turned.expand_as(states)
-            read = [self.read(states, f"l{layer}")]
+            directions = [self.run_direction(states, f"l{layer}")]
             if self.directions == 2:
-                backward = self.read(states.gather(1, around), f"l{layer}_reverse")
-                read.append(backward.gather(1, turned.expand_as(backward)))
-            states = torch.cat(read, dim=-1)
+                reversed_states = states.gather(1, reversal.expand_as(states))
+                backward = self.run_direction(reversed_states, f"l{layer}_reverse")
+                directions.append(backward.gather(1, reversal.expand_as(backward)))
+            states = torch.cat(directions, dim=-1)
         return states * real[..., None]
 
-    def read(self, x: Tensor, name: str) -> Tensor:
-        """x [B, S, .] from left to right by the layer and direction of that name -> its states [B, S, H]."""
+    def run_direction(self, x: Tensor, name: str) -> Tensor:
+        """Run one layer and direction over x [B, S, .] from left to right -> states [B, S, H]."""
         weights = [getattr(self.layers, f"{part}_{name}") for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         zero = x.new_zeros(1, x.size(0), self.hidden)
         first = (zero, zero) if self.cell == "lstm" else zero
-        states: Tensor = READERS[self.cell](x, first, weights, True, 1, 0.0, self.training, False, True)[0]
+        states: Tensor = FUNCTIONS[self.cell](x, first, weights, True, 1, 0.0, self.training, False, True)[0]
         return states

@@ -1,11 +1,11 @@
-"""Recurrent translators with attention: Bahdanau's and Luong's, and the one without (Sutskever et al. 2014).
+"""Recurrent translators: Bahdanau's and Luong's attention, and the model without attention (Sutskever et al. 2014).
 
 Legend: B sentences, R rows, S source length, T target length, E embedding, D state size, L decoder layers,
 V vocabulary.
 
-Bahdanau looks with the state before a token and reads what it found together with that token; Luong reads the
-token first and looks with the state after it. Both end in one vector for each position, as large as an embedding,
-and one matrix is source, target and output embedding.
+Bahdanau's decoder attends with the state before a token, and reads the context together with the token. Luong's
+decoder reads the token first and attends with the state after it. Both compute one vector of size E per position. One
+matrix is source, target and output embedding.
 """
 
 from dataclasses import dataclass
@@ -23,19 +23,21 @@ DecoderName = Literal["bahdanau", "luong"]
 
 @dataclass(frozen=True)
 class Seq2SeqConfig:
+    """Sizes and choices of a Seq2Seq network."""
+
     vocabulary: int
     max_length: int
-    """The longest source: bounds `location` attention."""
+    """Maximum source length, the size of `location` attention."""
     cell: Literal["lstm", "gru"] = "lstm"
     embedding: int = 256
     size: int = 256
-    """D: the decoder's state, and both directions of the encoder together."""
+    """D: size of the decoder state, and of both encoder directions together."""
     encoder_layers: int = 1
     decoder_layers: int = 1
     decoder: DecoderName = "luong"
     attention: ScoreName | None = "general"
     input_feeding: bool = False
-    """Luong's section 3.3: the vector of one position is read with the next token."""
+    """Read the vector of a position together with the next token (Luong et al. 2015, section 3.3)."""
     local: LocalName | None = None
     window: int = 10
     dropout: float = 0.2
@@ -43,48 +45,50 @@ class Seq2SeqConfig:
 
 @dataclass
 class Encoded:
-    """What the decoder needs of the source."""
+    """The encoded source."""
 
     states: Tensor | None
-    """[B, S, D]; None where nothing looks at them."""
+    """[B, S, D]; None without attention."""
     keys: Tensor | None
-    """[B, S, .]: the states as the attention's score takes them."""
+    """[B, S, .]: the states after the attention's key projection."""
     mask: Tensor | None
     """bool [B, S], True at tokens."""
-    first: "Memory"
-    """The decoder's memory before the first token."""
+    initial: "DecoderState"
+    """Decoder state before the first token."""
 
 
 @dataclass
-class Memory:
-    """What the decoder carries from one position to the next; every tensor has B first. What it never reads is None."""
+class DecoderState:
+    """State between two positions of the target. Parts that a network does not have are None."""
 
     hidden: Tensor
     """[B, L, D]"""
     cell: Tensor | None
     """[B, L, D], of an LSTM."""
     fed: Tensor | None
-    """[B, E]: the last position's vector, for input feeding."""
+    """[B, E]: vector of the last position, for input feeding."""
     position: Tensor | None
-    """[B]: how many tokens have been read, for monotonic local attention."""
+    """[B]: number of tokens read, for monotonic local attention."""
 
 
 @dataclass
 class Decoded:
+    """Output of the decoder for T positions."""
+
     states: Tensor
-    """[B, T, E]; `Seq2Seq.logits` turns them into scores of the vocabulary."""
-    memory: Memory
-    """After the last position."""
+    """[B, T, E], the input of `Seq2Seq.logits`."""
+    state: DecoderState
+    """State after the last position."""
     weights: Tensor | None
     """[B, T, S]; None without attention."""
 
     def alignment(self, layer: int) -> Tensor | None:
-        """The weights [B, T, S] that are shown as the alignment: there is but one layer of them."""
+        """The weights [B, T, S] shown as alignment. There is one attention layer, so `layer` is ignored."""
         return self.weights
 
 
 class Seq2Seq(nn.Module):
-    """A bidirectional encoder and a decoder that looks back at its states."""
+    """A bidirectional encoder and a recurrent decoder with attention to the encoder states."""
 
     def __init__(self, config: Seq2SeqConfig, pad_id: int):
         super().__init__()
@@ -101,103 +105,103 @@ class Seq2Seq(nn.Module):
         if config.attention is not None:
             inner = ATTENTIONS[config.attention](size, size, config.max_length)
             self.attention = LocalAttention(inner, config.local, size, config.window) if config.local else inner
-        looks_first = self.looks_first
-        read = embedding + size * looks_first + embedding * self.feeds
+        attends_first = self.attends_first
+        input_size = embedding + size * attends_first + embedding * self.feeds_input
         dropout = config.dropout if config.decoder_layers > 1 else 0.0
         self.layers = CELLS[config.cell](
-            read, size, num_layers=config.decoder_layers, batch_first=True, dropout=dropout
+            input_size, size, num_layers=config.decoder_layers, batch_first=True, dropout=dropout
         )
-        combined = size + size * (self.attention is not None) + embedding * looks_first
-        self.combine = nn.Linear(combined, embedding, bias=looks_first)
+        combined = size + size * (self.attention is not None) + embedding * attends_first
+        self.combine = nn.Linear(combined, embedding, bias=attends_first)
         self.dropout = nn.Dropout(config.dropout)
 
     @property
-    def looks_first(self) -> bool:
-        """Whether the context is there before the token is read (Bahdanau)."""
+    def attends_first(self) -> bool:
+        """True if attention comes before the token is read (Bahdanau)."""
         return self.attention is not None and self.config.decoder == "bahdanau"
 
     @property
-    def feeds(self) -> bool:
-        """Whether a position's vector is read with the next token."""
-        return self.config.input_feeding and not self.looks_first
+    def feeds_input(self) -> bool:
+        """True if the vector of a position is read together with the next token."""
+        return self.config.input_feeding and not self.attends_first
 
     def encode(self, source_ids: Tensor, mask: Tensor) -> Encoded:
-        """source_ids [B, S], mask [B, S] True at tokens."""
+        """Encode source_ids [B, S]; mask bool [B, S], True at tokens."""
         embedded = self.dropout(self.embedding(source_ids))
-        states, last = self.encoder(embedded, mask.sum(1).cpu(), looked_at=self.attention is not None)
+        states, last = self.encoder(embedded, mask.sum(1).cpu(), needs_states=self.attention is not None)
         hidden = torch.tanh(self.bridge(last)).unflatten(1, (self.config.decoder_layers, -1))
         batch, zeros = states.size(0), hidden.new_zeros
-        first = Memory(hidden, torch.zeros_like(hidden), zeros(batch, self.config.embedding), zeros(batch))
+        initial = DecoderState(hidden, torch.zeros_like(hidden), zeros(batch, self.config.embedding), zeros(batch))
         states = self.dropout(states)
         keys = states if self.attention is None else self.attention.project(states)
-        return Encoded(states, keys, mask, first)
+        return Encoded(states, keys, mask, initial)
 
-    def look(self, queries: Tensor, encoded: Encoded, position: Tensor | None) -> tuple[Tensor, Tensor]:
-        """queries [R, Q, D], the first of them at target position `position` [R], W = R / B rows for each source side
-        by side -> contexts [R, Q, D], weights [R, Q, S]."""
+    def attend(self, queries: Tensor, encoded: Encoded, position: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Attend to the source. W = R / B consecutive rows share a source.
+
+        queries [R, Q, D], target position of the first query [R] -> contexts [R, Q, D], weights [R, Q, S].
+        """
         assert self.attention is not None and encoded.states is not None and encoded.mask is not None
         assert encoded.keys is not None
         mask = encoded.mask[:, None, :]
-        # The rows of one source ask together, so that it is there once.
-        asked = queries.reshape(mask.size(0), -1, queries.size(2))
+        grouped = queries.reshape(mask.size(0), -1, queries.size(2))  # [B, W*Q, D]: no copy of the source per row
         if isinstance(self.attention, LocalAttention):
-            at = None
+            positions = None
             if position is not None:
-                at = position[:, None] + torch.arange(queries.size(1), device=queries.device)
-                at = at.reshape(mask.size(0), -1)
-            contexts, weights = self.attention.look(asked, encoded.keys, encoded.states, mask, at)
+                positions = position[:, None] + torch.arange(queries.size(1), device=queries.device)
+                positions = positions.reshape(mask.size(0), -1)
+            contexts, weights = self.attention.attend(grouped, encoded.keys, encoded.states, mask, positions)
         else:
-            contexts, weights = self.attention.look(asked, encoded.keys, encoded.states, mask)
+            contexts, weights = self.attention.attend(grouped, encoded.keys, encoded.states, mask)
         rows = queries.shape[:2]
         return contexts.reshape(*rows, -1), weights.reshape(*rows, -1)
 
-    def read(self, x: Tensor, memory: Memory) -> tuple[Tensor, Tensor, Tensor | None]:
-        """x [B, T, .] -> the top layer's states [B, T, D], the new hidden and cell [B, L, D]."""
-        hidden = memory.hidden.to(x.dtype).transpose(0, 1).contiguous()
-        if memory.cell is not None and self.config.cell == "lstm":
-            cell = memory.cell.to(x.dtype).transpose(0, 1).contiguous()
+    def run_cell(self, x: Tensor, state: DecoderState) -> tuple[Tensor, Tensor, Tensor | None]:
+        """x [B, T, .] -> states of the top layer [B, T, D], new hidden and cell [B, L, D]."""
+        hidden = state.hidden.to(x.dtype).transpose(0, 1).contiguous()
+        if state.cell is not None and self.config.cell == "lstm":
+            cell = state.cell.to(x.dtype).transpose(0, 1).contiguous()
             states, (hidden, cell) = self.layers(x, (hidden, cell))
             return states, hidden.transpose(0, 1), cell.transpose(0, 1)
         states, hidden = self.layers(x, hidden)
-        return states, hidden.transpose(0, 1), memory.cell
+        return states, hidden.transpose(0, 1), state.cell
 
-    def advance(self, embedded: Tensor, encoded: Encoded, memory: Memory) -> Decoded:
-        """Positions that do not wait for one another: embedded [B, T, E], with T = 1 where they do."""
+    def advance(self, embedded: Tensor, encoded: Encoded, state: DecoderState) -> Decoded:
+        """Decode embedded [B, T, E] in one call. T is 1 if a position depends on the vector before it."""
         weights = None
-        if self.looks_first:
-            context, weights = self.look(memory.hidden[:, -1:], encoded, memory.position)
-            states, hidden, cell = self.read(torch.cat([embedded, context], -1), memory)
+        if self.attends_first:
+            context, weights = self.attend(state.hidden[:, -1:], encoded, state.position)
+            states, hidden, cell = self.run_cell(torch.cat([embedded, context], -1), state)
             combined = self.combine(torch.cat([states, context, embedded], -1))
         else:
-            fed = [] if memory.fed is None or not self.feeds else [memory.fed[:, None].to(embedded.dtype)]
-            states, hidden, cell = self.read(torch.cat([embedded, *fed], -1), memory)
+            fed = [] if state.fed is None or not self.feeds_input else [state.fed[:, None].to(embedded.dtype)]
+            states, hidden, cell = self.run_cell(torch.cat([embedded, *fed], -1), state)
             features = [states]
             if self.attention is not None:
-                context, weights = self.look(states, encoded, memory.position)
+                context, weights = self.attend(states, encoded, state.position)
                 features = [context, states]
             combined = self.combine(torch.cat(features, -1))
-        vectors = self.dropout(torch.tanh(combined))
-        position = None if memory.position is None else memory.position + embedded.size(1)
-        after = Memory(hidden, cell, vectors[:, -1], position)
-        return Decoded(vectors, after, weights)
+        vectors = self.dropout(torch.tanh(combined))  # Luong et al. 2015, eq. 5
+        position = None if state.position is None else state.position + embedded.size(1)
+        return Decoded(vectors, DecoderState(hidden, cell, vectors[:, -1], position), weights)
 
-    def decode(self, target_ids: Tensor, encoded: Encoded, memory: Memory) -> Decoded:
-        """target_ids [B, T] read one after the other, each looking at the source."""
+    def decode(self, target_ids: Tensor, encoded: Encoded, state: DecoderState) -> Decoded:
+        """Read target_ids [B, T] after a state."""
         embedded = self.dropout(self.embedding(target_ids))
-        if not (self.looks_first or self.feeds):
-            return self.advance(embedded, encoded, memory)
+        if not (self.attends_first or self.feeds_input):
+            return self.advance(embedded, encoded, state)
         steps = []
         for position in embedded.split(1, dim=1):
-            steps.append(self.advance(position, encoded, memory))
-            memory = steps[-1].memory
+            steps.append(self.advance(position, encoded, state))
+            state = steps[-1].state
         weights = None if self.attention is None else torch.cat([step.weights for step in steps], 1)  # type: ignore[misc]
-        return Decoded(torch.cat([step.states for step in steps], 1), memory, weights)
+        return Decoded(torch.cat([step.states for step in steps], 1), state, weights)
 
     def logits(self, states: Tensor) -> Tensor:
-        """states [..., E] -> [..., V]: how well each token of the vocabulary would come next."""
+        """states [..., E] -> logits of the next token [..., V]."""
         return F.linear(states, self.embedding.weight)
 
     def forward(self, source_ids: Tensor, target_ids: Tensor) -> Decoded:
-        """The whole target at once (teacher forcing): source_ids [B, S], target_ids [B, T]."""
+        """Decode whole targets (teacher forcing): source_ids [B, S], target_ids [B, T]."""
         encoded = self.encode(source_ids, source_ids != self.pad_id)
-        return self.decode(target_ids, encoded, encoded.first)
+        return self.decode(target_ids, encoded, encoded.initial)

@@ -1,9 +1,10 @@
-"""The Transformer translator (Vaswani et al. 2017), with every attention returned.
+"""The Transformer translator (Vaswani et al. 2017). All attention weights are returned.
 
-Legend: B batch, S source length, T target length, P past length, V vocabulary, D model size, N heads, K size per head.
+Legend: B batch, S source length, T target length, P past length, R rows, W rows per source, V vocabulary,
+D model size, N heads, K size per head.
 
-The decoder has one path for training and for serving: `decode` takes the keys and values of the past,
-which are empty in training and the cache of all earlier steps when one token is decoded at a time.
+Training and serving share one decoder path: `decode` takes the keys and values of the past. The past is empty in
+training, and the cache of all earlier steps when tokens are decoded one at a time.
 """
 
 import math
@@ -21,6 +22,8 @@ NormName = Literal["pre", "post"]
 
 @dataclass(frozen=True)
 class TransformerConfig:
+    """Sizes and choices of a Transformer."""
+
     vocabulary: int
     size: int = 256
     heads: int = 4
@@ -34,7 +37,7 @@ class TransformerConfig:
 def sinusoidal_positions(positions: Tensor, size: int) -> Tensor:
     """Position encodings: positions [...] -> [..., size] (section 3.5).
 
-    Computed and not stored, so that no table limits the length and the bundle carries none.
+    They are computed, not stored: no table limits the length or increases the size of the bundle.
     """
     rates = torch.exp(torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) * (-math.log(1e4) / size))
     angles = positions[..., None].float() * rates
@@ -42,7 +45,7 @@ def sinusoidal_positions(positions: Tensor, size: int) -> Tensor:
 
 
 class FeedForward(nn.Module):
-    """Two position-wise layers with a ReLU between (section 3.3)."""
+    """Two position-wise layers with a ReLU between them (section 3.3)."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -54,8 +57,11 @@ class FeedForward(nn.Module):
 
 
 class Residual(nn.Module):
-    """What goes round a sub-layer f: norm(x + f(x)) as in the paper (post), or x + f(norm(x)) (pre, Xiong et al. 2020:
-    trains without a warm-up as long). With dropout on what f returns (section 5.4)."""
+    """Residual connection of a sub-layer f, with dropout on the output of f (section 5.4).
+
+    post   norm(x + f(x)), as in the paper
+    pre    x + f(norm(x)), which needs a shorter warm-up (Xiong et al. 2020)
+    """
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -64,11 +70,14 @@ class Residual(nn.Module):
         self.pre = config.norm == "pre"
 
     def enter(self, x: Tensor) -> Tensor:
-        """What f reads."""
+        """The input of f."""
         return self.norm(x) if self.pre else x
 
     def leave(self, x: Tensor, y: Tensor) -> Tensor:
-        """x and y = f(enter(x)) together. Under autocast y is narrower; adding in one dtype is twice as fast."""
+        """Combine x and y = f(enter(x)).
+
+        Under autocast y is bfloat16. Adding tensors of one dtype is twice as fast.
+        """
         x = x + self.dropout(y).to(x.dtype)
         return x if self.pre else self.norm(x)
 
@@ -85,16 +94,16 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, past: KeysValues | None = None) -> tuple[Tensor, Tensor, KeysValues]:
         """x [B, S, D], mask broadcastable to [B, N, S, P+S], past keys and values [B, N, P, K] of a language model ->
-        x [B, S, D], weights [B, N, S, P+S], all keys and values."""
-        query, keys, values = self.self_attention.project_all(self.self_residual.enter(x))
-        context, weights, keys_values = self.self_attention.look(query, keys, values, mask, past)
+        x [B, S, D], weights [B, N, S, P+S], all keys and values [B, N, P+S, K]."""
+        query, keys, values = self.self_attention.project_self(self.self_residual.enter(x))
+        context, weights, keys_values = self.self_attention.attend(query, keys, values, mask, past)
         x = self.self_residual.leave(x, context)
         x = self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x)))
         return x, weights, keys_values
 
 
 class DecoderLayer(nn.Module):
-    """Attention over the past, attention over the source, feed-forward."""
+    """Self-attention over the past, cross-attention over the source, then feed-forward."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -106,22 +115,23 @@ class DecoderLayer(nn.Module):
         self.feed_forward_residual = Residual(config)
 
     def project_source(self, encoded: Tensor) -> KeysValues:
-        """The encoder's output [B, S, D] -> keys and values of cross-attention [B, S, D], once per source."""
+        """The encoder's output [B, S, D] -> keys and values of cross-attention [B, S, D]. Computed once per source."""
         return self.cross_attention.project(encoded)
 
     def forward(
         self, x: Tensor, past: KeysValues | None, source: KeysValues, self_mask: Tensor | None, source_mask: Tensor
     ) -> tuple[Tensor, KeysValues, Tensor, Tensor]:
-        """One layer over T new positions after P past ones, of R rows: W hypotheses side by side for each of B sources.
+        """Process T new positions after P past ones in R = B * W rows: W consecutive rows (hypotheses) per source.
 
         x [R, T, D], past keys and values [R, N, P, K], source keys and values [B, S, D], self_mask broadcastable to
-        [R, N, T, P+T] (None where nothing is masked), source_mask [B, 1, W*T, S] ->
+        [R, N, T, P+T] (None if every position is visible), source_mask [B, 1, W*T, S] ->
         x [R, T, D], keys and values [R, N, P+T, K], self weights [R, N, T, P+T], cross weights [R, N, T, S].
         """
-        query, keys, values = self.self_attention.project_all(self.self_residual.enter(x))
-        context, self_weights, keys_values = self.self_attention.look(query, keys, values, self_mask, past)
+        query, keys, values = self.self_attention.project_self(self.self_residual.enter(x))
+        context, self_weights, keys_values = self.self_attention.attend(query, keys, values, self_mask, past)
         x = self.self_residual.leave(x, context)
-        context, cross_weights = self.cross_attention.look_together(self.cross_residual.enter(x), *source, source_mask)
+        query = self.cross_residual.enter(x)
+        context, cross_weights = self.cross_attention.attend_grouped(query, *source, source_mask)
         x = self.cross_residual.leave(x, context)
         x = self.feed_forward_residual.leave(x, self.feed_forward(self.feed_forward_residual.enter(x)))
         return x, keys_values, self_weights, cross_weights
@@ -129,20 +139,22 @@ class DecoderLayer(nn.Module):
 
 @dataclass
 class Encoded:
-    """What the decoder needs of the source."""
+    """The encoded source."""
 
     source_mask: Tensor
     """bool [B, S], True at tokens."""
     keys_values: list[KeysValues]
-    """Per decoder layer: the source's keys and values for cross-attention, [B, S, D], projected once."""
+    """Per decoder layer: keys and values of the source for cross-attention, [B, S, D]."""
     self_weights: list[Tensor]
     """Per encoder layer [B, N, S, S]."""
 
 
 @dataclass
 class Decoded:
+    """Output of the decoder for T positions."""
+
     states: Tensor
-    """[R, T, D]; `Transformer.logits` turns them into scores of the vocabulary."""
+    """[R, T, D], the input of `Transformer.logits`."""
     keys_values: list[KeysValues]
     """Per layer [R, N, P+T, K]: the past of the next step."""
     self_weights: list[Tensor]
@@ -151,7 +163,7 @@ class Decoded:
     """Per layer [R, N, T, S]."""
 
     def alignment(self, layer: int) -> Tensor | None:
-        """The weights [R, T, S] that are shown as the alignment: one layer's, averaged over its heads."""
+        """The weights [R, T, S] shown as alignment: those of one layer, averaged over its heads."""
         return self.cross_weights[layer].mean(1)
 
 
@@ -166,7 +178,7 @@ class Transformer(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.size**-0.5)
         self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
-        # Pre-norm layers hand on a sum that nothing has normed yet.
+        # The output of a pre-norm layer is not normalised.
         self.encoder_norm = nn.LayerNorm(config.size) if config.norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(config.size) if config.norm == "pre" else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
@@ -175,18 +187,18 @@ class Transformer(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
     def embed(self, ids: Tensor, encodings: Tensor) -> Tensor:
-        """ids [B, T] and what is added for their positions [T, D] or [B, T, D] -> [B, T, D]."""
+        """ids [B, T] and position encodings [T, D] or [B, T, D] -> [B, T, D]."""
         scale = math.sqrt(self.config.size)
-        if torch.onnx.is_in_onnx_export():  # a table that is scaled once, when the graph is loaded
+        if torch.onnx.is_in_onnx_export():  # the table is scaled once, at load time
             return F.embedding(ids, self.embedding.weight * scale) + encodings
         return self.dropout(self.embedding(ids) * scale + encodings)
 
     def encodings(self, positions: Tensor) -> Tensor:
-        """positions [...] -> what is added for them [..., D]."""
+        """positions [...] -> position encodings [..., D]."""
         return sinusoidal_positions(positions, self.config.size)
 
     def encode(self, source_ids: Tensor) -> Encoded:
-        """source_ids [B, S], padded with pad_id."""
+        """Encode source_ids [B, S], padded with pad_id."""
         source_mask = source_ids != self.pad_id
         positions = torch.arange(source_ids.size(1), device=source_ids.device)
         x, weights = self.embed(source_ids, self.encodings(positions)), []
@@ -207,16 +219,15 @@ class Transformer(nn.Module):
         past: list[KeysValues] | None,
         self_mask: Tensor | None,
     ) -> Decoded:
-        """target_ids [R, T], encodings of their positions [T, D] or [R, T, D], after a past if there is one; R / B rows
-        ask of each source.
+        """Read target_ids [R, T] after a past. W = R / B consecutive rows share a source.
 
-        source_mask bool [B, S], self_mask bool, broadcastable to [R, N, T, P+T].
+        encodings: position encodings [T, D] or [R, T, D]; source_mask bool [B, S]; source keys and values [B, S, D] per
+        layer; past keys and values [R, N, P, K] per layer, or None; self_mask bool, broadcastable to [R, N, T, P+T].
         """
         x = self.embed(target_ids, encodings)
-        # Of every target position that there is, [B, 1, W*T, 1], at every source position: two operators of ONNX, where
-        # `expand` is a dozen.
-        asking = target_ids.reshape(source_mask.size(0), 1, -1, 1) >= 0
-        cross_mask = asking & source_mask[:, None, None, :]
+        # [B, 1, W*T, 1] & [B, 1, 1, S] -> [B, 1, W*T, S]. This is two ONNX operators; `expand` is twelve.
+        every_query = target_ids.reshape(source_mask.size(0), 1, -1, 1) >= 0
+        cross_mask = every_query & source_mask[:, None, None, :]
         result = Decoded(x, [], [], [])
         for number, (layer, layer_source) in enumerate(zip(self.decoder_layers, source, strict=True)):
             layer_past = None if past is None else past[number]
@@ -228,13 +239,13 @@ class Transformer(nn.Module):
         return result
 
     def logits(self, states: Tensor) -> Tensor:
-        """states [..., D] -> [..., V]: how well each token of the vocabulary would come next."""
+        """states [..., D] -> logits of the next token [..., V]."""
         return F.linear(states, self.embedding.weight)
 
     def forward(self, source_ids: Tensor, target_ids: Tensor) -> Decoded:
-        """The whole target at once (teacher forcing): source_ids [B, S], target_ids [B, T]."""
+        """Decode whole targets (teacher forcing): source_ids [B, S], target_ids [B, T]."""
         encoded = self.encode(source_ids)
         positions = torch.arange(target_ids.size(1), device=target_ids.device)
-        look_ahead = positions[None, :] <= positions[:, None]
+        causal_mask = positions[None, :] <= positions[:, None]
         encodings = self.encodings(positions)
-        return self.decode(target_ids, encodings, encoded.source_mask, encoded.keys_values, None, look_ahead)
+        return self.decode(target_ids, encodings, encoded.source_mask, encoded.keys_values, None, causal_mask)

@@ -1,4 +1,4 @@
-"""What every answer has to hold, whichever route it came from."""
+"""Checks of answers that hold for every route."""
 
 from http import HTTPStatus
 from typing import Any
@@ -36,7 +36,7 @@ def check_problem(response: Any, status: int, error_type: str | None = None) -> 
 
 
 def check_tokens(tokens: list[dict[str, Any]], text: str) -> None:
-    """Each token is the piece of text it says it is."""
+    """The span of each token is its text."""
     for token in tokens:
         assert token.keys() - {"special"} == {"text", "start", "end"}
         assert text[token["start"] : token["end"]] == token["text"]

@@ -22,13 +22,13 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_with_keys_nobody_else_is_answered(models: Path, route: str) -> None:
+def test_with_keys_other_callers_are_refused(models: Path, route: str) -> None:
     with serving(models, api_keys=LINE) as client:
         unknown = client.post(route, json=REQUESTS[route])
         check_problem(unknown, 401, "unauthorized")
         assert unknown.headers["www-authenticate"] == "Bearer"
         check_problem(client.post(route, json=REQUESTS[route], headers=bearer("wrong")), 403, "forbidden")
-        # A wrong key is told before anything is read.
+        # A wrong key is refused before the body is read.
         check_problem(client.post(route, content=b"{", headers=bearer("wrong")), 403, "forbidden")
         assert client.post(route, json=REQUESTS[route], headers=bearer(KEY)).status_code == 200
         for path in ("/health/ready", "/models", "/languages", "/"):
@@ -55,11 +55,11 @@ def test_keys_in_a_file(models: Path, tmp_path: Path) -> None:
             assert client.post("/classify", json=REQUESTS["/classify"], headers=bearer(key)).status_code == 200
 
 
-def test_every_route_that_takes_something_asks_for_a_key(models: Path) -> None:
-    """Whatever route is added: without a key there is nothing but a refusal."""
+def test_every_route_with_a_body_needs_a_key(models: Path) -> None:
+    """Every route with a body is refused without a key."""
     app = create_app(Settings(models=models, device="cpu", threads=1, api_keys=LINE))
     client = TestClient(app)
-    # What is served is no secret: GET /models tells the same.
+    # The list of models is public.
     open_ = {"/v2/repository/index"}
     paths = {path for path, methods in app.openapi()["paths"].items() if "post" in methods} - open_
     assert paths >= {*ROUTES, "/admin/reload"}
@@ -81,14 +81,14 @@ def test_rates(models: Path, route: str) -> None:
         assert client.get("/models", headers=bearer(KEY)).status_code == 200
 
 
-def test_pages_of_other_origins_may_not(client: TestClient) -> None:
+def test_pages_of_other_origins_are_refused(client: TestClient) -> None:
     answer = client.post("/classify", json=REQUESTS["/classify"], headers=ORIGIN)
     assert not [name for name in answer.headers if name.startswith("access-control")]
     asked = {**ORIGIN, "Access-Control-Request-Method": "POST"}
     check_problem(client.options("/classify", headers=asked), 405, "method_not_allowed")
 
 
-def test_pages_of_an_origin_that_is_named_may(models: Path) -> None:
+def test_pages_of_a_listed_origin_are_allowed(models: Path) -> None:
     with serving(models, cors_origins="https://page.example https://other.example") as client:
         for route in ROUTES:
             answer = client.post(route, json=REQUESTS[route], headers=ORIGIN)
@@ -100,7 +100,7 @@ def test_pages_of_an_origin_that_is_named_may(models: Path) -> None:
         assert "access-control-allow-origin" not in foreign.headers
 
 
-def test_who_may_see_the_figures(models: Path) -> None:
+def test_access_to_the_metrics(models: Path) -> None:
     token = "a token of sixteen characters"
     with serving(models, api_keys=LINE, admin_token=token) as client:
         check_problem(client.get("/metrics"), 401, "unauthorized")

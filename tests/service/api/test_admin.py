@@ -21,7 +21,7 @@ def local(models: Path, host: str = "127.0.0.1", **settings: Any) -> Iterator[Te
         yield TestClient(client.app, client=(host, 7))
 
 
-def test_a_reload_tells_what_it_did(models: Path, tmp_path: Path) -> None:
+def test_the_report_of_a_reload(models: Path, tmp_path: Path) -> None:
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     with local(tmp_path) as client:
         write_classifier(tmp_path, version=2)
@@ -40,14 +40,14 @@ def test_a_reload_tells_what_it_did(models: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1"])
-def test_without_a_token_this_machine_may(models: Path, host: str) -> None:
+def test_without_a_token_this_machine_is_allowed(models: Path, host: str) -> None:
     with local(models, host) as client:
         assert client.post("/admin/reload").status_code == 200
         assert client.post("/admin/reload", headers=BEARER).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "testclient", "2001:db8::1"])
-def test_without_a_token_no_other_may(models: Path, host: str) -> None:
+def test_without_a_token_other_machines_are_refused(models: Path, host: str) -> None:
     with local(models, host) as client:
         check_problem(client.post("/admin/reload"), 403, "forbidden")
         check_problem(client.post("/admin/reload", headers={"X-Forwarded-For": "127.0.0.1"}), 403, "forbidden")
@@ -59,7 +59,7 @@ def test_a_page_in_a_browser_is_not_the_operator(models: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "192.0.2.7"])
-def test_with_a_token_its_holder_may(models: Path, host: str) -> None:
+def test_with_a_token_its_holder_is_allowed(models: Path, host: str) -> None:
     with local(models, host, admin_token=TOKEN) as client:
         assert client.post("/admin/reload", headers=BEARER).status_code == 200
         refused = client.post("/admin/reload")

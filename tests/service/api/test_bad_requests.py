@@ -1,4 +1,4 @@
-"""Whatever comes in, the answer is a problem document of a 4xx status, and the next good request is served."""
+"""Invalid requests get a problem document with a 4xx status, and the next valid request is served."""
 
 import json
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def test_no_text(client: TestClient) -> None:
 
 @pytest.mark.parametrize("field", ["q", "source", "target"])
 @pytest.mark.parametrize("null", [False, True])
-def test_what_libretranslate_calls_missing(client: TestClient, field: str, null: bool) -> None:
+def test_missing_parameters(client: TestClient, field: str, null: bool) -> None:
     body = {name: value for name, value in TRANSLATE.items() if name != field}
     if null:
         body[field] = None

@@ -65,7 +65,7 @@ def test_offsets_are_code_points(client: TestClient) -> None:
     assert [t for t in prediction["tokens"] if t["text"] == "wind"] == [{"text": "wind", "start": 2, "end": 6}]
 
 
-def test_truncation_is_told(client: TestClient) -> None:
+def test_truncation_is_reported(client: TestClient) -> None:
     long = "wind " * (MAX_TOKENS + 1)
     first, second = classify(client, text=[long, "wind"], truncate=True)["predictions"]
     assert (first["truncated"], second["truncated"]) == (True, False)

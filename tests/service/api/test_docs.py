@@ -1,4 +1,4 @@
-"""The documentation pages work without the internet, and say what the service does."""
+"""The documentation pages work without the internet and describe the service."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def references(value: object) -> set[str]:
     return set().union(*map(references, value)) if isinstance(value, list) else set()
 
 
-def test_every_reference_leads_somewhere(openapi: dict[str, Any]) -> None:
+def test_every_reference_resolves(openapi: dict[str, Any]) -> None:
     found = references(openapi)
     assert found
     for reference in found:
@@ -72,7 +72,7 @@ def test_errors_are_documented_in_their_form(openapi: dict[str, Any]) -> None:
     assert set(openapi["components"]["schemas"]["Problem"]["required"]) == MEMBERS
 
 
-def test_every_error_that_is_documented_has_its_status() -> None:
+def test_every_documented_error_has_its_status() -> None:
     callers = [c for c in classes() if issubclass(c, ServiceError) and c is not ServiceError]
     statuses = {snake_case(c.__name__): status_of(c("why")) for c in callers}
     for kind, (status, _) in EXAMPLES.items():
@@ -96,14 +96,14 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "request_"), WRONG, ids=[kind for kind, _ in WRONG])
-def test_errors_say_what_the_documentation_shows(real_client: TestClient, kind: str, request_: dict[str, Any]) -> None:
+def test_errors_are_as_in_the_documentation(real_client: TestClient, kind: str, request_: dict[str, Any]) -> None:
     until(lambda: all(entry.problem != "still loading" for entry in registry_of(real_client).entries()))
     problem = real_client.post(**request_).json()
     assert (problem["error_type"], problem["detail"]) == (kind, EXAMPLES[kind][1])
 
 
-def test_the_interface_is_the_one_that_was_looked_at(openapi: dict[str, Any]) -> None:
-    """docs/openapi.json is what /openapi.json says, so that a change of the interface is seen in a diff."""
+def test_the_openapi_document_is_committed(openapi: dict[str, Any]) -> None:
+    """docs/openapi.json equals /openapi.json, so that a diff shows a change of the interface."""
     path = Path(__file__).parents[3] / "docs" / "openapi.json"
     text = json.dumps(openapi, indent=1, ensure_ascii=False) + "\n"
     same = path.is_file() and path.read_text(encoding="utf-8") == text

@@ -43,18 +43,18 @@ def classes() -> list[type[LimelightError]]:
     return [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, LimelightError)]
 
 
-def test_every_error_a_caller_may_see_has_its_status() -> None:
+def test_every_service_error_has_a_status() -> None:
     found = {
         c.__name__: status_of(c("why")) for c in classes() if issubclass(c, ServiceError) and c is not ServiceError
     }
     assert found == EXPECTED
 
 
-def test_errors_at_load_have_none() -> None:
+def test_bundle_errors_have_no_status() -> None:
     assert not [c for c in classes() if not issubclass(c, ServiceError) and c in STATUSES]
 
 
-def test_the_tree_is_drawn_in_its_module() -> None:
+def test_the_tree_is_in_the_module_docstring() -> None:
     assert all(c.__name__ in (errors.__doc__ or "") for c in classes() if c is not LimelightError)
     assert all(c.__doc__ for c in classes())
 
@@ -96,17 +96,17 @@ def test_a_network_that_fails(client: TestClient, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("method", "path", "target"),
     [
-        ("POST", "/classify", "service.api.classify.check_texts"),
-        ("POST", "/translate", "service.api.translate.check_texts"),
+        ("POST", "/classify", "service.handlers.classify.check_texts"),
+        ("POST", "/translate", "service.handlers.translate.check_texts"),
         ("GET", "/models/toy", "service.api.models.details"),
-        ("GET", "/health/ready", "service.registry.Registry.problems"),
-        ("GET", "/languages", "service.registry.Registry.pairs"),
+        ("GET", "/health/ready", "service.registry.registry.Registry.problems"),
+        ("GET", "/languages", "service.registry.registry.Registry.pairs"),
     ],
 )
-def test_what_nobody_thought_of(
+def test_unexpected_errors(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str, target: str
 ) -> None:
-    """The caller is told that it failed, and nothing of the inside."""
+    """The answer is a 500 without internals."""
 
     def fail(*args: Any) -> None:
         raise ZeroDivisionError("a secret of the inside")
@@ -146,7 +146,7 @@ def test_overload(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> 
             second = pool.submit(client.post, route, json=REQUESTS[route])
             predictor = registry_of(client).entry(MODELS[route]).predictor
             assert predictor is not None
-            until(lambda: predictor._scheduler._waiting_tokens)
+            until(lambda: predictor.scheduler.waiting_tokens)
             answer = client.post(route, json=REQUESTS[route])
             check_problem(answer, 429, "overloaded")
             assert int(answer.headers["retry-after"]) > 0
@@ -161,13 +161,13 @@ def test_timeout(models: Path, monkeypatch: pytest.MonkeyPatch, route: str) -> N
             check_problem(client.post(route, json=REQUESTS[route]), 504, "inference_timeout")
 
 
-def test_invalid_input_is_the_base_of_what_a_caller_can_mend() -> None:
+def test_invalid_input_is_the_base_of_caller_errors() -> None:
     assert {name for name, status in EXPECTED.items() if status in (400, 422)} == {
         c.__name__ for c in classes() if issubclass(c, InvalidInput)
     }
 
 
-def test_a_caller_who_hangs_up_is_no_failure(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_disconnect_is_not_a_failure(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     async def gone() -> dict[str, str]:
         return {"type": "http.disconnect"}
 

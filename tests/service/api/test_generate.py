@@ -95,13 +95,13 @@ def test_events_end_in_the_answer(client: TestClient, detail: str) -> None:
 def test_bad_requests(
     client: TestClient, changes: dict[str, Any], status: int, error_type: str, headers: dict[str, str]
 ) -> None:
-    """As an answer at once or as events: until the first token there is an ordinary refusal."""
+    """Errors before the first token have their own status, also with events."""
     check_problem(client.post("/generate", json={**BODY, **changes}, headers=headers), status, error_type)
     assert ask(client)["text"]
 
 
 @pytest.mark.parametrize("prompt", ["日本語 と wind", "\x00", "\n", " ", "e\u0301e\u0301", "👩‍👩‍👧", "\u200b"])
-def test_any_text_can_be_a_beginning(client: TestClient, prompt: str) -> None:
+def test_any_text_can_be_a_prompt(client: TestClient, prompt: str) -> None:
     answer = client.post("/generate", json={**BODY, "prompt": prompt})
     if answer.status_code == 200:  # a symbol that the tokenizer does not know is read as unknown, and never written
         assert all(prompt[t["start"] : t["end"]] == t["text"] for t in answer.json()["prompt_tokens"])
@@ -121,8 +121,8 @@ def test_without_a_language_model(tmp_path: Path) -> None:
         assert "no model for generation" in problem["detail"]
 
 
-def test_who_hangs_up_stops_the_writing(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The network runs no more for a text that nobody reads on."""
+def test_a_disconnect_stops_the_generation(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disconnected client stops its generation."""
     runs: list[int] = []
     with serving(models) as client:
         before_networks(monkeypatch, lambda: runs.append(1))
@@ -157,11 +157,11 @@ def test_who_hangs_up_stops_the_writing(models: Path, monkeypatch: pytest.Monkey
         assert client.portal is not None
         client.portal.call(asked)
         predictor = registry_of(client).generator()
-        until(lambda: not any(lane.live for lane in predictor._scheduler._lanes))
+        until(lambda: not predictor.scheduler.running)
         assert len(runs) < 300
 
 
-def test_many_share_one_batch(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_share_a_batch(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[int] = []
     with serving(models) as client, ThreadPoolExecutor(8) as pool:
         alone = [ask(client, seed=seed, max_tokens=100)["text"] for seed in range(8)]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle import verify
+from service.bundle.files import verify
 from tests.fakes import before_networks, registry_of, serving, until, write_classifier
 from tests.service.api.checks import REQUESTS, check_problem
 
@@ -29,13 +29,13 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         gate.wait()
         verify(*args)
 
-    monkeypatch.setattr("service.registry.verify", waiting)
+    monkeypatch.setattr("service.registry.registry.verify", waiting)
     yield gate
     gate.set()
 
 
 def test_loading(models: Path, gate: threading.Event) -> None:
-    """The process lives and tells what it will serve, but it is not ready and answers nothing."""
+    """While models load, the process is live and lists models, and is not ready."""
     with serving(models, wait=False) as client, ExitStack() as stack:
         stack.callback(gate.set)
         assert client.get("/health/live").status_code == 200
@@ -60,7 +60,7 @@ def test_a_broken_default(models: Path, tmp_path: Path) -> None:
         assert client.get("/health/live").status_code == 200
 
 
-def test_a_broken_model_that_is_no_default(models: Path, tmp_path: Path) -> None:
+def test_a_broken_model_that_is_not_the_default(models: Path, tmp_path: Path) -> None:
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     (write_classifier(tmp_path, "zzz") / "classify.onnx").unlink()
     with serving(tmp_path) as client:
@@ -115,7 +115,7 @@ def test_requests_in_flight_are_answered_before_the_end(
             closing.result()
 
 
-def test_golden_inputs_are_asked_again_and_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_golden_checks_are_repeated(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that answers no more is noticed without being asked for, and so is one that answers again."""
     monkeypatch.setattr("service.app.CHECK_S", 0.02)
 

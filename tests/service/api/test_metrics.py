@@ -32,7 +32,7 @@ def test_requests_are_counted_by_route_and_status(client: TestClient) -> None:
     assert value(client, "limelight_requests_total", method="GET", route="other", status="404") == before + 1
 
 
-def test_models_are_told_of_by_version(models: Path, tmp_path: Path) -> None:
+def test_models_have_metrics_per_version(models: Path, tmp_path: Path) -> None:
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
     (write_classifier(tmp_path, version=2) / "classify.onnx").write_bytes(b"")
     with serving(tmp_path) as client:
@@ -42,7 +42,7 @@ def test_models_are_told_of_by_version(models: Path, tmp_path: Path) -> None:
         assert value(client, "limelight_provider_info", provider="CPUExecutionProvider") == 1
 
 
-def test_no_label_holds_what_a_caller_sent(client: TestClient) -> None:
+def test_no_label_contains_input(client: TestClient) -> None:
     word = "unheardof"
     client.post("/classify", json={"text": word, "model": word}, headers={"Authorization": f"Bearer {word}"})
     client.post("/translate", json={"q": word, "source": word, "target": word, "api_key": word})
@@ -73,7 +73,7 @@ def test_phases_batches_and_tokens(client: TestClient, route: str) -> None:
     assert value(client, "limelight_queue_tokens", model=model) == 0
 
 
-def test_padding_is_told_apart(client: TestClient) -> None:
+def test_padding_is_counted_separately(client: TestClient) -> None:
     before = value(client, "limelight_batch_padding_tokens_total", model="toy")
     client.post("/classify", json={"text": ["wind and rain, wind and rain", "wind and rain, wind and rain;"]})
     assert value(client, "limelight_batch_padding_tokens_total", model="toy") > before

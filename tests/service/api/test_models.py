@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle import MANIFEST
+from service.bundle.manifest import MANIFEST
 from tests.fakes import LABELS, MAX_TOKENS, serving, write_translator
 
 
@@ -47,8 +47,8 @@ def test_one_model_in_full(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("name", ["toy", "en-xx"])
-def test_the_kinds_listed_are_those_answered(client: TestClient, name: str) -> None:
-    """`attention` of a model says how many layers and heads of each kind `full` holds."""
+def test_the_listed_kinds_are_those_of_the_answer(client: TestClient, name: str) -> None:
+    """`attention` of a model counts the layers and heads of each kind in `full`."""
     listed = client.get(f"/models/{name}").json()["attention"]
     if name == "toy":
         body = client.post("/classify", json={"text": "wind", "attention": "full"}).json()

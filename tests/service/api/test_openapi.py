@@ -31,12 +31,12 @@ KNOWN: dict[str, dict[str, Any]] = {
     "/detect": {},
     "/generate": {"prompt": "wind", "max_tokens": 9, "attention": "summary"},
 }
-"""What a right request has to know of what is served, besides what the documentation says."""
+"""Values of a valid request that depend on the served models."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def answered(request: pytest.FixtureRequest) -> Iterator[set[str]]:
-    """The operations that were answered with 200 at least once: a test of refusals alone says little."""
+    """Operations with at least one answer of 200: errors alone would prove little."""
     found: set[str] = set()
     yield found
     assert len(found) == sum(item.path == request.path for item in request.session.items)
@@ -67,7 +67,7 @@ def test_answers_are_as_documented(case: schemathesis.Case, client: TestClient, 
     response = case.call(app=running, base_url="http://testserver")
     if response.status_code == 200:
         answered.add(case.operation.label)
-    # A text may be as documented and yet be blank, or too long for its model; but that is then said.
+    # A text that fits the schema can still be blank or too long for its model.
     case.validate_response(response, excluded_checks=[positive_data_acceptance])
     if right and response.status_code >= 400:
         problem = response.json()

@@ -1,11 +1,11 @@
-"""The pictures of a card are listed and served; no other file of a bundle is, and none outside it."""
+"""Pictures of a model card are listed and served; other files are not."""
 
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle import CARD
+from service.bundle.manifest import CARD
 from tests.fakes import PICTURE, PNG, serving, write_classifier
 
 
@@ -30,7 +30,7 @@ def test_real_cards_have_their_pictures(real_client: TestClient) -> None:
     "file",
     ["bundle.json", "README.md", "other.png", "%2e%2e%2fsecret.png", "..%2F..%2Fsecret.png", "..\\secret.png", "%00"],
 )
-def test_nothing_else_is_served(client: TestClient, file: str) -> None:
+def test_other_files_are_not_served(client: TestClient, file: str) -> None:
     answer = client.get(f"/models/toy/pictures/{file}")
     assert answer.status_code == 404
     assert answer.json()["error_type"] == "not_found"
@@ -45,7 +45,7 @@ def test_other_models_and_versions(client: TestClient) -> None:
         assert client.get(path).json()["error_type"] == error_type
 
 
-def test_a_card_cannot_lead_out_of_its_bundle(tmp_path: Path) -> None:
+def test_a_card_cannot_link_outside_its_bundle(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path / "models")
     secret = tmp_path / "secret.png"
     secret.write_bytes(PNG)

@@ -31,14 +31,14 @@ def test_files_are_served_with_their_headers(client: TestClient, path: str) -> N
     assert again.headers["cache-control"] == "no-cache"
 
 
-def test_the_page_names_files_that_are_there(client: TestClient) -> None:
+def test_the_page_links_existing_files(client: TestClient) -> None:
     links = re.findall(r'(?:src|href)="(playground/[^"]+)"', client.get("/").text)
     assert len(links) >= 3
     for link in links:
         assert client.get(f"/{link}").status_code == 200
 
 
-def test_no_file_names_another_host() -> None:
+def test_no_file_links_another_host() -> None:
     for name in FILES:
         text = (FOLDER / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?://|[\"'(]//\w", text), name
@@ -57,10 +57,10 @@ def test_nothing_inline() -> None:
 
 
 @pytest.mark.parametrize("path", ["/playground/none.js", "/playground/", "/playground/..%2fapp.py"])
-def test_other_files_are_not_there(client: TestClient, path: str) -> None:
+def test_other_files_are_not_served(client: TestClient, path: str) -> None:
     answer = client.get(path)
     assert (answer.status_code, answer.json()["error_type"]) == (404, "not_found")
 
 
-def test_the_page_is_no_part_of_the_interface(client: TestClient) -> None:
+def test_the_page_is_not_in_the_openapi_document(client: TestClient) -> None:
     assert not [path for path in client.get("/openapi.json").json()["paths"] if path == "/" or "playground" in path]

@@ -111,7 +111,7 @@ def test_alternatives(client: TestClient, q: str | list[str]) -> None:
         check_translation(translation, q if isinstance(q, str) else q[len(translation["sentences"]) == 1])
 
 
-def test_no_alternatives_unless_asked_for(client: TestClient) -> None:
+def test_no_alternatives_by_default(client: TestClient) -> None:
     assert "alternatives" not in translate(client, q="Wind", alternatives=0)
 
 
@@ -135,12 +135,12 @@ def test_options(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("named", [{"model": "en-xx"}, {"model": "en-xx", "version": 1}, {**PAIR, "model": None}])
-def test_a_model_can_stand_for_the_languages(client: TestClient, named: Body) -> None:
+def test_a_model_replaces_the_languages(client: TestClient, named: Body) -> None:
     answer = client.post("/translate", json={"q": "Wind", **named})
     assert answer.json()["translatedText"] == doubled("Wind")
 
 
-def test_what_libretranslate_clients_send_is_taken(client: TestClient) -> None:
+def test_fields_of_libretranslate_clients_are_accepted(client: TestClient) -> None:
     body = {"q": "Wind", **PAIR, "format": "text", "alternatives": 1, "api_key": "", "secret": "x"}
     assert client.post("/translate", json=body).json()["translatedText"] == doubled("Wind")
 
@@ -161,7 +161,7 @@ def test_forms(client: TestClient, form: Body, expected: str | list[str]) -> Non
     assert answer.json()["translatedText"] == expected
 
 
-def test_a_form_says_what_json_says(client: TestClient) -> None:
+def test_a_form_is_equivalent_to_json(client: TestClient) -> None:
     form = client.post("/translate", data={**PAIR, "q": ["Wind.", "No way!"], "attention": "full", "alternatives": "1"})
     assert form.json() == translate(client, q=["Wind.", "No way!"], attention="full", alternatives=1)
 

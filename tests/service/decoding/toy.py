@@ -1,6 +1,6 @@
-"""A step whose every answer depends on its sentence and on the whole prefix, so that any mix-up shows.
+"""A toy decoder step. Its output depends on the sentence and the whole prefix, so that mixed-up rows are detected.
 
-Legend: R rows, V vocabulary.
+Legend: R rows, P prefix length, V vocabulary.
 """
 
 from dataclasses import dataclass
@@ -8,26 +8,27 @@ from itertools import product
 
 import numpy as np
 
-from service.decoding.search import Search
-from service.decoding.step import Arrays, Candidates, Floats, Goal, Hypothesis, Ids, Rows, Rules
+from service.decoding.beam_search import BeamSearch, Hypothesis, SearchRequest
+from service.decoding.constraints import SpecialTokens
+from service.decoding.step import Arrays, Candidates, Floats, Ids, Rows
 
 PAD, EOS, BOS = 0, 1, 5
 WORDS = [2, 3, 4]
-"""All that a hypothesis can hold; V - 1 is forbidden as well."""
+"""Tokens that a hypothesis can contain. V - 1 is forbidden too."""
 V = 7
-RULES = Rules(bos=BOS, eos=EOS, never=(PAD, BOS, V - 1))
+SPECIAL = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS, V - 1))
 ATTENTION = frozenset({"prefix", "last"})
 
 
 def log_probs(sentence: int, prefix: list[int]) -> Floats:
-    """[V], repeatable."""
+    """Return deterministic log-probabilities [V]. Forbidden tokens are the most likely."""
     logits = np.random.default_rng([sentence, *prefix]).normal(size=V)
-    logits[[PAD, BOS, V - 1]] += 5  # what must never be said is what the toy would like to say
+    logits[[PAD, BOS, V - 1]] += 5
     return np.asarray(logits - np.log(np.exp(logits).sum()))
 
 
-def likeliest(log_probs: Floats, count: int) -> Candidates:
-    """Of log-probabilities [R, V]."""
+def most_likely(log_probs: Floats, count: int) -> Candidates:
+    """Return the best candidates of log-probabilities [R, V]."""
     token_ids = np.argsort(-log_probs, axis=1, kind="stable")[:, :count]
     return Candidates(np.take_along_axis(log_probs, token_ids, axis=1), token_ids, log_probs[:, EOS])
 
@@ -36,15 +37,15 @@ def likeliest(log_probs: Floats, count: int) -> Candidates:
 class ToyState:
     sentences: list[int]
     prefixes: Ids
-    """[R, P], ending together."""
+    """[R, P], right-aligned."""
 
 
 class ToyStep:
-    """Its attention spells the prefix that it was computed from, in two heads of opposite sign."""
+    """Its attention weights are the token ids of the prefix, in two heads of opposite sign."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
-        """How many rows each call had."""
+        """Number of rows of each call."""
 
     def __call__(
         self, token_ids: Ids, parents: Rows, lengths: Ids, state: ToyState, count: int, attention: frozenset[str]
@@ -54,21 +55,21 @@ class ToyStep:
         sentences = np.repeat(state.sentences, len(token_ids) // len(state.sentences))
         own = [row[len(row) - length - 1 :].tolist() for row, length in zip(prefixes, lengths, strict=True)]
         found = np.stack([self.log_probs(int(s), prefix) for s, prefix in zip(sentences, own, strict=True)])
-        spelled = np.stack([prefixes, -prefixes], axis=1)[:, :, None, :]
-        looked: Arrays = {"prefix": spelled, "last": token_ids[:, None, None]}
+        heads = np.stack([prefixes, -prefixes], axis=1)[:, :, None, :]
+        weights: Arrays = {"prefix": heads, "last": token_ids[:, None, None]}
         return (
-            likeliest(found, count),
+            most_likely(found, count),
             ToyState(state.sentences, prefixes),
-            {name: looked[name] for name in attention},
+            {name: weights[name] for name in attention},
         )
 
     def log_probs(self, sentence: int, prefix: list[int]) -> Floats:
         return log_probs(sentence, prefix)
 
-    def join(self, state: ToyState, newcomers: ToyState) -> ToyState:
-        longest = max(state.prefixes.shape[1], newcomers.prefixes.shape[1])
-        padded = [np.pad(p, ((0, 0), (longest - p.shape[1], 0))) for p in (state.prefixes, newcomers.prefixes)]
-        return ToyState(state.sentences + newcomers.sentences, np.concatenate(padded))
+    def join(self, state: ToyState, other: ToyState) -> ToyState:
+        longest = max(state.prefixes.shape[1], other.prefixes.shape[1])
+        padded = [np.pad(p, ((0, 0), (longest - p.shape[1], 0))) for p in (state.prefixes, other.prefixes)]
+        return ToyState(state.sentences + other.sentences, np.concatenate(padded))
 
     def keep(self, state: ToyState, sentences: Rows, longest: int) -> ToyState:
         return ToyState([state.sentences[s] for s in sentences], state.prefixes[:, state.prefixes.shape[1] - longest :])
@@ -81,10 +82,10 @@ def start(sentences: list[int]) -> ToyState:
 def search(
     sentences: list[int], max_lengths: list[int], alpha: float = 1.0, beam_size: int = 3, step: ToyStep | None = None
 ) -> list[list[Hypothesis]]:
-    """The hypotheses of sentences that start together."""
-    running = Search(step or ToyStep(), RULES, beam_size)
-    goals = [Goal(max_length, alpha, attention=ATTENTION) for max_length in max_lengths]
-    running.join(range(len(sentences)), goals, start(sentences))
+    """Return the hypotheses of sentences that start together."""
+    running = BeamSearch(step or ToyStep(), SPECIAL, beam_size)
+    requests = [SearchRequest(max_length, alpha, attention=ATTENTION) for max_length in max_lengths]
+    running.join(range(len(sentences)), requests, start(sentences))
     found: dict[int, list[Hypothesis]] = {}
     while len(running):
         found |= dict(running.advance())
@@ -92,13 +93,15 @@ def search(
 
 
 def score(sentence: int, tokens: list[int], alpha: float) -> float:
-    """The score of a hypothesis, from the definition."""
-    said = [*tokens, EOS]
-    total = sum(log_probs(sentence, [BOS, *tokens[:i]])[token] for i, token in enumerate(said))
-    return float(total / len(said) ** alpha)
+    """Return the score of a hypothesis, from its definition."""
+    ended = [*tokens, EOS]
+    total = sum(log_probs(sentence, [BOS, *tokens[:i]])[token] for i, token in enumerate(ended))
+    return float(total / len(ended) ** alpha)
 
 
-def beam_by_the_book(sentence: int, max_length: int, alpha: float, beam_size: int) -> list[tuple[float, list[int]]]:
+def reference_beam_search(
+    sentence: int, max_length: int, alpha: float, beam_size: int
+) -> list[tuple[float, list[int]]]:
     """Beam search of one sentence in plain Python: (score, tokens), best first."""
     live: list[tuple[float, list[int]]] = [(0.0, [])]
     finished: list[tuple[float, list[int]]] = []
@@ -116,8 +119,8 @@ def beam_by_the_book(sentence: int, max_length: int, alpha: float, beam_size: in
     return sorted(finished, key=lambda hypothesis: -hypothesis[0])
 
 
-def greedy_by_the_book(sentence: int, max_length: int) -> list[int]:
-    """Greedy search from the definition."""
+def reference_greedy_search(sentence: int, max_length: int) -> list[int]:
+    """Greedy search of one sentence in plain Python."""
     found: list[int] = []
     while len(found) < max_length:
         row = log_probs(sentence, [BOS, *found])
@@ -129,6 +132,6 @@ def greedy_by_the_book(sentence: int, max_length: int) -> list[int]:
 
 
 def every_hypothesis(sentence: int, max_length: int, alpha: float) -> list[tuple[float, list[int]]]:
-    """All there are up to a length, best first."""
+    """Return all hypotheses up to a length with their scores, best first."""
     found = [list(tokens) for length in range(max_length + 1) for tokens in product(WORDS, repeat=length)]
     return sorted(((score(sentence, tokens, alpha), tokens) for tokens in found), reverse=True)

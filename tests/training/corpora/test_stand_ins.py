@@ -4,10 +4,10 @@ import random
 
 import pytest
 
+from service.bundle.conventions import STAND_INS
 from training.corpora.stand_ins import (
     PIECE,
     STAND_IN,
-    STAND_INS,
     hide_words,
     protect_pieces,
     replace_pieces,

@@ -1,0 +1,1 @@
+"""Failures that occur in production, caused on purpose against a running service."""

@@ -1,0 +1,1 @@
+"""ASGI middleware: request ids, limits, direct routes."""

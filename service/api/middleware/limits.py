@@ -1,0 +1,162 @@
+"""Limits on requests that do not depend on the model: time, concurrency, and the client's connection."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import on_service_error
+from service.errors import InferenceTimeout, ServiceError, TooManyRequests
+from service.settings import Settings
+
+BUDGET_S = 0.005
+"""Seconds of request work per iteration of the event loop."""
+UNWATCHED_S = 0.05
+"""Seconds before a request's connection is watched for a disconnect. Most requests end sooner, and watching costs more
+than they do."""
+LAST_EVENT_S = 1.0
+"""Seconds after the deadline in which a streamed answer can send its last event."""
+
+UNLIMITED = ("/admin/", "/health", "/metrics")
+"""Routes of operators: a reload may take long, and health is asked under full load."""
+
+
+def deadline_error(settings: Settings) -> InferenceTimeout:
+    return InferenceTimeout(f"no answer within {settings.timeout_s:g} s; send less text or try again later")
+
+
+class LoopBudget:
+    """Spreads the work of many requests over several iterations of the event loop.
+
+    A batch ends for a hundred requests in the same iteration, and encoding all their answers in it would block the loop
+    for a tenth of a second. Health checks do not wait.
+    """
+
+    def __init__(self) -> None:
+        self._ends: float | None = None
+
+    async def wait(self) -> None:
+        """Wait for an iteration with time left."""
+        loop = asyncio.get_running_loop()
+        while self._ends is not None and time.perf_counter() >= self._ends:
+            await asyncio.sleep(0)
+        if self._ends is None:  # the first in this iteration
+            self._ends = time.perf_counter() + BUDGET_S
+            loop.call_soon(self._reset)
+
+    def _reset(self) -> None:
+        self._ends = None
+
+
+class LimitsMiddleware:
+    """Enforces the deadline and the number of concurrent requests, and cancels requests of disconnected clients."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        budget: LoopBudget,
+        reading: Callable[[], AbstractContextManager[None]],
+    ):
+        """`reading` marks the time in which a request uses models of the registry."""
+        self.app = app
+        self.budget = budget
+        self.settings = settings
+        self.reading = reading
+        self.running: set[object] = set()
+        """One object per concurrent request."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(UNLIMITED):
+            await self.app(scope, receive, send)
+            return
+        if len(self.running) >= self.settings.max_requests:
+            full = TooManyRequests(f"{len(self.running)} requests are running; try again shortly")
+            await _refuse(full, scope, receive, send)
+            return
+        slot = object()
+        self.running.add(slot)
+        try:
+            await self.budget.wait()
+            with self.reading():
+                await self._run(scope, receive, send, slot)
+        finally:
+            self.running.discard(slot)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send, slot: object) -> None:
+        """Answer the request unless the deadline passes or the client disconnects first."""
+        loop, timeout_s = asyncio.get_running_loop(), self.settings.timeout_s
+        deadline = scope.setdefault("state", {})["deadline"] = loop.time() + timeout_s
+        # The slot is free with the last byte: the client may send its next request before this one has returned.
+        request = _Watched(receive, send, deadline, lambda: self.running.discard(slot))
+        timer = loop.call_later(min(UNWATCHED_S, timeout_s), request.watch)
+        try:
+            await self.app(scope, request.receive, request.send)
+        except asyncio.CancelledError:
+            if not request.cancelled:
+                raise
+        finally:
+            timer.cancel()
+            request.stop_watching()
+        if request.late and not request.started:
+            await _refuse(deadline_error(self.settings), scope, receive, send)
+
+
+class _Watched:
+    """A request in the current task, which is cancelled at the deadline or when the client disconnects."""
+
+    def __init__(self, receive: Receive, send: Send, deadline: float, on_last_byte: Callable[[], None]):
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._receive, self._send = task, receive, send
+        self._deadline = deadline
+        self._on_last_byte = on_last_byte
+        self._body_read = asyncio.Event()
+        self._watching: asyncio.Task[None] | None = None
+        self.started = False
+        """The answer has begun."""
+        self.late = False
+        self.cancelled = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            self._body_read.set()
+        return message
+
+    async def send(self, message: Message) -> None:
+        self.started = True
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._on_last_byte()
+        await self._send(message)
+
+    def watch(self) -> None:
+        self._watching = asyncio.create_task(self._watch())
+
+    async def _watch(self) -> None:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                await self._body_read.wait()  # until then the route itself reads, and sees the disconnect
+                while (await self._receive())["type"] != "http.disconnect":
+                    pass
+        except TimeoutError:
+            self.late = True
+            if self.started:  # an event stream ends itself with an error event
+                await asyncio.sleep(LAST_EVENT_S)
+        self.cancelled = True
+        # Cancelling also removes the request's work from the queues of models.
+        self._task.cancel()
+
+    def stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self.cancelled:
+            self._task.uncancel()
+
+
+async def _refuse(error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+    answer = await on_service_error(Request(scope), error)
+    await answer(scope, receive, send)

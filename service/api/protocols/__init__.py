@@ -1,0 +1,1 @@
+"""Wire formats of other services over the same handlers."""

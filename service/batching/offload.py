@@ -1,0 +1,161 @@
+"""Functions over texts that run in a thread if they would block the event loop.
+
+The threads are few, so that hostile texts cannot use all cores, and they are daemons: a function that does not return
+does not keep the process from ending.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from service.batching import budget
+from service.batching.request import call_soon
+from service.errors import Overloaded
+
+R = TypeVar("R")
+
+INLINE_S = 0.001
+"""Maximum expected time of a function that runs on the event loop."""
+INLINE_CHARACTERS = 1_000
+"""Maximum size of texts for a function that runs on the event loop, however fast it was before."""
+TEXT_OVERHEAD = 100
+"""Characters that take about as long as the fixed cost of one text."""
+FIRST_GUESS = 2e-6
+"""Seconds per character of a function that has not run yet: several times the cost of tokenising."""
+
+
+@dataclass(eq=False)
+class Job:
+    """A function, its context, and the future of its caller."""
+
+    function: Callable[[], Any]
+    context: Context
+    budget: budget.Budget
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Any]"
+
+    def run(self) -> None:
+        try:
+            result = self.context.run(self._checked)
+        except Exception as error:
+            call_soon(self.loop, self._set, self.future.set_exception, error)
+        else:
+            call_soon(self.loop, self._set, self.future.set_result, result)
+
+    def _checked(self) -> Any:
+        budget.current.set(self.budget)
+        budget.check()  # the job may have waited too long
+        return self.function()
+
+    def _set(self, setter: Callable[[Any], None], value: Any) -> None:
+        if not self.future.done():
+            setter(value)
+
+
+class ThreadPool:
+    """Daemon threads that start on demand and end after `idle_s` without a job."""
+
+    def __init__(self, name: str, max_threads: int = 4, max_waiting: int = 256, idle_s: float = 2.0):
+        self._name = name
+        self._max_threads = max_threads
+        self._max_waiting = max_waiting
+        self._idle_s = idle_s
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._idle = 0
+        self.threads = 0
+        """Number of threads."""
+
+    def submit(self, job: Job) -> None:
+        """Raises Overloaded if too many jobs wait."""
+        with self._changed:
+            if len(self._jobs) >= self._max_waiting:
+                raise Overloaded(f"{len(self._jobs)} long texts are waiting already; try again shortly")
+            self._jobs.append(job)
+            if self._idle >= len(self._jobs) or self.threads >= self._max_threads:
+                self._changed.notify()
+                return
+            self.threads += 1
+        threading.Thread(target=self._work, name=self._name, daemon=True).start()
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            job.run()
+
+    def _next(self) -> Job | None:
+        with self._changed:
+            self._idle += 1
+            found = self._changed.wait_for(lambda: self._jobs, self._idle_s)
+            self._idle -= 1
+            if found:
+                return self._jobs.popleft()
+            self.threads -= 1
+            return None
+
+
+TEXT_POOL = ThreadPool("text")
+
+
+async def run_in_thread(function: Callable[[], R], pool: ThreadPool = TEXT_POOL) -> R:
+    """Run a function in a thread, in the context and with the time budget of the caller.
+
+    If the caller is cancelled, the function stops at its next `budget.check`.
+
+    Raises Overloaded if too many functions wait for a thread, InferenceTimeout, and errors of the function.
+    """
+    loop = asyncio.get_running_loop()
+    own = budget.current.get().for_thread()
+    job = Job(function, copy_context(), own, loop, loop.create_future())
+    pool.submit(job)
+    try:
+        result: R = await job.future
+        return result
+    finally:
+        own.cancel()
+
+
+class Cost:
+    """Measured CPU time of a function per character."""
+
+    def __init__(self) -> None:
+        self.seconds_per_character = FIRST_GUESS
+
+    def fits_inline(self, characters: int) -> bool:
+        return characters <= INLINE_CHARACTERS and characters * self.seconds_per_character <= INLINE_S
+
+    def observe(self, characters: int, seconds: float) -> None:
+        """Rise quickly and fall slowly: texts that take long are rare."""
+        change = seconds / characters - self.seconds_per_character
+        self.seconds_per_character += change * (0.5 if change > 0 else 0.05)
+
+
+_costs: dict[str, Cost] = {}
+
+
+async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R]) -> R:
+    """Run a function over texts: on the event loop if it takes less than a millisecond, else in a thread.
+
+    The time is estimated from earlier runs of the same function. A lambda is the same function each time that its
+    expression is evaluated.
+
+    Raises as `run_in_thread`.
+    """
+    characters = sum(map(len, texts)) + TEXT_OVERHEAD * len(texts)
+    name = f"{function.__module__}.{function.__qualname__}"
+    cost = _costs.get(name) or _costs.setdefault(name, Cost())
+
+    def measured() -> R:
+        since = time.thread_time()
+        try:
+            return function()
+        finally:
+            cost.observe(max(1, characters), time.thread_time() - since)
+
+    if cost.fits_inline(characters):
+        return measured()
+    return await run_in_thread(measured)

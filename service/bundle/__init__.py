@@ -1,0 +1,1 @@
+"""The bundle format: manifest, files, golden cases, and the rules that training and service share."""

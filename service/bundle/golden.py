@@ -1,0 +1,107 @@
+"""The schema of `golden.json`: inputs of a bundle with the answers that PyTorch gave.
+
+Before a bundle is ready, the service runs every case and compares the answers within a tolerance.
+"""
+
+import json
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from service.bundle.manifest import GOLDEN, Precision, Section, Task, describe
+from service.errors import BundleCorrupt
+
+Weights = list[list[float]]
+"""The summary attention, [queries, keys]."""
+
+
+class ClassificationAnswer(Section):
+    scores: dict[str, float]
+    """Label -> probability."""
+    attention: Weights | None
+
+
+class ClassificationCase(Section):
+    text: str
+    answer: ClassificationAnswer
+
+
+class TranslationAnswer(Section):
+    """A greedy translation of one sentence."""
+
+    translation: str
+    score: float
+    """Mean log-probability of its tokens, </s> included."""
+    attention: Weights | None
+
+
+class TranslationCase(Section):
+    text: str
+    answer: TranslationAnswer
+
+
+class GenerationAnswer(Section):
+    """A greedy continuation of a prompt."""
+
+    text: str
+    log_prob: float
+    """Sum over its tokens."""
+    attention: Weights | None
+
+
+class GenerationCase(Section):
+    text: str
+    max_tokens: int = Field(gt=0)
+    answer: GenerationAnswer
+
+
+Case = ClassificationCase | TranslationCase | GenerationCase
+
+
+class Golden(Section):
+    """The fields of `golden.json` that all tasks share."""
+
+    tolerance: float = Field(ge=0, allow_inf_nan=False)
+    """Largest difference of two numbers of an answer."""
+    tolerances: dict[Precision, float] = {}
+    """Tolerance of a precision, where it differs."""
+
+    def tolerance_for(self, precision: Precision) -> float:
+        return self.tolerances.get(precision, self.tolerance)
+
+
+class ClassificationGolden(Golden):
+    cases: list[ClassificationCase]
+
+
+class TranslationGolden(Golden):
+    cases: list[TranslationCase]
+
+
+class GenerationGolden(Golden):
+    cases: list[GenerationCase]
+
+
+AnyGolden = ClassificationGolden | TranslationGolden | GenerationGolden
+SCHEMAS: dict[Task, type[AnyGolden]] = {
+    "classification": ClassificationGolden,
+    "translation": TranslationGolden,
+    "generation": GenerationGolden,
+}
+
+
+def read_golden(folder: Path, task: Task) -> AnyGolden:
+    """Read and validate `golden.json`. Raises BundleCorrupt."""
+    path = folder / GOLDEN
+    try:
+        return SCHEMAS[task].model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleCorrupt(f"{path} cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        raise BundleCorrupt(f"{path}: {describe(error)}") from None
+
+
+def write_golden(folder: Path, golden: AnyGolden) -> None:
+    """Write `golden.json`."""
+    content = golden.model_dump(mode="json", exclude_defaults=True)
+    (folder / GOLDEN).write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")

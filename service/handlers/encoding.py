@@ -1,0 +1,69 @@
+"""Answers -> bytes, straight from numpy buffers: a matrix never becomes a list of Python floats.
+
+`application/json` writes weights with 4 significant digits. `application/msgpack` is the same answer with each matrix
+as bytes: `{"dtype": "float16", "shape": [Q, K], "data": b"..."}`, row by row, little-endian; with the dtype float32
+these are the network's own numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import ormsgpack
+
+from service.attention import AttentionMatrix, Floats, significant
+from service.text.tokenizer import Token
+
+JSON = "application/json"
+MSGPACK = "application/msgpack"
+Emit = Callable[[str, dict[str, Any]], None]
+"""Takes the name and the content of an event of a request that is still running."""
+
+DTYPES = {"float16": "<f2", "float32": "<f4"}
+"""The dtypes of matrices in msgpack."""
+
+
+def dumps(content: Any) -> bytes:
+    """JSON with numpy arrays as lists."""
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A media type, the form of a matrix in it, and the function that writes it."""
+
+    media_type: str
+    weights: Callable[[Floats], Any]
+    dumps: Callable[[Any], bytes]
+
+    def attention(self, matrix: AttentionMatrix) -> dict[str, Any]:
+        """A matrix in the form of `schemas.Attention`."""
+        weights = self.weights(matrix.weights)
+        return {"kind": matrix.kind, "layer": matrix.layer, "head": matrix.head, "weights": weights}
+
+
+AS_JSON = Encoding(JSON, significant, dumps)
+
+
+def as_msgpack(dtype: str) -> Encoding:
+    """msgpack with matrices of a dtype, one of `DTYPES`."""
+
+    def weights(matrix: Floats) -> dict[str, Any]:
+        return {"dtype": dtype, "shape": list(matrix.shape), "data": np.asarray(matrix, DTYPES[dtype]).tobytes()}
+
+    return Encoding(MSGPACK, weights, ormsgpack.packb)
+
+
+def token(value: Token) -> dict[str, Any]:
+    """A token in the form of `schemas.Token`."""
+    encoded: dict[str, Any] = {"text": value.text, "start": value.start, "end": value.end}
+    if value.special is not None:
+        encoded["special"] = value.special
+    return encoded
+
+
+def rounded(score: float) -> float:
+    """Six decimals: scores agree to 1e-3 between precisions, and more digits are noise."""
+    return round(score, 6)

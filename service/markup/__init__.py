@@ -1,0 +1,1 @@
+"""Markup and placeholders in a text, and their places in its translation."""

@@ -1,0 +1,48 @@
+"""One version of a model in the registry, and the predictor that serves it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.batching.scheduler import Limits
+from service.bundle.golden import AnyGolden
+from service.bundle.manifest import AnyManifest, ClassificationManifest, TranslationManifest
+from service.classification.classifier import Classifier
+from service.generation.generator import Generator
+from service.runtime import Runtime
+from service.translation.translator import Translator
+
+Predictor = Classifier | Translator | Generator
+LOADING = "still loading"
+
+
+@dataclass
+class Entry:
+    """One version of one model."""
+
+    folder: Path
+    name: str
+    version: int
+    manifest: AnyManifest | None = None
+    """None if it cannot be read."""
+    predictor: Predictor | None = None
+    """None before it is loaded, and if it cannot be loaded."""
+    golden: AnyGolden | None = None
+    """The golden cases of a loaded model."""
+    problem: str | None = LOADING
+    """The reason why it is not ready; None when it is ready."""
+
+    @property
+    def ready(self) -> bool:
+        return self.problem is None
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.version}"
+
+
+def open_predictor(folder: Path, manifest: AnyManifest, runtime: Runtime, limits: Limits) -> Predictor:
+    """Load the predictor of a bundle. Raises BundleError or DeviceUnavailable."""
+    if isinstance(manifest, ClassificationManifest):
+        return Classifier(folder, manifest, runtime, limits)
+    if isinstance(manifest, TranslationManifest):
+        return Translator(folder, manifest, runtime, limits)
+    return Generator(folder, manifest, runtime, limits)

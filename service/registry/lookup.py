@@ -1,0 +1,167 @@
+"""Finds the entry or predictor that answers a request, by name, version, task or language pair."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from service.bundle.manifest import AnyManifest, ClassificationManifest, Task, TranslationManifest
+from service.classification.classifier import Classifier
+from service.errors import InvalidInput, ModelNotFound, ModelNotReady, UnsupportedLanguagePair
+from service.generation.generator import Generator
+from service.registry.entry import Entry, Predictor
+from service.translation.translator import Translator
+
+
+class Lookup:
+    """The entries of a registry by name and version, and the defaults among them."""
+
+    def __init__(self, default_classifier: str | None):
+        self._default_classifier = default_classifier
+        """Value of LIMELIGHT_DEFAULT_CLASSIFIER."""
+        self._entries: dict[str, dict[int, Entry]] = {}
+
+    def entries(self) -> list[Entry]:
+        """Return every version of every model, by name and version."""
+        return [entry for _, versions in sorted(self._entries.items()) for _, entry in sorted(versions.items())]
+
+    def entry(self, name: str, version: int | None = None) -> Entry:
+        """Return a model's entry: the version named, else the highest that is ready, else the highest.
+
+        Raises ModelNotFound.
+        """
+        versions = self._entries.get(name)
+        if versions is None:
+            raise ModelNotFound(f"there is no model {name!r}; GET /models lists them")
+        if version is None:
+            return max(versions.values(), key=lambda entry: (entry.ready, entry.manifest is not None, entry.version))
+        if version not in versions:
+            raise ModelNotFound(f"{name!r} has no version {version}, only {', '.join(map(str, sorted(versions)))}")
+        return versions[version]
+
+    def classifier(self, name: str | None = None, version: int | None = None) -> Classifier:
+        """Return the classifier of that name, or the default. Raises ModelNotFound or ModelNotReady."""
+        entry = self.entry(name if name is not None else self.default_classifier(), version)
+        predictor = _ready(entry)
+        if not isinstance(predictor, Classifier):
+            raise ModelNotFound(f"{entry.name!r} is not a classifier; GET /models lists the task of each model")
+        return predictor
+
+    def default_classifier(self) -> str:
+        """Return the name in LIMELIGHT_DEFAULT_CLASSIFIER, else the first classifier by name. Raises ModelNotFound."""
+        return self._default_classifier if self._default_classifier is not None else self._first("classification")
+
+    def generator(self, name: str | None = None, version: int | None = None) -> Generator:
+        """Return the language model of that name, or the default. Raises ModelNotFound or ModelNotReady."""
+        entry = self.entry(name if name is not None else self.default_generator(), version)
+        predictor = _ready(entry)
+        if not isinstance(predictor, Generator):
+            raise ModelNotFound(f"{entry.name!r} is not a language model; GET /models lists the task of each model")
+        return predictor
+
+    def default_generator(self) -> str:
+        """Return the first language model by name. Raises ModelNotFound."""
+        return self._first("generation")
+
+    def translator(
+        self, source: str | None, target: str | None, name: str | None = None, version: int | None = None
+    ) -> Translator:
+        """Return the translator of that name, or the default of the language pair.
+
+        Raises ModelNotFound, ModelNotReady, InvalidInput or UnsupportedLanguagePair.
+        """
+        if name is None:
+            if source is None or target is None:
+                raise InvalidInput("source and target are needed where no model is named")
+            name = self.default_translator(source, target)
+        entry = self.entry(name, version)
+        predictor = _ready(entry)
+        if not isinstance(predictor, Translator):
+            raise ModelNotFound(f"{entry.name!r} is not a translator; GET /models lists the task of each model")
+        if (source or predictor.source, target or predictor.target) != (predictor.source, predictor.target):
+            raise UnsupportedLanguagePair(
+                f"{entry.name} translates from {predictor.source} to {predictor.target}, not from {source} to {target}"
+            )
+        return predictor
+
+    def pairs(self) -> dict[tuple[str, str], str]:
+        """Return (source, target) -> default model: `<source>-<target>`, else the first by name."""
+        pairs: dict[tuple[str, str], str] = {}
+        for entry, manifest in self._current():
+            if isinstance(manifest, TranslationManifest):
+                pair = (manifest.source, manifest.target)
+                if pair not in pairs or entry.name == "-".join(pair):
+                    pairs[pair] = entry.name
+        return pairs
+
+    def default_translator(self, source: str, target: str) -> str:
+        """Return the default model of a language pair. Raises UnsupportedLanguagePair."""
+        pairs = self.pairs()
+        if (source, target) in pairs:
+            return pairs[source, target]
+        for language, side in ((source, 0), (target, 1)):
+            if language not in {pair[side] for pair in pairs}:
+                raise UnsupportedLanguagePair(f"{language} is not supported")
+        raise UnsupportedLanguagePair(f"no model translates from {source} to {target}")
+
+    def is_default(self, entry: Entry) -> bool:
+        """Return whether requests without a model name are answered by this entry."""
+        if entry.manifest is None or entry is not self.entry(entry.name):
+            return False
+        if entry.manifest.task == "classification":
+            return entry.name == self.default_classifier()
+        if entry.manifest.task == "generation":
+            return entry.name == self.default_generator()
+        return entry.name in self.pairs().values()
+
+    def describe(self, entry: Entry) -> dict[str, Any]:
+        """Return the fields of an entry in the answer of GET /models."""
+        common = {"name": entry.name, "version": str(entry.version), "ready": entry.ready, "problem": entry.problem}
+        manifest = entry.manifest
+        if manifest is None:
+            return common
+        described = {
+            **common,
+            "task": manifest.task,
+            "description": manifest.description,
+            "architecture": manifest.architecture.model_dump(),
+            "default": self.is_default(entry),
+        }
+        if isinstance(manifest, ClassificationManifest):
+            described["labels"] = manifest.labels
+        if isinstance(manifest, TranslationManifest):
+            described |= {"source": manifest.source, "target": manifest.target}
+        return described
+
+    def _current(self) -> Iterator[tuple[Entry, AnyManifest]]:
+        """Yield the entry of every model that answers if no version is named, unless its manifest is unreadable."""
+        for name in sorted(self._entries):
+            entry = self.entry(name)
+            if entry.manifest is not None:
+                yield entry, entry.manifest
+
+    def _first(self, task: Task) -> str:
+        """Return the first model of a task by name. Raises ModelNotFound."""
+        for entry, manifest in self._current():
+            if manifest.task == task:
+                return entry.name
+        raise ModelNotFound(f"this service has no model for {task}")
+
+    def _default_problem(self) -> str | None:
+        """Return the problem of the classifier in LIMELIGHT_DEFAULT_CLASSIFIER, or None."""
+        name = self._default_classifier
+        if name is None:
+            return None
+        if name not in self._entries:
+            return f"LIMELIGHT_DEFAULT_CLASSIFIER names {name!r}, which is not there"
+        entry = self.entry(name)
+        if entry.manifest is None:
+            return entry.problem
+        if entry.manifest.task != "classification":
+            return f"LIMELIGHT_DEFAULT_CLASSIFIER names {name!r}, which is no classifier"
+        return None
+
+
+def _ready(entry: Entry) -> Predictor:
+    """Return the predictor of an entry. Raises ModelNotReady."""
+    if entry.predictor is None or not entry.ready:
+        raise ModelNotReady(f"{entry} is not ready: {entry.problem}")
+    return entry.predictor

@@ -1,0 +1,1 @@
+"""The HTTP server: uvicorn, in one process or several."""

@@ -1,0 +1,121 @@
+"""Tokenizer: text -> token ids and character offsets, and back. Offsets count Unicode code points."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Encoding, Tokenizer
+from tokenizers.decoders import DecodeStream
+
+from service.errors import BundleCorrupt
+
+
+@dataclass(slots=True)  # not frozen: a frozen one takes four times as long to create
+class Token:
+    """A token and its span: text == whole[start:end], end exclusive."""
+
+    text: str
+    start: int
+    end: int
+    special: str | None = None
+    """Name of a special token, such as </s>, which has no text."""
+
+
+@dataclass(slots=True)
+class Encoded:
+    """Token ids of a text, and their tokens."""
+
+    ids: list[int]
+    tokens: list[Token]
+    """One for each id."""
+
+
+WORD_START = "\u2581"
+"""The tokenizers' symbol for the space before a word."""
+
+
+class TextTokenizer:
+    """A bundle's tokenizer.json. Raises BundleCorrupt if it cannot be read."""
+
+    def __init__(self, path: Path):
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise BundleCorrupt(f"{path} is not a tokenizer: {error}") from None
+        self._tokenizer.encode_special_tokens = True  # "</s>" in a text is plain text
+        self._unknown_id = self._tokenizer.token_to_id("<unk>")
+        self._word_start_id = self._tokenizer.token_to_id(WORD_START)
+
+    @property
+    def size(self) -> int:
+        """Size of the vocabulary."""
+        found: int = self._tokenizer.get_vocab_size()
+        return found
+
+    def encode(self, text: str, start: int = 0, end: int | None = None) -> Encoded:
+        """The tokens of text[start:end], with offsets into the whole text.
+
+        One text at a time: the library's own threads compete with those of the networks, and are no faster.
+        """
+        piece = text[start:end]
+        return self._encoded(self._tokenizer.encode(piece), piece, start)
+
+    def _encoded(self, encoding: Encoding, text: str, shift: int) -> Encoded:
+        tokens: list[Token] = []
+        ids, offsets, specials = encoding.ids, encoding.offsets, encoding.special_tokens_mask
+        # The start of the next token. The offsets of </s> are not reliable: it is at the end.
+        starts = [len(text) if special else start for (start, _), special in zip(offsets, specials, strict=True)]
+        for token_id, (start, end), special, following in zip(
+            ids, offsets, specials, [*starts[1:], len(text)][: len(ids)], strict=True
+        ):
+            if special:
+                end = tokens[-1].end if tokens else shift
+                tokens.append(Token("", end, end, self._tokenizer.id_to_token(token_id)))
+                continue
+            # Normalisation joins an accent to its letter, and leaves it out of the span.
+            while end < following and not text[end].isspace():
+                end += 1
+            # A token includes the space before its word; the span does not, unless there is nothing else.
+            surface = text[start:end]
+            if visible := surface.lstrip():
+                surface, start = visible, end - len(visible)
+                if token_id == self._word_start_id and surface.rstrip() != WORD_START:
+                    surface, end = "", start  # inserted by the tokenizer before the first word
+            tokens.append(Token(surface, start + shift, end + shift))
+        return Encoded(ids, tokens)
+
+    def unknown(self, ids: list[int]) -> list[int]:
+        """Positions of the ids of unknown symbols."""
+        return [place for place, token_id in enumerate(ids) if token_id == self._unknown_id]
+
+    def stream_decoder(self, before: Sequence[int] = ()) -> Callable[[int], str]:
+        """A function that takes the ids of one text in order, and returns the text that each one adds.
+
+        The text includes the white space before it. It is empty if the id has no text of its own, or only together with
+        the next one. `before`: ids that the text starts with.
+        """
+        stream = DecodeStream(skip_special_tokens=True)
+        for token_id in before:
+            stream.step(self._tokenizer, token_id)
+        return lambda token_id: stream.step(self._tokenizer, token_id) or ""
+
+    def decode(
+        self, ids: list[int], start: int = 0, copied: Mapping[int, str] | None = None
+    ) -> tuple[str, list[Token]]:
+        """Ids -> their text, and their tokens with offsets from `start` on.
+
+        `copied`: texts for ids that have none, by position.
+
+        >>> tokenizer.decode([17, 4])  # doctest: +SKIP
+        ('Bonjour', [Token(text='Bon', start=0, end=3), Token(text='jour', start=3, end=7)])
+        """
+        tokens: list[Token] = []
+        text, decode = "", self.stream_decoder()
+        for place, token_id in enumerate(ids):
+            surface = decode(token_id) or (copied or {}).get(place, "")
+            text += surface
+            # White space before a word is not part of its token.
+            visible = surface.lstrip()
+            end = start + len(text)
+            tokens.append(Token(visible, end - len(visible), end))
+        return text, tokens

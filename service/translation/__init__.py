@@ -1,0 +1,1 @@
+"""Translation of texts with a bundle of the task `translation`."""

@@ -1,0 +1,63 @@
+"""Translations of texts and of their sentences, and the events of a translation that is running."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from service.attention import AttentionMatrix
+from service.text.tokenizer import Token
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A translated sentence."""
+
+    text: str
+    score: float
+    """Log-probability of the translation, normalised by length."""
+    start: int
+    end: int
+    """Span in the source text."""
+    source_tokens: list[Token]
+    target_tokens: list[Token]
+    """Tokens with spans in the translation of the whole text."""
+    attention: list[AttentionMatrix]
+    alternatives: list[tuple[str, float]]
+    """Other hypotheses with their scores, best first."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A translated text."""
+
+    text: str
+    sentences: list[Sentence]
+    alternatives: list[str]
+    """Other translations of the whole text: the k-th joins the k-th alternative of each sentence."""
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """A new token of a sentence."""
+
+    translation: int
+    """Index of the text."""
+    number: int
+    """Index of the sentence among the text's sentences."""
+    text: str
+    """Text that the token adds, white space before it included."""
+    weights: NDArray[Any] | None
+    """[source tokens]: the token's row of the summary matrix; None without attention."""
+
+
+@dataclass(frozen=True)
+class SentenceEvent:
+    """A finished sentence."""
+
+    translation: int
+    """Index of the text."""
+    number: int
+    """Index of the sentence among the text's sentences."""
+    sentence: Sentence
+    """The sentence; spans of its target tokens are in its own text."""

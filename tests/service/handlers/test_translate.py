@@ -1,0 +1,67 @@
+"""Translation without HTTP."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair
+from service.handlers.encoding import AS_JSON
+from service.handlers.schemas import TranslateRequest, TranslateResponse
+from service.handlers.translate import plan_translation, translate
+from service.registry.registry import Registry
+from service.settings import Settings
+from tests.fakes import doubled
+
+PAIR = {"source": "en", "target": "xx"}
+
+
+def request(**fields: Any) -> TranslateRequest:
+    return TranslateRequest.model_validate({**PAIR, "attention": "none", **fields})
+
+
+@pytest.mark.parametrize("q", ["Wind. No!", ["Wind. No!", "Rain"]])
+def test_one_translation_per_text(registry: Registry, settings: Settings, q: str | list[str]) -> None:
+    answer = asyncio.run(translate(request(q=q), registry, settings))
+    texts = [q] if isinstance(q, str) else q
+    assert [one.text for one in answer.translations] == [doubled(text) for text in texts]
+    encoded = TranslateResponse.model_validate(answer.encode(AS_JSON))
+    assert encoded.translatedText == (doubled(q) if isinstance(q, str) else [doubled(text) for text in q])
+    assert encoded.model == "en-xx"
+
+
+def test_detected_languages(registry: Registry, settings: Settings) -> None:
+    wanted = TranslateRequest(q=["Where is the wind?", "The wind is cold."], source="auto", target="xx")
+    plan = asyncio.run(plan_translation(wanted, registry, settings))
+    assert [guess.language for guess in plan.guesses] == ["en", "en"]
+    assert len({id(translator) for translator in plan.translators}) == 1
+
+
+def test_events_are_those_of_the_answer(registry: Registry, settings: Settings) -> None:
+    events: list[tuple[str, dict[str, Any]]] = []
+    wanted = request(q=["Wind. No!", "Rain"], beam_size=1)
+    answer = asyncio.run(translate(wanted, registry, settings, lambda name, event: events.append((name, event))))
+    found = {(e["translation"], e["number"]): e["sentence"]["text"] for name, e in events if name == "sentence"}
+    assert found == {
+        (place, number): sentence.text
+        for place, translation in enumerate(answer.translations)
+        for number, sentence in enumerate(translation.sentences)
+    }
+    tokens = "".join(e["text"] for name, e in events if name == "token" and e["translation"] == 1)
+    assert tokens.strip() == doubled("Rain")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"q": None}, MissingParameter),
+        ({"q": "Wind", "source": None}, MissingParameter),
+        ({"q": "Wind", "format": "xml"}, UnsupportedFormat),
+        ({"q": "Wind", "target": "zz"}, UnsupportedLanguagePair),
+        ({"q": "Wind", "source": "auto", "target": "zz"}, UnsupportedLanguagePair),
+        ({"q": ["Wind", " "]}, EmptyText),
+    ],
+)
+def test_errors(registry: Registry, settings: Settings, fields: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        asyncio.run(plan_translation(request(**fields), registry, settings))

@@ -1,0 +1,206 @@
+"""The translation engine over the fake translator."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.attention import AttentionDetail
+from service.batching.scheduler import Limits, Scheduler
+from service.bundle.files import read_manifest
+from service.bundle.manifest import TranslationManifest
+from service.decoding.beam_search import BeamSearch
+from service.decoding.onnx_step import OnnxStep
+from service.errors import InferenceFailed
+from service.runtime import Runtime, Session
+from service.translation.engine import Decoded, Options, TranslationEngine, TranslationRequest
+from tests.fakes import TEXTS, source_tokenizer
+from tests.service import networks
+
+TOKENIZER = source_tokenizer(ends=True)
+Engines = Scheduler[TranslationRequest, Decoded]
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> TranslationEngine:
+    folder = models / "en-xx" / "1"
+    manifest, runtime = read_manifest(folder), Runtime("cpu", threads=1)
+    assert isinstance(manifest, TranslationManifest)
+    encode, step = runtime.open(folder, manifest, "encode"), runtime.open(folder, manifest, "step")
+    return TranslationEngine(manifest, encode, step)
+
+
+@pytest.fixture(scope="module")
+def scheduler(engine: TranslationEngine) -> Iterator[Engines]:
+    made: Engines = Scheduler("en-xx", [engine], Limits(batch_tokens=101))
+    yield made
+    made.close()
+
+
+def request(text: str, streams: bool = False, **options: Any) -> TranslationRequest:
+    return TranslationRequest(TOKENIZER.encode(text).ids, [], Options(**options), streams)
+
+
+def run(engine: TranslationEngine, *requests: TranslationRequest) -> list[Any]:
+    """Return the results of requests that start together, in order."""
+    engine.start(list(enumerate(requests)))
+    found: dict[int, Any] = {}
+    while len(found) < len(requests):
+        found |= dict(engine.advance())
+    return [found[key] for key in range(len(requests))]
+
+
+def check_same(one: Decoded, other: Decoded) -> None:
+    assert [h.token_ids for h in one.hypotheses] == [h.token_ids for h in other.hypotheses]
+    scores = [[hypothesis.score for hypothesis in decoded.hypotheses] for decoded in (one, other)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+    assert one.copied == other.copied
+    for matrix, expected in zip(one.attention, other.attention, strict=True):
+        assert (matrix.kind, matrix.layer, matrix.head) == (expected.kind, expected.layer, expected.head)
+        assert matrix.weights == pytest.approx(expected.weights, abs=1e-5)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_greedy_search_equals_numpy(engine: TranslationEngine, text: str) -> None:
+    found, score, cross = networks.translate(TOKENIZER.encode(text).ids)
+    [decoded] = run(engine, request(text, beam_size=1))
+    [hypothesis] = decoded.hypotheses
+    assert hypothesis.token_ids == found
+    assert hypothesis.score == pytest.approx(score, abs=1e-5)
+    [matrix] = decoded.attention
+    assert matrix.weights == pytest.approx(cross, abs=1e-5)
+
+
+def test_only_requested_attention_is_computed(engine: TranslationEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: set[str] = set()
+    run_session, run_keeping = Session.run, Session.run_keeping
+
+    def watched(session: Session, inputs: dict, outputs: list[str]) -> dict:
+        fetched.update(outputs)
+        return run_session(session, inputs, outputs)
+
+    def watched_keeping(session: Session, inputs: dict, outputs: list[str], kept: list[str]) -> Any:
+        fetched.update(outputs)
+        return run_keeping(session, inputs, outputs, kept)
+
+    monkeypatch.setattr(Session, "run", watched)
+    monkeypatch.setattr(Session, "run_keeping", watched_keeping)
+    run(engine, request("wind", attention="none"))
+    assert not fetched & {"cross_0", "cross_1", "decoder_self_0", "encoder_self_0"}
+    run(engine, request("wind", attention="summary"))
+    assert fetched & {"cross_0", "cross_1", "decoder_self_0", "encoder_self_0"} == {"cross_0"}
+
+
+def test_a_sentence_without_any_finite_probability(engine: TranslationEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An overflow in one sentence fails its own request. The others of the batch have their translations."""
+    call = OnnxStep.__call__
+
+    def overflowing(self: OnnxStep, *args: Any) -> Any:
+        candidates, state, attention = call(self, *args)
+        odd = state.source["source_mask"].sum(axis=1) == len(TOKENIZER.encode("wind rain").ids)
+        candidates.log_probs[np.repeat(odd, len(candidates.log_probs) // len(odd))] = np.nan
+        return candidates, state, attention
+
+    texts = ["wind", "wind rain", "rain"]
+    expected = [run(engine, request(text))[0] for text in texts]
+    monkeypatch.setattr(OnnxStep, "__call__", overflowing)
+    first, failed, last = run(engine, *map(request, texts))
+    assert isinstance(failed, InferenceFailed) and "no token of this sentence" in str(failed)
+    check_same(first, expected[0])
+    check_same(last, expected[2])
+
+
+def test_different_options_in_one_batch(engine: TranslationEngine) -> None:
+    """Each request has the result that it has alone."""
+    options: list[dict[str, Any]] = [
+        {"beam_size": 1, "attention": "none"},
+        {"beam_size": 3, "attention": "full", "length_penalty": 0.0},
+        {"beam_size": 3, "attention": "summary"},
+        {"beam_size": 2, "alternatives": 2, "max_length": 3},
+        {"beam_size": 1, "attention": "full"},
+    ]
+    requests = [request(text, **own) for own in options for text in TEXTS]
+    for one, found in zip(requests, run(engine, *requests), strict=True):
+        [alone] = run(engine, one)
+        check_same(found, alone)
+
+
+@pytest.mark.parametrize("max_join_padding", [0, 10**9])
+@pytest.mark.parametrize("admission_rows", [0, 10**9])
+def test_sentences_that_arrive_later(
+    engine: TranslationEngine,
+    scheduler: Engines,
+    monkeypatch: pytest.MonkeyPatch,
+    max_join_padding: int,
+    admission_rows: int,
+) -> None:
+    """A sentence has the result that it has alone, if it waits, joins a search or starts another."""
+    monkeypatch.setattr("service.translation.engine.MAX_JOIN_PADDING", max_join_padding)
+    monkeypatch.setattr("service.translation.engine.ADMISSION_ROWS", admission_rows)
+    requests = [request(text, n % 2 == 0, beam_size=1, alternatives=n % 2) for n, text in enumerate(TEXTS)]
+
+    async def staggered() -> list[list[Decoded]]:
+        started, tasks = asyncio.Event(), []
+        for one in requests:
+            started.clear()
+            tasks.append(asyncio.create_task(scheduler.submit([one], lambda index, new: started.set())))
+            if one.streams:
+                await started.wait()
+        return await asyncio.gather(*tasks)
+
+    for one, [found] in zip(requests, asyncio.run(staggered()), strict=True):
+        [alone] = run(engine, one)
+        check_same(found, alone)
+
+
+def test_sentences_join_a_search_while_the_padding_is_small(
+    engine: TranslationEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence of beam size 4 joins a search that has generated 32 tokens. Two sentences do not."""
+    calls: list[int] = []
+    call = OnnxStep.__call__
+
+    def counted(self: OnnxStep, token_ids: Any, *args: Any) -> Any:
+        calls.append(len(token_ids))
+        return call(self, token_ids, *args)
+
+    def num_searches() -> int:
+        calls.clear()
+        engine.advance()
+        return len(calls)
+
+    monkeypatch.setattr(OnnxStep, "__call__", counted)
+    long = request("wind and rain " * 5)
+    engine.start([(0, long)])
+    engine.start([(key, long) for key in range(1, 33)])  # no tokens yet: no padding
+    assert num_searches() == 1
+    engine.drop(range(1, 33))
+    monkeypatch.setattr(BeamSearch, "longest", 32)
+    engine.start([(33, long)])
+    assert num_searches() == 1
+    engine.start([(34, request("wind and rain " * 5, beam_size=2))])
+    assert num_searches() == 2
+    engine.start([(35, long), (36, long)])
+    assert num_searches() == 3
+    engine.drop(range(37))
+    assert engine.advance() == []
+
+
+@pytest.mark.parametrize("detail", ["none", "summary"])
+def test_streamed_tokens(engine: TranslationEngine, detail: AttentionDetail) -> None:
+    engine.start([(0, request(TEXTS[0], True, beam_size=1, attention=detail)), (1, request(TEXTS[2], beam_size=1))])
+    streamed: list[tuple[int, Any]] = []
+    finished: dict[int, Any] = {}
+    while len(finished) < 2:
+        finished |= dict(engine.advance())
+        streamed += engine.new_tokens()
+    assert {key for key, _ in streamed} == {0}
+    assert [new.token_id for _, new in streamed] == finished[0].hypotheses[0].token_ids
+    weights = [new.weights for _, new in streamed]
+    if detail == "none":
+        assert weights == [None] * len(weights)
+    else:
+        assert np.stack(weights) == pytest.approx(finished[0].attention[0].weights, abs=1e-6)

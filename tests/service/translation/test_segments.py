@@ -1,0 +1,122 @@
+"""Splitting of texts into segments, and joining of their translations."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.markup.protect import ProtectedText
+from service.text.tokenizer import TextTokenizer
+from service.translation.engine import Options
+from service.translation.segments import Segmenter
+from service.translation.translator import Translation, Translator
+from tests.fakes import MAX_TOKENS, doubled
+
+words = st.lists(st.sampled_from(["wind", "Rain,", "ab", "7", "and", "é"]), min_size=1, max_size=5).map(" ".join)
+spaces = st.sampled_from([" ", "  ", "\n", " \r\n\t", "\u2003"])
+
+
+def translate(translator: Translator, *texts: str, **options: Any) -> list[Translation]:
+    return asyncio.run(translator.translate(texts, Options(**options)))
+
+
+def check_offsets(text: str, translation: Translation) -> None:
+    """Sentences and tokens lie where they say they do, and nothing visible is left out."""
+    end, target_end = 0, 0
+    for sentence in translation.sentences:
+        assert text[end : sentence.start].strip() == ""
+        end = sentence.end
+        for tokens, whole in ((sentence.source_tokens, text), (sentence.target_tokens, translation.text)):
+            for token in tokens:
+                assert whole[token.start : token.end] == token.text
+        covered = {i for token in sentence.source_tokens for i in range(token.start, token.end)}
+        assert covered >= {i for i in range(sentence.start, sentence.end) if not text[i].isspace()}
+        for token in sentence.target_tokens:
+            assert translation.text[target_end : token.start].strip() == ""
+            target_end = token.end
+    assert text[end:].strip() == translation.text[target_end:].strip() == ""
+
+
+@given(sentences=st.lists(st.tuples(words, st.sampled_from(".!?"), spaces), min_size=1, max_size=4), edge=spaces)
+def test_sentences_are_translated_and_their_white_space_kept(
+    translator: Translator, sentences: list[tuple[str, str, str]], edge: str
+) -> None:
+    text = edge + "".join(f"So {words}{end}{space}" for words, end, space in sentences)
+    [translation] = translate(translator, text, beam_size=1)
+    assert translation.text == doubled(text)
+    check_offsets(text, translation)
+
+
+def pieces(translator: Translator, text: str) -> list[str]:
+    [translation] = translate(translator, text, beam_size=1)
+    check_offsets(text, translation)
+    assert all(len(sentence.source_tokens) <= MAX_TOKENS for sentence in translation.sentences)
+    return [text[sentence.start : sentence.end] for sentence in translation.sentences]
+
+
+def test_a_long_sentence_is_cut_after_punctuation(translator: Translator) -> None:
+    found = pieces(translator, "wind and rain and wind, and rain and wind and rain, " * 5 + "and")
+    assert len(found) > 3
+    assert all(piece.endswith(",") for piece in found[:-1])
+
+
+def test_a_long_sentence_is_cut_between_words(translator: Translator) -> None:
+    text = "wind and rain " * 17 + "\t end"
+    found = pieces(translator, text)
+    assert len(found) > 2
+    assert " ".join(found).split() == text.split()
+
+
+def test_a_long_word_is_cut_anywhere(translator: Translator) -> None:
+    found = pieces(translator, "zq" * 53)
+    assert len(found) > 2
+    assert "".join(found) == "zq" * 53
+
+
+def test_white_space_is_kept_where_a_sentence_is_cut(translator: Translator) -> None:
+    text = "wind,   rain, \t" * 11 + "wind"
+    [translation] = translate(translator, text, beam_size=1)
+    expected, position = "", 0
+    for sentence in translation.sentences:
+        assert sentence.text == doubled(" ".join(text[sentence.start : sentence.end].split()))
+        expected += text[position : sentence.start] + sentence.text
+        position = sentence.end
+    assert translation.text == expected
+    assert "\t" in expected
+
+
+def test_a_cut_at_white_space_leaves_it_between_the_pieces(translator: Translator) -> None:
+    """Where the last token that fits is nothing but the space before an unknown word."""
+    text = "1" * (MAX_TOKENS - 2) + " " + "日" * 7
+    assert pieces(translator, text) == text.split()
+    [translation] = translate(translator, text, beam_size=1)
+    assert translation.text.startswith("11" * (MAX_TOKENS - 2) + " ")
+
+
+def test_one_character_of_many_tokens(translator: Translator) -> None:
+    """U+FDFA is 18 letters to NFKC: more than the limit where there are two, but it cannot be cut in two."""
+    assert pieces(translator, "\ufdfa\ufdfa") == ["\ufdfa", "\ufdfa"]
+
+
+@pytest.mark.parametrize("unit", ["wind and rain ", "q", "1" * (MAX_TOKENS // 2) + ", ", "日本"])
+def test_a_very_long_sentence_is_encoded_a_few_times_only(
+    models: Path, unit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not once for each part: that takes minutes, and a deep recursion."""
+    text = (unit * 30_000)[:29_989].strip()
+    encoded = 0
+    encode = TextTokenizer.encode
+
+    def watched(self: TextTokenizer, text: str, start: int = 0, end: int | None = None) -> Any:
+        nonlocal encoded
+        encoded += (len(text) if end is None else end) - start
+        return encode(self, text, start, end)
+
+    monkeypatch.setattr(TextTokenizer, "encode", watched)
+    segmenter = Segmenter(TextTokenizer(models / "en-xx" / "1" / "source_tokenizer.json"), "en", MAX_TOKENS)
+    found = segmenter.split(ProtectedText(text))
+    assert encoded < 13 * len(text)
+    assert " ".join(text[s.start : s.end] for s in found).replace(" ", "") == text.replace(" ", "")
