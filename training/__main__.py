@@ -42,12 +42,13 @@ def fit(
     data: Data = None,
     columns: Columns = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the recipe says.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="End after so many, with the rate at zero.")] = None,
 ) -> None:
     """Train a recipe's network; interrupted, it goes on from its last epoch."""
     loaded = load(recipe, data, columns)
     if isinstance(loaded, ClassificationRecipe):
         show_balance(loaded)
-    folder = fit_recipe(loaded, epochs)
+    folder = fit_recipe(loaded, epochs, minutes)
     console.print(f"trained into {folder}")
 
 

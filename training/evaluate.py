@@ -292,7 +292,7 @@ def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split
     """sacreBLEU and chrF of each corpus and domain against all references, decoded as the service does by default."""
     metrics: list[Metric] = []
     everything: list[Scored] = []
-    for corpus in dict.fromkeys(recipe.data.corpora):
+    for corpus in dict.fromkeys([*recipe.data.corpora, *recipe.data.measured]):
         pairs = sentence_pairs(corpus, split, recipe.data)
         options = Options(attention="none")
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))

@@ -7,12 +7,13 @@ import json
 import os
 import time
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer, TQDMProgressBar
 from tokenizers import Tokenizer
 
 from training.pretraining import PretrainingTask
@@ -121,8 +122,9 @@ class Journal(L.Callback):
         self.since = now
 
 
-def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
-    """Train, or go on training, and return the run folder. `epochs` overrides the recipe's (for a trial).
+def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = None) -> Path:
+    """Train, or go on training, and return the run folder. `epochs` overrides the recipe's (for a trial); with
+    `minutes`, training ends after so many in all if not before, and the learning rate reaches zero then.
 
     Raises RecipeError, CorpusError or RunError before any training.
     """
@@ -130,7 +132,7 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
     task, folder = prepare_run(recipe), run_folder(recipe)
     if isinstance(task, ClassificationTask) and task.recipe.pretraining and not task.recipe.warm_start:
         task.pretrained = pretrain(task, folder / "pretraining")
-    train(task, folder, epochs or recipe.optimisation.epochs)
+    train(task, folder, epochs or recipe.optimisation.epochs, minutes)
     return folder
 
 
@@ -146,9 +148,12 @@ def pretrain(task: ClassificationTask, folder: Path) -> Path:
     return folder / "best.ckpt"
 
 
-def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
+def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: float | None = None) -> None:
     """Train a task into a folder that has a task.json, going on from its last checkpoint if there is one."""
     options, last = task.optimisation, folder / "last.ckpt"
+    timer = Timer(duration=timedelta(minutes=minutes)) if minutes else None
+    if timer is not None:
+        task.spent = lambda: timer.time_elapsed() / (60 * (minutes or 1))
     monitor, mode = task.monitor
     task.load("train")
     task.load("valid")
@@ -160,6 +165,7 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
         EMAWeightAveraging(decay=options.average),
         TQDMProgressBar(refresh_rate=20),
         Journal(folder),
+        *([timer] if timer is not None else []),
     ]
     trainer = L.Trainer(
         accelerator="auto",

@@ -90,6 +90,8 @@ class TranslationData(Section):
     corpora: list[str]
     """Names from `training/corpora/catalogue.py`, or paths of `source<TAB>target` files. One that is named twice is
     trained on twice in every epoch."""
+    measured: list[str] = []
+    """Further corpora that nothing is learned from, on which the bundle is measured too."""
     columns: tuple[str, str] = ("source", "target")
     """What a file's header calls them."""
     source: str
@@ -334,15 +336,15 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Changes laid over a base, section by section. A section for another kind of network takes the base's place; one
-    that is false leaves it out.
+    """Return the base with the changes, section by section. A section for another kind of network replaces the one of
+    the base. `false` removes a section or a number.
 
-    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 5}}, {"b": {"c": 4}, "e": False})
-    {'a': 1, 'b': {'c': 4, 'd': 3}}
+    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 5}}, {"b": {"c": 4, "d": False}, "e": False})
+    {'a': 1, 'b': {'c': 4}}
     """
     merged = dict(base)
     for key, value in changes.items():
-        if value is False and isinstance(base.get(key), dict):
+        if value is False and isinstance(base.get(key), dict | float | int) and not isinstance(base[key], bool):
             del merged[key]
             continue
         both = isinstance(value, dict) and isinstance(base.get(key), dict)

@@ -6,7 +6,7 @@ Legend: B batch, S source or text length, T target length, C classes.
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,6 +106,8 @@ class Task(L.LightningModule):
         self.tokenizer = tokenizer
         self.pad_id = special_id(tokenizer, PAD)
         self.examples: dict[Split, list[Any]] = {}
+        self.spent: Callable[[], float] | None = None
+        """The share of the time for training that is over, where it is limited; then the learning rate follows it."""
 
     def load(self, split: Split) -> None:
         """Read the rows of a split into `examples`. Raises CorpusError."""
@@ -143,7 +145,8 @@ class Task(L.LightningModule):
         return self.loader("valid")
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the rate climbs for `warmup_steps` and then falls linearly, reaching zero with the last epoch."""
+        """AdamW; the rate climbs for `warmup_steps` and then falls linearly, reaching zero with the last epoch, or
+        with the end of the time if that is limited."""
         options = self.optimisation
         optimiser = torch.optim.AdamW(
             self.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=options.weight_decay
@@ -151,9 +154,8 @@ class Task(L.LightningModule):
         steps = max(int(self.trainer.estimated_stepping_batches), options.warmup_steps + 1)
 
         def rate(step: int) -> float:
-            if step < options.warmup_steps:
-                return (step + 1) / options.warmup_steps
-            return max(0.0, (steps - step) / (steps - options.warmup_steps))
+            rest = (steps - step) / (steps - options.warmup_steps) if self.spent is None else 1 - self.spent()
+            return max(0.0, min(rest, (step + 1) / max(options.warmup_steps, 1)))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

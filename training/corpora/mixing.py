@@ -22,9 +22,8 @@ def key(text: str) -> str:
 
 def held_out_keys(data: TranslationData) -> set[str]:
     """The keys of the sources in every `valid` and `test` split of the recipe's corpora. Raises CorpusError."""
-    splits = [
-        sentence_pairs(corpus, split, data) for corpus in dict.fromkeys(data.corpora) for split in ("valid", "test")
-    ]
+    corpora = dict.fromkeys([*data.corpora, *data.measured])
+    splits = [sentence_pairs(corpus, split, data) for corpus in corpora for split in ("valid", "test")]
     return {key(pair.source) for pairs in splits for pair in pairs}
 
 
