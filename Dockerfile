@@ -1,9 +1,9 @@
-# The serving image: no torch, no training. `docker build --build-arg EXTRA=gpu .` makes the one for CUDA.
+# Image of the service, without torch and training. `docker build --build-arg EXTRA=gpu .` builds the image for CUDA.
 FROM python:3.11-slim-bookworm
 ARG EXTRA=cpu
 WORKDIR /app
 
-# What serving needs is a layer of its own, so that a changed source file does not install it anew.
+# Dependencies are a separate layer, so that a changed source file does not reinstall them.
 COPY pyproject.toml constraints.txt LICENSE ./
 RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -c constraints.txt ".[$EXTRA]"
 
@@ -11,7 +11,7 @@ COPY service service
 COPY models models
 RUN python -m compileall -q service
 
-# Works with --read-only --cap-drop ALL: nothing is written, no port below 1024 is bound.
+# Runs with --read-only --cap-drop ALL: writes no file and binds no port below 1024.
 USER 10001:10001
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 LIMELIGHT_HOST=0.0.0.0 LIMELIGHT_PORT=8000 ORT_DISABLE_TELEMETRY=1
 EXPOSE 8000

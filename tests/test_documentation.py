@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from service.api.errors import snake_case
+from service.errors import ServiceError
 from service.handlers.schemas import EXAMPLES
 from service.registry.golden import differences
 from service.settings import Settings
@@ -83,6 +85,19 @@ def test_every_setting_is_documented() -> None:
     documented = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     for name in Settings.model_fields:
         assert f"`LIMELIGHT_{name.upper()}`" in documented
+
+
+def kinds(cls: type[ServiceError]) -> Iterator[type[ServiceError]]:
+    for kind in cls.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def test_every_kind_of_error_is_documented() -> None:
+    documented = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for kind in kinds(ServiceError):
+        if kind.__module__ == "service.errors":
+            assert f"`{snake_case(kind.__name__)}`" in documented, kind
 
 
 def test_every_page_is_listed() -> None:

@@ -1,4 +1,4 @@
-"""The dashboard asks for figures that there are, and compose gives its services what is committed."""
+"""The dashboard queries metrics that exist, and docker-compose.yml mounts files that exist."""
 
 import json
 import re
@@ -19,7 +19,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8
 
 @pytest.fixture(scope="module")
 def labels(client: TestClient) -> dict[str, set[str]]:
-    """Name -> labels of every figure."""
+    """Name -> labels of each metric."""
     for route, body in REQUESTS.items():
         client.post(route, json=body)
     families = text_string_to_metric_families(client.get("/metrics").text)
@@ -31,7 +31,7 @@ def labels(client: TestClient) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_every_figure_of_the_dashboard_is_there(labels: dict[str, set[str]], query: str) -> None:
+def test_the_dashboard_queries_existing_metrics(labels: dict[str, set[str]], query: str) -> None:
     names = re.findall(r"\b(?:limelight|process)_\w+", query)
     assert names
     for name in names:
@@ -40,12 +40,12 @@ def test_every_figure_of_the_dashboard_is_there(labels: dict[str, set[str]], que
     assert grouped <= set().union(*(labels[name] for name in names))
 
 
-def test_panels_have_a_place_of_their_own() -> None:
+def test_panels_do_not_overlap() -> None:
     places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
     assert len(set(places)) == len(places) == len({panel["id"] for panel in DASHBOARD["panels"]})
 
 
-def test_what_compose_mounts_is_committed() -> None:
+def test_mounted_files_exist() -> None:
     for service in COMPOSE["services"].values():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
@@ -53,7 +53,7 @@ def test_what_compose_mounts_is_committed() -> None:
 
 
 @pytest.mark.parametrize("name", ["limelight", "limelight-gpu"])
-def test_the_container_may_do_little(name: str) -> None:
+def test_the_container_has_minimal_rights(name: str) -> None:
     service = COMPOSE["services"][name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -61,7 +61,7 @@ def test_the_container_may_do_little(name: str) -> None:
     assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_prometheus_asks_the_service() -> None:
+def test_prometheus_scrapes_the_service() -> None:
     [job] = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
     [target] = job["static_configs"][0]["targets"]
     name, port = target.split(":")

@@ -1,4 +1,4 @@
-"""`python -m training fit|export|evaluate|compare RECIPE`, `lengths BUNDLE ...` and `ngrams RECIPE BUNDLE ...`."""
+"""The command line: `python -m training fit|pack|unpack|export|evaluate|compare|lengths|ngrams`."""
 
 from operator import itemgetter
 from pathlib import Path
@@ -19,19 +19,22 @@ from training.fit import RunError
 from training.fit import fit as fit_recipe
 from training.graphs.parity import TOLERANCE, ParityError
 from training.ngrams import compare_ngrams
+from training.pack import pack as pack_recipe
+from training.pack import unpack as unpack_result
 from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, RecipeError, load_recipe
 from training.start import StartError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Recipes in, ONNX bundles out.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train recipes and export them as ONNX bundles.")
 console = Console()
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name in training/recipes, or a .toml file.")]
 Data = Annotated[Path | None, typer.Option(help="Your own TSV: label<TAB>text, or source<TAB>target.")]
-Columns = Annotated[str | None, typer.Option(help="What its header calls them: sentiment,review (say).")]
-Models = Annotated[Path, typer.Option(envvar="LIMELIGHT_MODELS", help="Where bundles are written.")]
+Columns = Annotated[str | None, typer.Option(help="Names of the two columns in its header, such as sentiment,review.")]
+Models = Annotated[Path, typer.Option(envvar="LIMELIGHT_MODELS", help="Folder of the bundles.")]
 
 
 def load(name: str, data: Path | None, columns: str | None) -> AnyRecipe:
+    """Load a recipe, with its corpora replaced by `data` if given."""
     recipe = load_recipe(name)
     return recipe if data is None else own_data(recipe, data, columns)
 
@@ -41,23 +44,38 @@ def fit(
     recipe: RecipeName,
     data: Data = None,
     columns: Columns = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the recipe says.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="End after so many, with the rate at zero.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Minutes in all, after which the learning rate is zero.")
+    ] = None,
 ) -> None:
-    """Train a recipe's network; interrupted, it goes on from its last epoch."""
+    """Train the network of a recipe. An interrupted run resumes after its last epoch."""
     loaded = load(recipe, data, columns)
     if isinstance(loaded, ClassificationRecipe):
         show_balance(loaded)
     folder = fit_recipe(loaded, epochs, minutes)
-    console.print(f"trained into {folder}")
+    console.print(f"run folder: {folder}")
+
+
+@app.command()
+def pack(recipe: RecipeName, into: Annotated[Path, typer.Option(help="Folder of the archive.")] = Path(".")) -> None:
+    """Write one archive of data, recipe and code, to train on another machine."""
+    path = pack_recipe(load_recipe(recipe), into)
+    console.print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB); unpack it there and run its train.py")
+
+
+@app.command()
+def unpack(recipe: RecipeName, archive: Annotated[Path, typer.Argument(help="result.tar.gz of train.py.")]) -> None:
+    """Take back the result of a packed training, ready for export."""
+    console.print(f"run folder: {unpack_result(load_recipe(recipe), archive)}")
 
 
 @app.command()
 def export(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
-    """Write the trained network as a bundle, compared with PyTorch first."""
+    """Export the trained network as a bundle, after a comparison with PyTorch."""
     folder = export_bundle(load(recipe, data, columns), models)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-    console.print(f"wrote {folder} ({size:.1f} MB); every output equals PyTorch's to {TOLERANCE:g}")
+    console.print(f"wrote {folder} ({size:.1f} MB); its outputs equal those of PyTorch within {TOLERANCE:g}")
 
 
 @app.command()
@@ -66,9 +84,9 @@ def evaluate(
     data: Data = None,
     columns: Columns = None,
     models: Models = Path("models"),
-    valid: Annotated[bool, typer.Option(help="Measure on the validation split, and write nothing.")] = False,
+    valid: Annotated[bool, typer.Option(help="Use the validation split, and do not write the metrics.")] = False,
 ) -> None:
-    """Measure a bundle as it is served, and write the figures into its manifest and card."""
+    """Evaluate a bundle with the service's code, and write the metrics to its manifest and card."""
     loaded: AnyRecipe = load(recipe, data, columns)
     show(evaluation.evaluate(loaded, models, "valid" if valid else "test"))
 
@@ -76,17 +94,20 @@ def evaluate(
 @app.command()
 def compare(
     recipe: RecipeName,
-    vary: Annotated[list[str], typer.Option(help="attention=dot,general (say); again for each key to vary.")],
+    vary: Annotated[
+        list[str],
+        typer.Option(help="Values of a key of [network], such as attention=dot,general. Repeat for more keys."),
+    ],
     data: Data = None,
     columns: Columns = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Train on so many rows only.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Fewer or more than the recipe says.")] = None,
-    into: Annotated[Path, typer.Option(help="Where the table and the plot are written.")] = Path("docs/compare"),
+    rows: Annotated[int | None, typer.Option(min=1, help="Number of training rows to use.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
+    into: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("docs/compare"),
 ) -> None:
-    """Train every combination of some networks' choices, and write one table and one plot."""
+    """Train every combination of network options, and write a table and a plot."""
     loaded = load(recipe, data, columns)
     if not isinstance(loaded, ClassificationRecipe):
-        raise RecipeError(f"{recipe} is no classifier: only classifiers can be compared")
+        raise RecipeError(f"{recipe} is not a classifier, and compare supports only classifiers")
     if rows is not None:
         loaded = loaded.model_copy(update={"data": loaded.data.model_copy(update={"rows": rows})})
     grid = parse_vary(vary)
@@ -98,12 +119,12 @@ def compare(
 
 @app.command()
 def lengths(
-    bundles: Annotated[list[Path], typer.Argument(help="Folders of evaluated translators: models/en-fr/1 (say).")],
-    into: Annotated[Path, typer.Option(help="Where the table and the plot are written.")] = Path("docs/compare"),
+    bundles: Annotated[list[Path], typer.Argument(help="Folders of evaluated translators: models/en-fr/1.")],
+    into: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("docs/compare"),
 ) -> None:
-    """Compare translators on short and on long sentences: one table and one plot."""
+    """Compare translators by source length, and write a table and a plot."""
     header, *rows = compare_lengths(bundles, into)
-    table = Table(*header, title="BLEU by the length of the source")
+    table = Table(*header, title="BLEU by source length")
     for row in rows:
         table.add_row(*row)
     console.print(table)
@@ -114,12 +135,12 @@ def ngrams(
     recipe: RecipeName,
     bundles: Annotated[list[Path], typer.Argument(help="Folders of evaluated language models: models/nietzsche/1.")],
     data: Data = None,
-    into: Annotated[Path, typer.Option(help="Where the table and the plot are written.")] = Path("docs/compare"),
+    into: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("docs/compare"),
 ) -> None:
-    """Compare language models with n-grams of the same text: one table and one plot."""
+    """Compare language models with n-grams of the same text, and write a table and a plot."""
     loaded = load(recipe, data, None)
     if not isinstance(loaded, GenerationRecipe):
-        raise RecipeError(f"{recipe} is no language model: only of running text are there n-grams")
+        raise RecipeError(f"{recipe} is not a language model, and ngrams needs running text")
     header, *rows = compare_ngrams(loaded, bundles, into)
     table = Table(*header, title="bits per character of n-grams")
     for row in rows:
@@ -128,27 +149,28 @@ def ngrams(
 
 
 def show_balance(recipe: ClassificationRecipe) -> None:
-    """How many training texts each label has, and what to do if they are very unlike."""
+    """Print the number of training texts per label, and advice if the labels are unbalanced."""
     counts = label_counts(recipe.data)
     console.print("training texts: " + ", ".join(f"{label} {count:,}" for label, count in counts.items()))
     (most, highest), (least, lowest) = max(counts.items(), key=itemgetter(1)), min(counts.items(), key=itemgetter(1))
     if highest > 3 * lowest and not recipe.optimisation.balance:
         console.print(
-            f"{most} has {highest / lowest:.1f} times the texts of {least}: read the balanced accuracy, not the "
-            "accuracy; `balance = true` under [optimisation] of a recipe of your own weighs the labels alike",
+            f"{most} has {highest / lowest:.1f} times as many texts as {least}. Compare balanced accuracy instead of "
+            "accuracy. `balance = true` under [optimisation] of your own recipe gives all labels the same weight.",
             soft_wrap=True,
         )
 
 
 def show(manifest: Manifest) -> None:
-    table = Table("metric", "value", "data", "how", title=f"{manifest.name}/{manifest.version}")
+    """Print the metrics."""
+    table = Table("metric", "value", "data", "method", title=f"{manifest.name}/{manifest.version}")
     for metric in manifest.metrics:
         table.add_row(metric.name, f"{metric.value:.4g}", metric.data, metric.detail)
     console.print(table)
 
 
 def main() -> None:
-    """Errors that the user can mend are one message, not a traceback."""
+    """Run the command line. Errors that the user can correct are printed without a traceback."""
     try:
         app()
     except (RecipeError, CorpusError, RunError, StartError, ParityError, LimelightError) as error:

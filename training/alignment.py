@@ -1,7 +1,7 @@
-"""How well a translator's attention aligns: its error rate against alignments made by hand.
+"""Alignment error rate of a translator's attention against manual alignments.
 
-`alignments/<source>-<target>.tsv` has a sentence, its translation, and for each word of the translation the words it
-comes from: `veste=jacket`, `partir=leave+to?` (`?`: possible, not sure), `de=` (none), `une=a#2` (the second `a`).
+`alignments/<source>-<target>.tsv` has a sentence, its translation, and for each word of the translation the aligned
+source words: `veste=jacket`, `partir=leave+to?` (`?`: possible, not sure), `de=` (none), `une=a#2` (the second `a`).
 """
 
 import re
@@ -22,22 +22,24 @@ WORD = re.compile(r"\w+(?:['-]\w+)*|[^\w\s]")
 Links = set[tuple[int, int]]
 """(source word, target word)"""
 Spans = list[tuple[int, int]]
-"""Where each word stands in its sentence."""
+"""Start and end of each word in its sentence."""
 
 
 @dataclass(frozen=True)
 class AlignedPair:
+    """A sentence and its translation with manual alignment links."""
+
     source: str
     target: str
     source_words: Spans
     target_words: Spans
     sure: Links
     possible: Links
-    """The sure ones included."""
+    """All links, the sure ones included."""
 
 
 def read_alignments(path: Path) -> list[AlignedPair]:
-    """The pairs of a file. Raises ValueError, naming the line and the word that is not in its sentence."""
+    """Read a file of alignments. Raises ValueError with the line and the word that is not in its sentence."""
     pairs = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()[1:], start=2):
         source, target, links = line.split("\t")
@@ -65,23 +67,23 @@ def read_alignments(path: Path) -> list[AlignedPair]:
 
 
 def membership(offsets: list[tuple[int, int]], words: Spans) -> NDArray[np.float64]:
-    """Which tokens make up which word: [words, tokens] of 0 and 1."""
+    """Matrix [words, tokens]: 1 where a token overlaps a word, else 0."""
     return np.array([[float(start < b and end > a) for start, end in offsets] for a, b in words])
 
 
 def word_weights(
     weights: NDArray[np.floating], source: NDArray[np.float64], target: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Weights of tokens [(heads,) T, S] -> of words: summed over a source word's tokens, averaged over a target word's.
+    """Weights of tokens [(heads,) T, S] -> weights of words: the sum over source tokens, the mean over target tokens.
 
-    source [source words, S] and target [target words, T] say which tokens make up which word.
+    source [source words, S] and target [target words, T] are the membership matrices.
     """
     merged: NDArray[np.float64] = (target @ weights @ source.T) / target.sum(1, keepdims=True).clip(min=1)
     return merged
 
 
 def error_rate(links: list[Links], pairs: list[AlignedPair]) -> float:
-    """Alignment error rate (Och and Ney 2003, eq. 35): 1 - (|A & S| + |A & P|) / (|A| + |S|); 0 is perfect."""
+    """Alignment error rate 1 - (|A & S| + |A & P|) / (|A| + |S|) (Och and Ney 2003, eq. 35). 0 is the best value."""
     hit = sum(len(a & pair.sure) + len(a & pair.possible) for a, pair in zip(links, pairs, strict=True))
     return 1 - hit / sum(len(a) + len(pair.sure) for a, pair in zip(links, pairs, strict=True))
 
@@ -89,10 +91,9 @@ def error_rate(links: list[Links], pairs: list[AlignedPair]) -> float:
 def forced_attention(
     folder: Path, manifest: TranslationManifest, pairs: list[AlignedPair]
 ) -> Iterator[dict[str, NDArray[np.floating]]]:
-    """What a bundle's cross-attention does while it is made to say each pair's translation.
+    """Yield the cross-attention of a bundle for each pair, under teacher forcing.
 
-    Per pair, by the graph's output: weights of words [target words, source words], with heads as the first dimension
-    where there are any.
+    Output name -> weights of words [(heads,) target words, source words].
     """
     source_tokenizer = Tokenizer.from_file(str(folder / manifest.tokenizers["source"]))
     target_tokenizer = Tokenizer.from_file(str(folder / manifest.tokenizers["target"]))
@@ -104,8 +105,8 @@ def forced_attention(
         source_of = membership(source.offsets, pair.source_words)
         target_of = membership(target.offsets, pair.target_words)
         encoded = run["encode"]({"source_ids": np.array([source.ids]), "source_lengths": np.array([len(source.ids)])})
-        said = np.array([[manifest.special_ids.bos, *target.ids[:-1]]])
-        steps = list(decode_in_steps(run, manifest.graph("step"), encoded, said))
+        forced = np.array([[manifest.special_ids.bos, *target.ids[:-1]]])
+        steps = list(decode_in_steps(run, manifest.graph("step"), encoded, forced))
         found: dict[str, NDArray[np.floating]] = {}
         for output in outputs:
             weights = np.concatenate([step[output.output][0] for step in steps], axis=-2)
@@ -114,16 +115,17 @@ def forced_attention(
 
 
 def linked(weights: NDArray[np.floating]) -> Links:
-    """Each target word with the source word it looks at most; weights [target words, source words]."""
+    """Link each target word to the source word of its highest weight; weights [target words, source words]."""
     return {(int(source), target) for target, source in enumerate(weights.argmax(1))}
 
 
 def attention_name(output: AttentionOutput) -> str:
+    """Name of a cross-attention output in metrics."""
     return "cross" if output.layer is None else f"layer {output.layer}"
 
 
 def error_rates(folder: Path, manifest: TranslationManifest, pairs: list[AlignedPair]) -> dict[str, float]:
-    """The error rate of every cross-attention of a bundle, by name: `layer 1`, `layer 1, head 0`, or `cross`."""
+    """Error rates of all cross-attention of a bundle, by name: `layer 1`, `layer 1, head 0`, or `cross`."""
     links: dict[str, list[Links]] = {}
     for found in forced_attention(folder, manifest, pairs):
         for output in manifest.attention:

@@ -1,4 +1,4 @@
-"""The model card: what a bundle is, what it was made of, how good it is and what it is not for."""
+"""The model card: purpose, limits, results, data and training of a bundle."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,12 +7,13 @@ from service.bundle.manifest import ClassificationManifest, Manifest, Translatio
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
     lines = ["| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows]]
     return "\n".join(lines)
 
 
 def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -> str:
-    """The bundle's README.md: what its manifest says, and pictures (caption -> file beside the card)."""
+    """The bundle's README.md, from its manifest and its pictures (caption -> file in the bundle's folder)."""
     recipe, training, architecture = manifest.training.recipe, manifest.training, manifest.architecture
     metrics = [[m.name, f"{m.value:.4g}", m.data, m.detail] for m in manifest.metrics]
     what = f", labels {', '.join(manifest.labels)}" if isinstance(manifest, ClassificationManifest) else ""
@@ -27,7 +28,7 @@ def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -
 - Task: {manifest.task}{what}
 - Network: {architecture.network}{cell}, {(architecture.attention or "no").replace("_", "-")} attention, \
 {architecture.parameters:,} parameters, stored as {manifest.weights}
-- Limit: {manifest.limits.max_tokens} tokens a {unit}
+- Limit: {manifest.limits.max_tokens} tokens per {unit}
 
 ## Intended use
 
@@ -39,7 +40,7 @@ def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -
 
 ## Results
 
-{table(["metric", "value", "data", "how"], metrics) if metrics else "Not evaluated yet."}
+{table(["metric", "value", "data", "method"], metrics) if metrics else "Not evaluated yet."}
 
 {shown}
 
@@ -52,5 +53,5 @@ The training texts are not part of this bundle.
 ## Training
 
 {training.minutes:.1f} minutes on {training.hardware}, seed {training.seed}; recipe `{manifest.name}` \
-(sha256 `{training.recipe_sha256[:12]}`), whole in `bundle.json`.
+(sha256 `{training.recipe_sha256[:12]}`), stored in `bundle.json`.
 """

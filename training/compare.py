@@ -1,4 +1,4 @@
-"""Trains a recipe in several versions side by side: which attention, which cell, at what cost."""
+"""Train variants of a recipe and compare their quality and cost."""
 
 import itertools
 import json
@@ -23,17 +23,19 @@ HEADER = ["accuracy", "macro F1", "parameters", "s/epoch", "CPU ms"]
 
 @dataclass(frozen=True)
 class Row:
-    """One version: what was varied, and what came of it."""
+    """Results of one variant."""
 
     choices: tuple[str, ...]
+    """Value of each varied key."""
     accuracy: float
     macro_f1: float
     parameters: int
     seconds_per_epoch: float
     latency_ms: float
-    """Median of one text of 30 tokens through the exported graph, one thread."""
+    """Median time of the exported graph for one text of 30 tokens, on one thread."""
 
     def cells(self) -> list[str]:
+        """Cells of the table."""
         measured = f"{self.accuracy:.4f} {self.macro_f1:.4f} {self.parameters:,} {self.seconds_per_epoch:.1f}"
         return [*self.choices, *measured.split(), f"{self.latency_ms:.2f}"]
 
@@ -44,35 +46,39 @@ def parse_vary(options: list[str]) -> dict[str, list[str]]:
     for option in options:
         key, _, values = option.partition("=")
         if not key or not all(values.split(",")):
-            raise RecipeError(f"--vary takes key=value,value of the recipe's [network], not {option!r}")
+            raise RecipeError(f"--vary takes key=value,value with keys of the recipe's [network], not {option!r}")
         grid[key] = values.split(",")
     return grid
 
 
 def compare(recipe: ClassificationRecipe, grid: dict[str, list[str]], epochs: int | None, into: Path) -> list[Row]:
-    """Train, export and measure every combination on the validation split; write a table and a plot into a folder.
+    """Train, export and measure every combination on the validation split. Write a table and a plot to a folder.
 
-    Raises RecipeError before any training if a combination is not a recipe.
+    Raises RecipeError before any training if a combination is not a valid recipe.
     """
     combinations = list(itertools.product(*grid.values()))
-    versions = [varied(recipe, dict(zip(grid, choices, strict=True))) for choices in combinations]
-    rows = [measure(version, choices, epochs) for version, choices in zip(versions, combinations, strict=True)]
+    variants = [varied(recipe, dict(zip(grid, choices, strict=True))) for choices in combinations]
+    rows = [measure(variant, choices, epochs) for variant, choices in zip(variants, combinations, strict=True)]
     into.mkdir(parents=True, exist_ok=True)
     picture = report.comparison([(" ".join(row.choices), row.accuracy) for row in rows], into / f"{recipe.name}.png")
     title = f"# {recipe.name}: {' x '.join(grid)}\n\n"
-    trained = f"Trained on {recipe.data.rows:,} texts. " if recipe.data.rows else ""
-    how = trained + (
-        f"On the validation split, after up to {epochs or recipe.optimisation.epochs} epochs each, seed {recipe.seed}. "
-        "Latency: one text of 30 tokens, one thread.\n\n"
+    rows_used = f"Trained on {recipe.data.rows:,} texts. " if recipe.data.rows else ""
+    method = rows_used + (
+        f"Measured on the validation split after up to {epochs or recipe.optimisation.epochs} epochs, "
+        f"seed {recipe.seed}. CPU ms: median for one text of 30 tokens on one thread.\n\n"
     )
-    text = title + how + table([*grid, *HEADER], [row.cells() for row in rows]) + f"\n\n![accuracy]({picture.name})\n"
+    text = (
+        title + method + table([*grid, *HEADER], [row.cells() for row in rows]) + f"\n\n![accuracy]({picture.name})\n"
+    )
     (into / f"{recipe.name}.md").write_text(text, encoding="utf-8")
     return rows
 
 
 def compare_lengths(folders: list[Path], into: Path) -> list[list[str]]:
-    """BLEU by the length of the source of several bundles that were measured on the same sentences; writes a table and
-    a plot into a folder."""
+    """Compare BLEU by source length of several bundles. Write a table and a plot to a folder.
+
+    The bundles' metrics must come from the same sentences.
+    """
     manifests = [read_manifest(folder) for folder in folders]
     curves = {manifest.name: length_curve(manifest.metrics) for manifest in manifests}
     lengths = list(dict.fromkeys(length for curve in curves.values() for length in curve))
@@ -81,12 +87,13 @@ def compare_lengths(folders: list[Path], into: Path) -> list[list[str]]:
     rows.append(["sentences", *(counts.get(n, "") for n in lengths)])
     into.mkdir(parents=True, exist_ok=True)
     picture = report.bleu_by_length(curves, into / "lengths.png")
-    text = f"# BLEU by the length of the source\n\n{table(['words', *lengths], rows)}\n\n![BLEU]({picture.name})\n"
+    text = f"# BLEU by source length\n\n{table(['words', *lengths], rows)}\n\n![BLEU]({picture.name})\n"
     (into / "lengths.md").write_text(text, encoding="utf-8")
     return [["words", *lengths], *rows]
 
 
 def measure(recipe: ClassificationRecipe, choices: tuple[str, ...], epochs: int | None) -> Row:
+    """Train, export and evaluate one variant."""
     fit(recipe, epochs)
     with tempfile.TemporaryDirectory() as models:
         folder = export(recipe, Path(models))
@@ -105,6 +112,7 @@ def measure(recipe: ClassificationRecipe, choices: tuple[str, ...], epochs: int 
 
 
 def graph_latency_ms(path: Path, length: int = 30, runs: int = 200) -> float:
+    """Median time of a classifier graph for one text, on one thread, in milliseconds."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -158,7 +158,7 @@ def example_texts(recipe: AnyRecipe, generator: Generator, folder: Path) -> Pict
         )
         tokens = [(token.text, token.log_prob or 0.0) for token in found.tokens]
         caption = f"{prompt.strip()} ... (temperature 0.7, seed {number}; the darker, the less likely)"
-        pictures[caption] = report.written(prompt, tokens, folder / f"written-{number}.png")
+        pictures[caption] = report.generated_text(prompt, tokens, folder / f"written-{number}.png")
     return pictures
 
 

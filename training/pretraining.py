@@ -1,6 +1,6 @@
-"""Teaches a classifier's embedding and first recurrent layer the language of its texts, before any label.
+"""Pre-training of a classifier's embedding and first recurrent layer as language models of its texts.
 
-Legend: B batch, S piece length, E embedding, H hidden size of one direction, N tokens predicted, K samples.
+Legend: B batch, S piece length, E embedding, H hidden size of one direction, N predicted tokens, K samples.
 """
 
 import torch
@@ -15,14 +15,14 @@ from training.recipe import ClassificationRecipe
 from training.tasks import Batch, Task
 
 PIECE = 256
-"""Tokens that are read at once; a longer text is cut into pieces."""
+"""Maximum tokens of a training example. Longer texts are cut into pieces."""
 
 
 class LanguageModel(nn.Module):
-    """A first layer as two language models side by side: the forward direction predicts the next token, the backward
-    one the token before (Dai and Le 2015; in both directions, Peters et al. 2018).
+    """Two language models in one bidirectional layer (Dai and Le 2015, Peters et al. 2018).
 
-    Its parameters are called as the classifier's, which takes them over; the output projections stay behind.
+    The forward direction predicts the next token, the backward direction the previous one. The parameters have the
+    names of the classifier's parameters, which are initialised from them. The output projections are discarded.
     """
 
     def __init__(self, recipe: ClassificationRecipe, vocabulary: int, pad_id: int):
@@ -39,18 +39,20 @@ class LanguageModel(nn.Module):
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """ids [B, S], lengths [B] -> what each place thinks its neighbour is [N, E], and what it is [N]."""
+        """ids [B, S], lengths [B] -> predicted embeddings of neighbouring tokens [N, E], ids of these tokens [N]."""
         states, _ = self.encoder(self.dropout(self.embedding(ids)), lengths)
         inside = torch.arange(ids.size(1) - 1, device=ids.device) < lengths.to(ids.device)[:, None] - 1
-        ahead, *back = self.dropout(states).chunk(self.encoder.directions, dim=-1)
-        guesses, wanted = [self.projections[0](ahead[:, :-1][inside])], [ids[:, 1:][inside]]
-        for states_back in back:
-            guesses.append(self.projections[1](states_back[:, 1:][inside]))
-            wanted.append(ids[:, :-1][inside])
-        return torch.cat(guesses), torch.cat(wanted)
+        forward, *backward = self.dropout(states).chunk(self.encoder.directions, dim=-1)
+        predicted, expected = [self.projections[0](forward[:, :-1][inside])], [ids[:, 1:][inside]]
+        for states_back in backward:
+            predicted.append(self.projections[1](states_back[:, 1:][inside]))
+            expected.append(ids[:, :-1][inside])
+        return torch.cat(predicted), torch.cat(expected)
 
 
 class PretrainingTask(Task):
+    """Trains the LanguageModel on labelled and unlabelled texts."""
+
     recipe: ClassificationRecipe
     network: LanguageModel
 
@@ -64,7 +66,7 @@ class PretrainingTask(Task):
         self.register_buffer("frequencies", torch.ones(tokenizer.get_vocab_size()), persistent=False)
 
     def load(self, split: Split) -> None:
-        """Texts, labelled or not -> pieces of ids."""
+        """Read the texts of a split, unlabelled ones included, as pieces of ids."""
         texts = [row.text for row in labelled_texts(self.recipe.data, split)]
         if split == "train":
             texts += unlabelled_texts(self.recipe.data)
@@ -85,22 +87,22 @@ class PretrainingTask(Task):
         """-> ids [B, S], lengths [B]."""
         return pad(examples, self.pad_id), torch.tensor([len(piece) for piece in examples])
 
-    def sampled_loss(self, guesses: Tensor, wanted: Tensor) -> Tensor:
-        """Cross-entropy of the right token, where the sum over the vocabulary is estimated from some of it (Bengio and
-        Senecal 2008): each token is taken with a probability p by its frequency and counts 1 / p times, about K in all.
+    def sampled_loss(self, predicted: Tensor, expected: Tensor) -> Tensor:
+        """Cross-entropy with a sampled estimate of the sum over the vocabulary (Bengio and Senecal 2008).
 
-        guesses [N, E], wanted [N]; the softmax is tied to the embedding.
+        Each token is drawn with a probability p proportional to its frequency, and counts 1 / p times. About K tokens
+        are drawn. predicted [N, E], expected ids [N]; the output layer shares the embedding's weights.
         """
-        chance = (self.options.samples * self.frequencies).clamp(max=1)
-        others = (torch.rand_like(chance) < chance).nonzero()[:, 0]
-        # Outside autocast, which would widen [N, K] logits that are bfloat16 already.
+        probability = (self.options.samples * self.frequencies).clamp(max=1)
+        drawn = (torch.rand_like(probability) < probability).nonzero()[:, 0]
+        # Autocast would convert the [N, K] bfloat16 logits to float32.
         with torch.autocast(self.device.type, enabled=False):
-            table = self.network.embedding.weight.to(guesses.dtype)
-            right = (guesses * table[wanted]).sum(-1)
-            wrong = torch.addmm(-chance[others].log().to(guesses.dtype), guesses, table[others].T)
-            wrong = wrong.masked_fill(wanted[:, None] == others, -torch.inf)
-            logits = torch.cat([right[:, None], wrong], dim=1)
-            return F.cross_entropy(logits, wanted.new_zeros(len(wanted))).float()
+            table = self.network.embedding.weight.to(predicted.dtype)
+            correct = (predicted * table[expected]).sum(-1)
+            wrong = torch.addmm(-probability[drawn].log().to(predicted.dtype), predicted, table[drawn].T)
+            wrong = wrong.masked_fill(expected[:, None] == drawn, -torch.inf)
+            logits = torch.cat([correct[:, None], wrong], dim=1)
+            return F.cross_entropy(logits, expected.new_zeros(len(expected))).float()
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         ids, lengths = batch

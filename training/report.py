@@ -1,4 +1,4 @@
-"""The pictures of a model card: learning curves, confusion matrix, attention heatmaps."""
+"""Pictures of the model cards and of the comparisons."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-# DejaVu Sans comes with matplotlib but has no Hangul: of these, the ones that are installed help it out.
+# DejaVu Sans comes with matplotlib but has no Hangul. The installed ones of the other fonts are fallbacks.
 FONTS = ["DejaVu Sans", "NanumGothic", "Noto Sans CJK KR", "Noto Sans CJK JP"]
 plt.rcParams["font.family"] = [font for font in FONTS if font in font_manager.get_font_names()]
 
@@ -23,14 +23,14 @@ Floats = NDArray[np.floating]
 
 
 def save(figure: Figure, path: Path) -> Path:
-    # No software version in the file: the same picture is the same bytes.
+    """Write a figure and close it. The file has no software version, so that equal pictures are equal files."""
     figure.savefig(path, dpi=110, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     return path
 
 
 def attention_heatmap(weights: Floats, queries: Sequence[str], keys: Sequence[str], title: str, path: Path) -> Path:
-    """weights [Q, K] as a grid: a row for each query, a column for each key; the darker, the more it looked."""
+    """Draw weights [Q, K] as a grid: one row per query, one column per key. Higher weights are darker."""
     height, width = weights.shape
     figure, axes = plt.subplots(figsize=(0.55 * width + 1.6, 0.42 * height + 1.2))
     axes.imshow(weights, cmap="Blues", vmin=0, vmax=max(float(weights.max()), 1e-9), aspect="auto")
@@ -51,7 +51,7 @@ def attention_heatmap(weights: Floats, queries: Sequence[str], keys: Sequence[st
 
 
 def confusion_matrix(confusion: Floats, labels: Sequence[str], path: Path) -> Path:
-    """confusion [wanted, predicted] in numbers of texts, shaded by the share of each wanted label."""
+    """Draw text counts [true label, predicted label], shaded by their share of the true label."""
     figure, axes = plt.subplots(figsize=(1.1 * len(labels) + 1.6, 0.9 * len(labels) + 1.2))
     shares = confusion / confusion.sum(axis=1, keepdims=True).clip(min=1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -66,7 +66,7 @@ def confusion_matrix(confusion: Floats, labels: Sequence[str], path: Path) -> Pa
 
 
 def learning_curves(epochs: Sequence[Mapping[str, float]], path: Path) -> Path:
-    """Training and validation loss by epoch; the training loss includes label smoothing and dropout."""
+    """Draw training and validation loss by epoch. The training loss includes label smoothing and dropout."""
     figure, axes = plt.subplots(figsize=(5, 3))
     for name, metric in (("training", "train_loss"), ("validation", "valid_loss")):
         axes.plot(range(1, len(epochs) + 1), [epoch[metric] for epoch in epochs], marker="o", markersize=3, label=name)
@@ -79,7 +79,7 @@ def learning_curves(epochs: Sequence[Mapping[str, float]], path: Path) -> Path:
 
 
 def comparison(accuracies: Sequence[tuple[str, float]], path: Path) -> Path:
-    """One bar for each version; the axis starts below the worst, since the differences are what one looks for."""
+    """Draw one bar per variant. The axis starts below the lowest accuracy, so that differences are visible."""
     names, values = zip(*accuracies, strict=True)
     figure, axes = plt.subplots(figsize=(5.5, 0.32 * len(names) + 0.9))
     axes.barh(range(len(names)), values, color="#4a7fb5")
@@ -92,7 +92,7 @@ def comparison(accuracies: Sequence[tuple[str, float]], path: Path) -> Path:
 
 
 def bleu_by_length(curves: Mapping[str, Mapping[str, float]], path: Path) -> Path:
-    """One line for each model: words of the source -> BLEU, on the lengths in the order they come."""
+    """Draw one line per model: words of the source -> BLEU, in the order of the curves."""
     figure, axes = plt.subplots(figsize=(5, 3))
     for name, curve in curves.items():
         axes.plot(list(curve), list(curve.values()), marker="o", markersize=3, label=name)
@@ -106,12 +106,12 @@ def bleu_by_length(curves: Mapping[str, Mapping[str, float]], path: Path) -> Pat
 
 
 COLUMNS = 76
-"""Characters in a line of a text that is drawn."""
+"""Characters per line."""
 
 
-def written(prompt: str, tokens: Sequence[tuple[str, float]], path: Path) -> Path:
-    """A prompt in grey and the tokens behind it with their log-probabilities, each on a ground that is the darker the
-    less likely it was."""
+def generated_text(prompt: str, tokens: Sequence[tuple[str, float]], path: Path) -> Path:
+    """Draw a prompt in grey and its continuation: tokens with their log-probabilities. Unlikely tokens have a darker
+    background."""
     places: list[tuple[int, int, str, float | None]] = []
     row = column = 0
     for text, log_prob in [(prompt, None), *tokens]:
@@ -141,8 +141,8 @@ def ngrams(
     networks: Mapping[str, float],
     path: Path,
 ) -> Path:
-    """Above, bits per character by the order of the n-grams, networks as level lines; below, the share of n-grams that
-    were never seen."""
+    """Draw bits per character by n-gram order, with one horizontal line per network. A second plot shows the share of
+    unseen n-grams."""
     figure, (axes, below) = plt.subplots(2, figsize=(6, 5), height_ratios=[3, 2], sharex=True)
     for name, bits in smoothings.items():
         axes.plot(orders, bits, marker="o", markersize=4, label=name)
@@ -153,25 +153,28 @@ def ngrams(
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     below.bar(orders, [100 * share for share in unseen], color="#4a7fb5")
-    below.set_ylabel("never seen, %")
+    below.set_ylabel("unseen, %")
     below.set_xlabel("order of the n-gram")
     below.set_xticks(orders)
     return save(figure, path)
 
 
-def reliability(sure: Floats, right: NDArray[np.bool_], path: Path, bins: int = 10) -> Path:
-    """How often the prediction is right [N] among those that are about as sure [N], beside the diagonal of an honest
-    model; below, how many there are (Niculescu-Mizil and Caruana 2005)."""
+def reliability(probability: Floats, correct: NDArray[np.bool_], path: Path, bins: int = 10) -> Path:
+    """Reliability diagram (Niculescu-Mizil and Caruana 2005): accuracy by predicted probability, and the diagonal of a
+    calibrated model. A second plot shows the number of texts.
+
+    probability [N] of the predicted label, correct [N].
+    """
     edges = np.linspace(0, 1, bins + 1)
-    place = np.clip(np.digitize(sure, edges) - 1, 0, bins - 1)
+    place = np.clip(np.digitize(probability, edges) - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
     filled = counts > 0
-    mean_sure = np.bincount(place, sure, bins)[filled] / counts[filled]
-    mean_right = np.bincount(place, right, bins)[filled] / counts[filled]
+    mean_probability = np.bincount(place, probability, bins)[filled] / counts[filled]
+    accuracy = np.bincount(place, correct, bins)[filled] / counts[filled]
     figure, (axes, below) = plt.subplots(2, figsize=(4, 4), height_ratios=[3, 1], sharex=True)
     axes.plot([0, 1], [0, 1], linestyle="--", color="#999", linewidth=1)
-    axes.plot(mean_sure, mean_right, marker="o", markersize=4)
-    axes.set_ylabel("right")
+    axes.plot(mean_probability, accuracy, marker="o", markersize=4)
+    axes.set_ylabel("accuracy")
     axes.set_ylim(0, 1.02)
     axes.grid(alpha=0.3)
     below.bar(edges[:-1], counts, width=1 / bins, align="edge", color="#4a7fb5")

@@ -1,4 +1,4 @@
-"""Where a classifier's weights start from: word vectors, its own pre-training, or another bundle."""
+"""Initial weights: word vectors, pre-training, or another bundle."""
 
 import os
 from collections.abc import Iterable
@@ -19,26 +19,27 @@ Vectors = dict[str, NDArray[np.float32]]
 
 
 class StartError(ValueError):
-    """The weights to start from cannot be used; the message says which file and why."""
+    """The initial weights cannot be used. The message names the file and the reason."""
 
 
 def models_folder() -> Path:
+    """Folder of the bundles: LIMELIGHT_MODELS, or `models`."""
     return Path(os.environ.get("LIMELIGHT_MODELS", "models"))
 
 
 def stored_bundle(name: str) -> Path:
-    """The highest version of a model. Raises StartError if there is none."""
+    """Folder of a model's highest version. Raises StartError if there is none."""
     folder = models_folder() / name
     versions = [path for path in folder.glob("*") if path.name.isdecimal()]
     if not versions:
-        raise StartError(f"{folder} holds no bundle to start from: train it first")
+        raise StartError(f"{folder} has no bundle to start from; train that model first")
     return max(versions, key=lambda path: int(path.name))
 
 
 def read_vectors(path: Path, wanted: Iterable[str]) -> Vectors:
-    """Word vectors in GloVe's text format (`word 0.1 -0.2 ...`, one word a line), those of the wanted words only.
+    """Read the vectors of the wanted words from GloVe's text format: one word per line, `word 0.1 -0.2 ...`.
 
-    word2vec's header line (`count size`) is passed over. Raises StartError with the line number.
+    word2vec's header line (`count size`) is skipped. Raises StartError with the line number.
     """
     words, found, size = set(wanted), {}, None
     try:
@@ -52,7 +53,7 @@ def read_vectors(path: Path, wanted: Iterable[str]) -> Vectors:
                 continue
             size = size or len(values)
             if len(values) != size:
-                raise StartError(f"{path}, line {number}: {len(values)} numbers, the lines before have {size}")
+                raise StartError(f"{path}, line {number}: {len(values)} numbers, but earlier lines have {size}")
             if word in words:
                 try:
                     found[word] = np.array(values, dtype=np.float32)
@@ -64,10 +65,10 @@ def read_vectors(path: Path, wanted: Iterable[str]) -> Vectors:
 
 
 def train_vectors(sentences: list[list[str]], size: int, seed: int) -> Vectors:
-    """word2vec, skip-gram with negative sampling (Mikolov et al. 2013), over texts that are tokens already."""
+    """Train word2vec, skip-gram with negative sampling (Mikolov et al. 2013), on tokenised texts."""
     from gensim.models import Word2Vec
 
-    workers = 1 if len(sentences) < 10_000 else torch.get_num_threads()  # one thread gives the same result every time
+    workers = 1 if len(sentences) < 10_000 else torch.get_num_threads()  # one thread is deterministic
     model = Word2Vec(
         sentences, vector_size=size, sg=1, window=5, negative=5, min_count=2, epochs=5, seed=seed, workers=workers
     )
@@ -77,11 +78,11 @@ def train_vectors(sentences: list[list[str]], size: int, seed: int) -> Vectors:
 def initial_vectors(
     recipe: ClassificationRecipe, options: VectorsRecipe, tokenizer: Tokenizer
 ) -> dict[int, NDArray[np.float32]]:
-    """Token id -> its first vector, for the tokens that have one. Raises StartError."""
+    """Token id -> initial vector, for tokens that have one. Raises StartError."""
     vocabulary = tokenizer.get_vocab()
     if options.file is not None:
         path = Path(options.file) if Path(options.file).is_file() else data_folder() / options.file
-        # Files of whole words know no mark for the space before a word.
+        # Vector files have no mark for the space before a word.
         plain = {token.removeprefix("\u2581"): token_id for token, token_id in vocabulary.items()}
         vectors, ids = read_vectors(path, plain), plain
     else:
@@ -92,14 +93,14 @@ def initial_vectors(
 
 
 def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]) -> None:
-    """Put vectors into the table; tokens without one start at random, at the vectors' size.
+    """Set the rows of an embedding. Rows without a vector stay random, with the standard deviation of the vectors.
 
     Raises StartError if the sizes differ.
     """
     matrix = np.stack(list(vectors.values()))
     if matrix.shape[1] != embedding.embedding_dim:
         raise StartError(
-            f"the vectors have {matrix.shape[1]} numbers, the recipe's embedding {embedding.embedding_dim}"
+            f"the vectors have {matrix.shape[1]} numbers, but the recipe's embedding has {embedding.embedding_dim}"
         )
     with torch.no_grad():
         embedding.weight.mul_(float(matrix.std()))
@@ -107,7 +108,7 @@ def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]
 
 
 def start_from_pretraining(network: nn.Module, checkpoint: Path) -> None:
-    """Take over what PretrainingTask trained: the embedding and the first recurrent layer."""
+    """Copy the weights of a PretrainingTask: the embedding and the first recurrent layer."""
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     own = dict(network.named_parameters())
     with torch.no_grad():
@@ -117,7 +118,7 @@ def start_from_pretraining(network: nn.Module, checkpoint: Path) -> None:
 
 
 def start_from(network: nn.Module, bundle: Path) -> None:
-    """Start with the weights of a bundle whose network is alike. Raises StartError, naming what does not fit."""
+    """Copy all weights of a bundle. Raises StartError, which names the parameters that differ."""
     stored = load_file(bundle / WEIGHTS)
     own = dict(network.named_parameters())
     differing = sorted(
@@ -133,11 +134,10 @@ def start_from(network: nn.Module, bundle: Path) -> None:
 
 
 def borrow_from(network: nn.Module, tokenizer: Tokenizer, bundle: Path) -> None:
-    """Start with what fits of a translator of other languages or of another kind, or of another language model: every
-    weight of the same name and shape, and the embedding of every token that both know (Kocmi and Bojar 2018). The rest
-    stays random.
+    """Copy the matching weights of a bundle of another architecture or language (Kocmi and Bojar 2018).
 
-    Raises StartError if the embeddings are of different sizes.
+    Copied are weights of equal name and shape, and the embeddings of tokens in both vocabularies. The others stay
+    random. Raises StartError if the embedding sizes differ.
     """
     stored = load_file(bundle / WEIGHTS)
     known = Tokenizer.from_file(str(bundle / "tokenizer.json")).get_vocab()

@@ -1,4 +1,4 @@
-"""Alignments made by hand, and how far a translator's attention is from them."""
+"""Manual alignments, and the alignment error rate of a translator's attention."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from training.alignment import (
 HEADER = "en\tfr\tlinks\n"
 
 
-def test_a_line_becomes_words_and_links(tmp_path: Path) -> None:
+def test_a_line_is_parsed_to_words_and_links(tmp_path: Path) -> None:
     sentences = "A man eats a cake. Why?\tUn homme mange du gâteau. Pourquoi ?"
     links = "Un=A homme=man mange=eats du=a? gâteau=a+cake .=. Pourquoi=Why ?=?"
     (tmp_path / "a.tsv").write_text(f"{HEADER}{sentences}\t{links}\n")
@@ -40,13 +40,13 @@ def test_a_line_becomes_words_and_links(tmp_path: Path) -> None:
     ("links", "message"),
     [("Chien=cat", r"line 2: 'Chien' is not in the translation"), ("Chat=dog", r"line 2: 'dog' is not in the source")],
 )
-def test_a_slip_is_told_with_its_line(tmp_path: Path, links: str, message: str) -> None:
+def test_an_error_names_its_line(tmp_path: Path, links: str, message: str) -> None:
     (tmp_path / "a.tsv").write_text(HEADER + f"cat\tChat\t{links}\n")
     with pytest.raises(ValueError, match=message):
         read_alignments(tmp_path / "a.tsv")
 
 
-def test_weights_of_tokens_become_weights_of_words() -> None:
+def test_token_weights_are_merged_to_word_weights() -> None:
     source = membership([(0, 2), (2, 4), (5, 6)], [(0, 4), (5, 6)])
     target = membership([(0, 1), (1, 3)], [(0, 3)])
     merged = word_weights(np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]]), source, target)
@@ -54,23 +54,23 @@ def test_weights_of_tokens_become_weights_of_words() -> None:
     assert linked(merged) == {(0, 0)}
 
 
-def test_the_error_rate_is_that_of_och_and_ney(tmp_path: Path) -> None:
+def test_the_error_rate_follows_och_and_ney(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text(HEADER + "a b c\tx y z\tx=a y=b? z=c\n")
     pairs = read_alignments(tmp_path / "a.tsv")
-    assert error_rate([{(0, 0), (1, 1), (2, 2)}], pairs) == 0  # a possible link does no harm
+    assert error_rate([{(0, 0), (1, 1), (2, 2)}], pairs) == 0  # a possible link is not an error
     assert error_rate([{(0, 0), (0, 1), (2, 2)}], pairs) == pytest.approx(1 - 4 / 5)
     assert error_rate([{(2, 0), (0, 1), (1, 2)}], pairs) == 1
 
 
-def test_the_layer_that_is_shown_is_the_one_that_aligns_best() -> None:
+def test_the_summary_layer_has_the_lowest_error_rate() -> None:
     folder = REAL_MODELS / "en-fr" / "2"
     manifest = read_manifest(folder, TranslationManifest)
     pairs = read_alignments(ALIGNMENTS / "en-fr.tsv")
     rates = error_rates(folder, manifest, pairs)
     shown = next(output for output in manifest.attention if output.summary)
     assert min(rates, key=lambda name: rates[name]) == f"layer {shown.layer}"
-    [told] = [metric for metric in manifest.metrics if metric.name == "alignment error rate"]
-    assert rates[f"layer {shown.layer}"] == pytest.approx(told.value, abs=0.005)
+    [recorded] = [metric for metric in manifest.metrics if metric.name == "alignment error rate"]
+    assert rates[f"layer {shown.layer}"] == pytest.approx(recorded.value, abs=0.005)
 
 
 def test_what_is_written_alike_is_surely_linked_if_it_stands_once() -> None:

@@ -1,4 +1,4 @@
-"""Score functions: shapes, masks, sums, and values computed by hand."""
+"""Score functions: shapes, masks, sums, and known values."""
 
 import math
 
@@ -31,7 +31,7 @@ def test_shapes_sums_and_padding(name: ScoreName) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_padding_never_changes_the_answer(name: ScoreName) -> None:
+def test_padding_does_not_change_the_result(name: ScoreName) -> None:
     query, keys, values, _ = inputs()
     attention = ATTENTIONS[name](D, D, S)
     mask = torch.tensor([True, True, True, False, False])[None, None, :]
@@ -50,7 +50,7 @@ def test_dot_and_scaled_dot_by_hand() -> None:
     torch.testing.assert_close(weights[0, 0], (torch.tensor([1.0, 2.0]) / math.sqrt(2)).softmax(0))
 
 
-def test_general_additive_and_location_are_their_equations() -> None:
+def test_general_additive_and_location_follow_their_equations() -> None:
     query, keys, _, _ = inputs()
     general = ATTENTIONS["general"](D, D, S)
     expected = torch.einsum("bqd,de,bse->bqs", query, general.get_parameter("key_layer.weight"), keys)
@@ -67,12 +67,12 @@ def test_general_additive_and_location_are_their_equations() -> None:
     torch.testing.assert_close(location.scores(query, keys), location.scores(query, keys + 1))
 
 
-def test_dot_refuses_sizes_that_differ() -> None:
+def test_dot_requires_equal_sizes() -> None:
     with pytest.raises(ValueError, match="7 and 5"):
         ATTENTIONS["dot"](7, 5, 3)
 
 
-def test_masked_softmax_is_exactly_zero_in_half_precision_too() -> None:
+def test_masked_softmax_is_exactly_zero_in_half_precision() -> None:
     weights = masked_softmax(torch.tensor([60000.0, 1.0], dtype=torch.float16), torch.tensor([False, True]))
     assert weights.tolist() == [0.0, 1.0]
 

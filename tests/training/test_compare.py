@@ -1,4 +1,4 @@
-"""`compare`: a small grid on a small file ends in one table and one plot."""
+"""`compare` writes a table and a plot for a small grid."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from training.evaluate import length_curve, scores_by_length
 from training.recipe import ClassificationRecipe, RecipeError, load_recipe, varied
 
 
-def test_vary_is_read_or_refused() -> None:
+def test_vary_is_parsed_or_refused() -> None:
     assert parse_vary(["attention=dot,general", "cell=gru"]) == {"attention": ["dot", "general"], "cell": ["gru"]}
     for bad in ("attention", "=dot", "attention=", "attention=dot,"):
         with pytest.raises(RecipeError, match="--vary takes"):
@@ -33,7 +33,7 @@ def test_a_grid_becomes_a_table_and_a_plot(tmp_path: Path, monkeypatch: pytest.M
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_choice_that_is_none_is_refused_before_training(tmp_path: Path) -> None:
+def test_an_invalid_choice_is_refused_before_training(tmp_path: Path) -> None:
     recipe = load_recipe("sms-spam")
     assert isinstance(recipe, ClassificationRecipe)
     with pytest.raises(RecipeError, match=r"network\.cell"):
@@ -41,13 +41,13 @@ def test_a_choice_that_is_none_is_refused_before_training(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_scores_are_told_apart_by_the_length_of_the_source() -> None:
+def test_scores_by_source_length() -> None:
     pairs = [SentencePair(text, text, (text,)) for text in ("a b c d e", "one two three four five six", "x " * 30)]
     scored = [(pairs[0], "a b c d e"), (pairs[1], "nothing of it"), (pairs[2], "x " * 30)]
     assert length_curve(scores_by_length(scored, "beam 1")) == {"1-5": 100.0, "6-10": 0.0, "21 or more": 100.0}
 
 
-def test_lengths_of_several_bundles_make_one_table(tmp_path: Path) -> None:
+def test_lengths_of_several_bundles_are_in_one_table(tmp_path: Path) -> None:
     metrics = [{"name": f"BLEU, {n} words", "value": 50.25, "data": "(13 sentences)"} for n in ("1-5", "6-10")]
     folders = [
         write_translator(tmp_path, "one", metrics=metrics),

@@ -1,4 +1,4 @@
-"""Export of every kind of classifier: one graph for all lengths and batches, equal to PyTorch."""
+"""Export of every kind of classifier and recurrent translator: graphs equal PyTorch for all lengths and batches."""
 
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,15 @@ from training.recipe import ClassificationRecipe, load_recipe, varied
 from training.tasks import build_classifier
 
 CLASSES = 3
-VERSIONS = [
+VARIANTS = [
     *({"attention": name, "query": query} for name in sorted(ATTENTIONS) for query in ("last", "learned", "self")),
     *({"cell": cell, "layers": "2", "dense": "7"} for cell in sorted(CELLS)),
     {"attention": "none", "bidirectional": "false"},
 ]
 
 
-@pytest.mark.parametrize("changes", VERSIONS, ids=lambda changes: "-".join(changes.values()))
-def test_every_classifier_exports_as_pytorch_computes_it(changes: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", VARIANTS, ids=lambda changes: "-".join(changes.values()))
+def test_every_classifier_graph_equals_pytorch(changes: dict[str, str], tmp_path: Path) -> None:
     torch.manual_seed(0)
     recipe = load_recipe("sms-spam")
     assert isinstance(recipe, ClassificationRecipe)
@@ -58,16 +58,16 @@ TRANSLATORS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", TRANSLATORS, ids=lambda options: "-".join(map(str, options.values())))
-def test_every_recurrent_translator_exports_as_pytorch_computes_it(options: dict[str, Any], tmp_path: Path) -> None:
+def test_every_recurrent_translator_graph_equals_pytorch(options: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = Seq2Seq(Seq2SeqConfig(17, max_length=67, embedding=5, size=6, **options), pad_id=0).eval()
     described = seq2seq.describe(network, eos_id=3)
     write_and_check(network, described, tmp_path)
     assert [output.kind for output in described.attention] == ([] if options["attention"] is None else ["cross"])
-    assert_int8_is_near(described, tmp_path)
+    assert_int8_is_close(described, tmp_path)
 
 
-def assert_int8_is_near(described: Description, folder: Path) -> None:
+def assert_int8_is_close(described: Description, folder: Path) -> None:
     variants = write_int8(described.graphs, folder, [([5, 6, 7, 3], [2, 8, 9]), ([10, 3], [2, 4])])
     found = []
     for graphs, precision in ((described.graphs, "float32"), (variants, "int8")):

@@ -1,4 +1,4 @@
-"""Graphs whose products by weights are in int8."""
+"""Graphs with int8 products."""
 
 import numpy as np
 import onnx
@@ -43,9 +43,9 @@ def int8(model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> or
         assert set(run({"x": x})) == {"y", "z", "plain"}
     assert ranges == {"x": (X.min(), X.max()), "positive": (0.0, X.max())}
     made = quantize(model, ranges)
-    assert [node.op_type for node in model.graph.node].count("MatMul") == 3  # it is left as it was
+    assert [node.op_type for node in model.graph.node].count("MatMul") == 3  # the input is unchanged
     kinds = [node.op_type for node in made.graph.node]
-    assert (kinds.count("MatMul"), kinds.count("Add")) == (1, 0)  # no product of two inputs; the bias goes along
+    assert (kinds.count("MatMul"), kinds.count("Add")) == (1, 0)  # a product of two inputs stays; the bias is merged
     return ort.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
@@ -54,17 +54,17 @@ def run(session: ort.InferenceSession, x: NDArray[np.float32]) -> list[NDArray[n
     return found
 
 
-def test_products_are_right_to_two_parts_in_a_hundred(int8: ort.InferenceSession) -> None:
+def test_products_are_within_two_percent(int8: ort.InferenceSession) -> None:
     y, z, plain = run(int8, X)
     wide = WEIGHTS.astype(np.float32)
     for actual, x, bias in ((y, X, BIAS), (plain, X.clip(min=0), 0)):
         size = np.linalg.norm(x, axis=-1, keepdims=True) * np.linalg.norm(wide, axis=0)
         assert (np.abs(actual - (x @ wide + bias)) / size).max() < 0.02
-        assert np.abs(actual - (x @ wide + bias)).max() > 0  # it is rounded after all
+        assert np.abs(actual - (x @ wide + bias)).max() > 0  # the product is quantised
     np.testing.assert_allclose(z, X @ X.transpose(0, 2, 1), rtol=1e-5, atol=1e-5)
 
 
-def test_a_row_does_not_depend_on_the_others(int8: ort.InferenceSession) -> None:
+def test_rows_are_independent(int8: ort.InferenceSession) -> None:
     x = X.copy()
     x[1:] *= 100
     alone, together = run(int8, x[:1]), run(int8, x)
@@ -72,16 +72,16 @@ def test_a_row_does_not_depend_on_the_others(int8: ort.InferenceSession) -> None
     assert np.array_equal(alone[2][0], together[2][0])
 
 
-def test_what_is_beyond_all_that_was_seen_counts_as_the_most(int8: ort.InferenceSession) -> None:
+def test_inputs_are_clipped_to_the_observed_range(int8: ort.InferenceSession) -> None:
     most = np.full((1, 1, 13), X.max(), np.float32)
     np.testing.assert_allclose(run(int8, most * 9)[2], run(int8, most)[2], rtol=1e-5)
 
 
-def test_nothing_times_anything_is_nothing(int8: ort.InferenceSession) -> None:
+def test_zero_inputs_give_the_bias(int8: ort.InferenceSession) -> None:
     y, _, plain = run(int8, np.zeros((2, 3, 13), np.float32))
     np.testing.assert_array_equal(y, np.broadcast_to(BIAS, y.shape))
     assert not plain.any()
 
 
-def test_two_products_fit_into_sixteen_bits() -> None:
+def test_two_products_fit_into_16_bits() -> None:
     assert 2 * INPUT_LEVELS * WEIGHT_LEVELS < 2**15

@@ -1,4 +1,4 @@
-"""Language models: stretch by stretch is as at once, nothing sees what comes after it or is too far back."""
+"""Language models: segments equal the whole text, and tokens see only the window before them."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from service.bundle.bundle import read_bundle
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -57,19 +58,19 @@ def text(length: int, rows: int = 2) -> Tensor:
 
 
 @every_kind
-def test_stretches_are_as_the_whole(options: dict[str, Any]) -> None:
+def test_segments_equal_the_whole_text(options: dict[str, Any]) -> None:
     model, ids = network(options), text(23)
     whole = model(ids, model.initial_state(2))
     state, states = model.initial_state(2), []
-    for stretch in ids.split([9, 1, 4, 9], 1):
-        output = model(stretch, state)
+    for segment in ids.split([9, 1, 4, 9], 1):
+        output = model(segment, state)
         state = output.state.detach()
         states.append(output.states)
     torch.testing.assert_close(torch.cat(states, 1), whole.states)
 
 
 @every_kind
-def test_no_token_sees_what_comes_after_it(options: dict[str, Any]) -> None:
+def test_no_token_sees_a_later_token(options: dict[str, Any]) -> None:
     model, ids = network(options), text(11)
     changed = ids.clone()
     changed[:, 6] = (ids[:, 6] + 1) % VOCABULARY
@@ -79,7 +80,7 @@ def test_no_token_sees_what_comes_after_it(options: dict[str, Any]) -> None:
 
 
 @every_kind
-def test_weights_are_of_the_window(options: dict[str, Any]) -> None:
+def test_weights_cover_the_window(options: dict[str, Any]) -> None:
     model = network(options)
     output = model(text(11), model.initial_state(2))
     assert len(output.weights) == (options["layers"] if "heads" in options else "attention" in options)
@@ -90,8 +91,8 @@ def test_weights_are_of_the_window(options: dict[str, Any]) -> None:
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
 
 
-def test_a_transformer_forgets_what_no_layer_can_reach() -> None:
-    """Each layer sees four tokens further back."""
+def test_a_transformer_sees_one_window_per_layer() -> None:
+    """Each layer extends the reach by four tokens."""
     model = network({"heads": 2, "layers": 3})
     ids = text(16)
     changed = ids.clone()
@@ -103,7 +104,7 @@ def test_a_transformer_forgets_what_no_layer_can_reach() -> None:
 
 
 @every_kind
-def test_the_graph_is_what_pytorch_computes(options: dict[str, Any], tmp_path: Path) -> None:
+def test_the_graph_equals_pytorch(options: dict[str, Any], tmp_path: Path) -> None:
     model = network(options)
     described = language.describe(model, eos_id=3, summary_layer=0)
     write_and_check(model, described, tmp_path)
@@ -120,8 +121,8 @@ def language_models() -> list[Path]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("folder", language_models(), ids=lambda folder: f"{folder.parent.name}-{folder.name}")
-def test_five_hundred_characters_are_those_of_pytorch(folder: Path) -> None:
-    """Greedily, by the network that the manifest tells of with the weights of the bundle."""
+def test_five_hundred_characters_equal_pytorch(folder: Path) -> None:
+    """Greedy decoding, by a network built from the bundle's recipe and weights."""
     manifest = read_manifest(folder, GenerationManifest)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     recipe = GenerationRecipe.model_validate_json(json.dumps(manifest.training.recipe))
@@ -135,7 +136,7 @@ def test_five_hundred_characters_are_those_of_pytorch(folder: Path) -> None:
         scores[manifest.special_ids.never] = -torch.inf
         ids.append(int(scores.argmax()))
         output = model(torch.tensor([ids[-1:]]), output.state)
-    generator = Generator(folder, manifest, Runtime("cpu", threads=1), Limits())
+    generator = Generator(read_bundle(folder, manifest), Runtime("cpu", threads=1), Limits())
     try:
         found = asyncio.run(generator.generate(prompt, SamplingParams(500, temperature=0, attention="none")))
     finally:

@@ -1,4 +1,4 @@
-"""The networks: padding changes nothing, the cache changes nothing, no position sees the future."""
+"""The networks: padding and caches change no result, and no position sees a later one."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def network(request: pytest.FixtureRequest) -> Transformer:
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_encoder_reads_each_text_to_its_own_length(cell: CellName, bidirectional: bool) -> None:
+def test_encoder_ignores_padding(cell: CellName, bidirectional: bool) -> None:
     encoder = RecurrentEncoder(cell, 3, 5, 2, bidirectional, 0.0)
     embedded = torch.randn(2, 7, 3)
     states, last = encoder(embedded, torch.tensor([7, 4]))
@@ -36,7 +36,7 @@ def test_encoder_reads_each_text_to_its_own_length(cell: CellName, bidirectional
     assert (states[1, 4:] == 0).all()
 
 
-def test_last_states_are_the_ends_of_both_directions() -> None:
+def test_last_states_of_both_directions() -> None:
     encoder = RecurrentEncoder("gru", 3, 5, 1, True, 0.0)
     states, last = encoder(torch.randn(1, 4, 3), torch.tensor([4]))
     torch.testing.assert_close(last[0], torch.cat([states[0, -1, :5], states[0, 0, 5:]]))
@@ -45,7 +45,7 @@ def test_last_states_are_the_ends_of_both_directions() -> None:
 @pytest.mark.parametrize("attention", sorted(ATTENTIONS))
 @pytest.mark.parametrize("query", ["last", "learned", "self"])
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_classifier_alone_and_in_a_batch(attention: ScoreName, query: QueryName, cell: CellName) -> None:
+def test_classifier_is_independent_of_the_batch(attention: ScoreName, query: QueryName, cell: CellName) -> None:
     torch.manual_seed(0)
     config = ClassifierConfig(
         VOCABULARY, classes=3, max_length=11, cell=cell, embedding=5, hidden=7, attention=attention, query=query
@@ -63,8 +63,8 @@ def test_classifier_alone_and_in_a_batch(attention: ScoreName, query: QueryName,
     assert (weights[1, :, 5:] == 0).all()
 
 
-def test_the_last_states_are_dropped_once() -> None:
-    """By the decision's own dropout, not with the states that attention reads."""
+def test_last_states_get_dropout_once() -> None:
+    """Only the dropout of the decision applies, not the dropout of the states."""
     config = ClassifierConfig(vocabulary=9, classes=2, max_length=4, embedding=3, hidden=5, attention=None)
     network = AttentionClassifier(config, pad_id=0).eval()
     embedded, lengths = torch.randn(2, 4, 3), torch.tensor([4, 2])
@@ -78,11 +78,11 @@ def test_every_parameter_learns(network: Transformer) -> None:
     ids = torch.randint(1, VOCABULARY, (2, 5))
     network.logits(network(ids, ids).states).square().sum().backward()
     still = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()}
-    # A bias of the keys moves all scores of a query alike, which the softmax does not see.
+    # A bias of the keys adds a constant to all scores of a query, which the softmax ignores.
     assert all(name.endswith("key_layer.bias") for name in still)
 
 
-def test_transformer_padding_gets_zero_and_changes_nothing(network: Transformer) -> None:
+def test_transformer_padding_gets_zero_weight(network: Transformer) -> None:
     source, target = torch.randint(1, VOCABULARY, (2, 7)), torch.randint(1, VOCABULARY, (2, 5))
     source[1, 4:] = 0
     decoded, alone = network(source, target), network(source[1:, :4], target[1:])
@@ -93,7 +93,7 @@ def test_transformer_padding_gets_zero_and_changes_nothing(network: Transformer)
         torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 5))
 
 
-def test_transformer_never_looks_ahead(network: Transformer) -> None:
+def test_transformer_is_causal(network: Transformer) -> None:
     source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 7))
     changed = target.clone()
     changed[0, 3:] = (changed[0, 3:] + 1) % (VOCABULARY - 1) + 1
@@ -119,7 +119,7 @@ def test_one_token_at_a_time_equals_the_whole_target(network: Transformer) -> No
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_the_encoder_layer_is_pytorchs_own(norm: NormName) -> None:
+def test_the_encoder_layer_equals_pytorch(norm: NormName) -> None:
     torch.manual_seed(0)
     ours = EncoderLayer(replace(CONFIG, norm=norm)).eval()
     theirs = nn.TransformerEncoderLayer(12, 3, 19, batch_first=True, norm_first=norm == "pre").eval()
@@ -144,19 +144,19 @@ def test_the_encoder_layer_is_pytorchs_own(norm: NormName) -> None:
     torch.testing.assert_close(mine[real], theirs(x, src_key_padding_mask=~real)[real])
 
 
-def test_rows_of_one_source_ask_together(network: Transformer) -> None:
-    """As if the source were there once for each row."""
+def test_rows_share_a_source(network: Transformer) -> None:
+    """The result equals that of one copy of the source per row."""
     source, target = torch.randint(1, VOCABULARY, (2, 5)), torch.randint(1, VOCABULARY, (6, 7))
     apart = network(source.repeat_interleave(3, 0), target)
     encoded, positions = network.encode(source), torch.arange(7)
-    look_ahead = positions[None, :] <= positions[:, None]
+    causal_mask = positions[None, :] <= positions[:, None]
     encodings = network.encodings(positions)
-    together = network.decode(target, encodings, encoded.source_mask, encoded.keys_values, None, look_ahead)
+    together = network.decode(target, encodings, encoded.source_mask, encoded.keys_values, None, causal_mask)
     torch.testing.assert_close(together.states, apart.states)
     torch.testing.assert_close(together.cross_weights, apart.cross_weights)
 
 
-def test_positions_are_the_papers_sines() -> None:
+def test_positions_are_sines_and_cosines() -> None:
     whole = sinusoidal_positions(torch.arange(5), 4)
     expected = torch.tensor([3.0, 3.0 / 100.0])
     torch.testing.assert_close(whole[3], torch.cat([expected.sin(), expected.cos()]))

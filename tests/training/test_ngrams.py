@@ -1,4 +1,4 @@
-"""n-grams against numbers that can be counted by hand."""
+"""n-gram models against values computed by hand."""
 
 import math
 from pathlib import Path
@@ -11,31 +11,31 @@ from training.recipe import GenerationRecipe, load_recipe
 from training.tokenization import train_tokenizer
 
 
-def test_what_was_never_seen() -> None:
-    """Of the bigrams bc, ca and ad of `bcad` the text `abcabc` has two."""
+def test_unseen_share() -> None:
+    """The text `abcabc` has two of the bigrams bc, ca and aa."""
     assert measure("abcabc", "bcad".replace("d", "a"), 2).unseen == pytest.approx(1 / 3)
     assert measure("abcabc", "bcab", 2).unseen == 0
 
 
-def test_bits_are_those_of_witten_and_bell() -> None:
-    """After `a` the text `abababac` has b three times and c once: two kinds, so a share of 2 / 6 is for the rest."""
+def test_bits_follow_witten_and_bell() -> None:
+    """After `a` the text has b three times and c once. Two types get the weight 2 / 6 for lower orders."""
     found = measure("abababac", "ab", 2).bits["Witten-Bell"]
     assert found == pytest.approx(-math.log2((4 / 6) * (3 / 4) + (2 / 6) * (3 / 8)))
 
 
-def test_the_longer_the_more_are_unseen() -> None:
+def test_unseen_share_grows_with_the_order() -> None:
     text = "the cat sat on the mat, the dog sat on the cat"
     shares = [measure(text, "the mat sat on the dog, the cat", order).unseen for order in ORDERS]
     assert shares == sorted(shares) and shares[-1] > 0.5
 
 
-def test_rare_characters_are_unknown_to_both() -> None:
+def test_characters_outside_the_vocabulary_become_unk() -> None:
     recipe = load_recipe("nietzsche")
     tokenizer = train_tokenizer(["aabb\u00e9"], recipe.tokenizer)
     assert symbols("ab\u00e9\u4e00", tokenizer) == ["a", "b", "<unk>", "<unk>"]
 
 
-def test_a_table_and_a_picture(tmp_path: Path) -> None:
+def test_table_and_plot_are_written(tmp_path: Path) -> None:
     (tmp_path / "my.txt").write_text("the cat sat on the mat. " * 100)
     recipe = load_recipe("nietzsche")
     assert isinstance(recipe, GenerationRecipe)
@@ -43,7 +43,7 @@ def test_a_table_and_a_picture(tmp_path: Path) -> None:
     metrics = [{"name": "bits per character", "value": 1.234, "data": "my.txt test"}]
     folder = write_generator(tmp_path, metrics=metrics)
     header, *rows = compare_ngrams(own, [folder], tmp_path / "docs")
-    assert header == ["order", "never seen", "Witten-Bell", "absolute discounting"]
+    assert header == ["order", "unseen", "Witten-Bell", "absolute discounting"]
     assert [row[0] for row in rows] == [str(order) for order in ORDERS]
     page = (tmp_path / "docs" / "nietzsche-ngrams.md").read_text()
     assert "| writer |" in page and "1.234" in page and all(" | ".join(row) in page for row in rows)

@@ -1,4 +1,4 @@
-"""Pre-training: what is predicted from what, the sampled loss, and that the classifier takes the weights over."""
+"""Pre-training: predicted tokens, the sampled loss, and the classifier's initial weights."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def tokenizer_of(recipe: ClassificationRecipe) -> Tokenizer:
     return train_tokenizer(["cat sat here", "dog ran there 0 1 2 3 4 5 6 7 8 9"], recipe.tokenizer)
 
 
-def test_no_direction_sees_what_it_predicts(tmp_path: Path) -> None:
+def test_no_direction_reads_the_token_it_predicts(tmp_path: Path) -> None:
     network = LanguageModel(tiny(tmp_path), vocabulary=17, pad_id=0).eval()
     ids, lengths = torch.tensor([[4, 5, 6, 7, 8], [9, 10, 11, 0, 0]]), torch.tensor([5, 3])
     guesses, wanted = network(ids, lengths)
@@ -50,12 +50,12 @@ def test_no_direction_sees_what_it_predicts(tmp_path: Path) -> None:
     changed = ids.clone()
     changed[0, 2] = 12
     moved = (network(changed, lengths)[0] - guesses).abs().sum(1) > 0
-    # Forward: places 2 and 3 read what was changed; backward: the places before 1 and 0 are guessed from 2 on.
+    # Forward: positions 2 and 3 read the changed token. Backward: positions 1 and 0 are predicted from position 2 on.
     assert moved.tolist() == [False, False, True, True, False, False] + [True, True, False, False, False, False]
 
 
 @pytest.mark.parametrize(("samples", "tolerance"), [(20_000, 1e-5), (30, 0.1)])
-def test_the_sampled_loss_is_the_whole_one_on_average(tmp_path: Path, samples: int, tolerance: float) -> None:
+def test_the_sampled_loss_is_unbiased(tmp_path: Path, samples: int, tolerance: float) -> None:
     recipe = tiny(tmp_path)
     torch.manual_seed(0)
     options = Pretraining(epochs=1, learning_rate=0.1, samples=samples)
@@ -68,7 +68,7 @@ def test_the_sampled_loss_is_the_whole_one_on_average(tmp_path: Path, samples: i
     assert sampled.item() == pytest.approx(whole.item(), abs=tolerance)
 
 
-def test_the_classifier_starts_from_what_was_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_classifier_starts_from_pretrained_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMELIGHT_RUNS", str(tmp_path / "runs"))
     recipe = tiny(tmp_path)
     fit(recipe)

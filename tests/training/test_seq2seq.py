@@ -1,4 +1,4 @@
-"""Recurrent translators: who looks when, that no position sees the future, and that a batch changes nothing."""
+"""Recurrent translators: the order of attention and cell, causality, independence of the batch."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def network(options: dict[str, Any]) -> Seq2Seq:
 
 
 @pytest.mark.parametrize("options", KINDS, ids=lambda options: "-".join(map(str, options.values())))
-def test_alone_and_in_a_batch(options: dict[str, Any]) -> None:
+def test_result_is_independent_of_the_batch(options: dict[str, Any]) -> None:
     translator = network(options)
     source = torch.randint(1, VOCABULARY, (2, 11))
     source[1, 4:] = 0
@@ -44,7 +44,7 @@ def test_alone_and_in_a_batch(options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("options", KINDS, ids=lambda options: "-".join(map(str, options.values())))
-def test_no_position_sees_what_comes_after_it(options: dict[str, Any]) -> None:
+def test_no_position_sees_a_later_one(options: dict[str, Any]) -> None:
     translator = network(options)
     source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 7))
     changed = target.clone()
@@ -53,13 +53,13 @@ def test_no_position_sees_what_comes_after_it(options: dict[str, Any]) -> None:
     torch.testing.assert_close(before.states[:, :4], after.states[:, :4])
     assert not torch.allclose(before.states[:, 4:], after.states[:, 4:])
     if before.weights is not None:
-        # Bahdanau looks before the token is read, Luong after it.
-        looks_first = options.get("decoder") == "bahdanau"
+        # Bahdanau attends before the token is read, Luong after it.
+        attends_first = options.get("decoder") == "bahdanau"
         same = torch.isclose(before.weights, after.weights).all(-1)[0].tolist()
-        assert same[: 4 + looks_first] == [True] * (4 + looks_first)
+        assert same[: 4 + attends_first] == [True] * (4 + attends_first)
 
 
-def test_bahdanau_asks_with_the_state_before_the_token() -> None:
+def test_bahdanau_queries_with_the_state_before_the_token() -> None:
     translator = network(BAHDANAU)
     source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 1))
     encoded = translator.encode(source, source != 0)
@@ -70,7 +70,7 @@ def test_bahdanau_asks_with_the_state_before_the_token() -> None:
     torch.testing.assert_close(first.weights, weights)
 
 
-def test_luong_asks_with_the_state_after_the_token_and_ends_in_the_attentional_vector() -> None:
+def test_luong_queries_with_the_state_after_the_token() -> None:
     translator = network({"attention": "general"})
     source, target = torch.randint(1, VOCABULARY, (1, 5)), torch.randint(1, VOCABULARY, (1, 1))
     encoded = translator.encode(source, source != 0)
@@ -93,7 +93,7 @@ def test_every_parameter_learns() -> None:
 
 
 @pytest.mark.parametrize("local", ["monotonic", "predictive"])
-def test_local_attention_sees_only_its_window(local: Any) -> None:
+def test_local_attention_is_limited_to_its_window(local: Any) -> None:
     torch.manual_seed(0)
     attention = LocalAttention(GeneralAttention(4, 4, 30), local, 4, window=2)
     query, keys = torch.randn(1, 8, 4), torch.randn(1, 6, 4)
@@ -103,15 +103,15 @@ def test_local_attention_sees_only_its_window(local: Any) -> None:
     torch.testing.assert_close(context, weights @ keys)
     assert ((weights > 0).sum(-1) <= 5).all()
     if local == "monotonic":
-        # The target may be longer than the source: then the window stays at its end.
+        # At targets longer than the source, the window stays at the end of the source.
         assert [(row > 0).nonzero()[0].item() for row in weights[0]] == [0, 0, 0, 1, 2, 3, 3, 3]
 
 
-def test_predictive_local_attention_falls_off_around_its_place() -> None:
+def test_predictive_local_attention_decreases_around_its_centre() -> None:
     attention = LocalAttention(GeneralAttention(4, 4, 30), "predictive", 4, window=4)
     for layer in attention.modules():
         if isinstance(layer, nn.Linear):
-            nn.init.zeros_(layer.weight)  # all scores alike, and sigmoid(0): the middle of the source
+            nn.init.zeros_(layer.weight)  # equal scores, and sigmoid(0): the middle of the source
     _, weights = attention(
         torch.randn(1, 1, 4), torch.randn(1, 9, 4), torch.randn(1, 9, 4), torch.ones(1, 1, 9).bool(), None
     )

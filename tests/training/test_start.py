@@ -1,4 +1,4 @@
-"""Where weights start from: files in GloVe's format, word2vec, another bundle."""
+"""Initial weights: files in GloVe's format, word2vec, another bundle."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def test_glove_files_are_read_for_the_words_wanted(tmp_path: Path) -> None:
+def test_glove_vectors_are_read_for_the_given_words(tmp_path: Path) -> None:
     text = GLOVE.replace("san francisco 9 9\n", "dog 7 7 7\n")
     for content in (text, "3 3\n" + text):
         vectors = read_vectors(written(tmp_path / "glove.txt", content), ["the", "cat", "unicorn"])
@@ -43,7 +43,7 @@ def test_glove_files_are_read_for_the_words_wanted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("the 0.1 0.2\ncat 0.1\n", r"line 2: 1 numbers, the lines before have 2"),
+        ("the 0.1 0.2\ncat 0.1\n", r"line 2: 1 numbers, but earlier lines have 2"),
         ("the 0.1 0.2\ncat 0.1 x\n", r"line 2: not a number"),
         ("dog 0.1 0.2\n", "has none of the 2 words"),
     ],
@@ -53,12 +53,12 @@ def test_a_bad_vector_file_is_one_message(tmp_path: Path, content: str, message:
         read_vectors(written(tmp_path / "glove.txt", content), ["the", "cat"])
 
 
-def test_a_missing_vector_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_vector_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"nope\.txt: No such file"):
         read_vectors(tmp_path / "nope.txt", ["the"])
 
 
-def test_vectors_of_whole_words_meet_the_tokenizers_words(tmp_path: Path) -> None:
+def test_vectors_are_assigned_to_word_tokens(tmp_path: Path) -> None:
     recipe = load_recipe("imdb-glove")
     assert isinstance(recipe, ClassificationRecipe)
     tokenizer = train_tokenizer(["The cat sat.", "the cat ran."], recipe.tokenizer)
@@ -70,26 +70,24 @@ def test_vectors_of_whole_words_meet_the_tokenizers_words(tmp_path: Path) -> Non
     torch.testing.assert_close(embedding.weight[tokenizer.token_to_id("\u2581cat")], torch.tensor([-0.01, 0, 1.5]))
     task = ClassificationTask(recipe, ["a", "b"], tokenizer)
     assert not task.network.embedding.weight.requires_grad
-    with pytest.raises(StartError, match="3 numbers, the recipe's embedding 5"):
+    with pytest.raises(StartError, match="3 numbers, but the recipe's embedding has 5"):
         set_vectors(torch.nn.Embedding(9, 5), vectors)
 
 
-def test_word2vec_puts_words_of_one_company_together() -> None:
+def test_word2vec_gives_similar_vectors_to_words_in_similar_contexts() -> None:
     generator = np.random.default_rng(0)
     animals, colours = ["cat", "dog", "cow"], ["red", "blue", "green"]
     sentences = [list(generator.choice(group, 6)) for _ in range(400) for group in (animals, colours)]
     vectors = train_vectors(sentences, size=11, seed=1)
 
-    def likeness(a: str, b: str) -> float:
+    def similarity(a: str, b: str) -> float:
         x, y = vectors[a], vectors[b]
         return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
 
-    assert likeness("cat", "dog") > likeness("cat", "red")
+    assert similarity("cat", "dog") > similarity("cat", "red")
 
 
-def test_starting_from_a_bundle_takes_its_weights_or_names_what_differs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_start_from_copies_weights_or_names_the_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMELIGHT_MODELS", str(tmp_path))
     (tmp_path / "model" / "2").mkdir(parents=True)
     (tmp_path / "model" / "10").mkdir()
@@ -101,7 +99,7 @@ def test_starting_from_a_bundle_takes_its_weights_or_names_what_differs(
     torch.testing.assert_close(network.weight, stored.weight.half().float())
     with pytest.raises(StartError, match="differ in weight"):
         start_from(torch.nn.Linear(4, 2), bundle)
-    with pytest.raises(StartError, match="holds no bundle"):
+    with pytest.raises(StartError, match="has no bundle"):
         stored_bundle("nope")
 
 
@@ -111,7 +109,7 @@ def small_translator(texts: list[str], size: int = 8) -> tuple[Transformer, Toke
     return Transformer(config, pad_id=0), tokenizer
 
 
-def test_a_translator_borrows_what_fits_and_the_tokens_both_know(tmp_path: Path) -> None:
+def test_a_translator_copies_matching_weights_and_shared_tokens(tmp_path: Path) -> None:
     theirs, their_tokenizer = small_translator(["the cat", "le chat"])
     their_tokenizer.save(str(tmp_path / "tokenizer.json"))
     save_file({name: p.detach().half() for name, p in theirs.named_parameters()}, tmp_path / WEIGHTS)
@@ -132,7 +130,7 @@ def test_a_translator_borrows_what_fits_and_the_tokens_both_know(tmp_path: Path)
         borrow_from(small_translator(["a"], size=16)[0], our_tokenizer, tmp_path)
 
 
-def test_a_base_recipe_is_laid_under(tmp_path: Path) -> None:
+def test_a_recipe_extends_its_base(tmp_path: Path) -> None:
     path = written(tmp_path / "my.toml", 'base = "sms-spam"\nname = "mine"\n[network]\ncell = "gru"\n')
     base, mine = load_recipe("sms-spam"), load_recipe(str(path))
     assert isinstance(base, ClassificationRecipe) and isinstance(mine, ClassificationRecipe)

@@ -222,9 +222,9 @@ async def call(
     entry = registry.entry(name, version)
     counted, start = statistics(request, entry), time.perf_counter_ns()
     try:
-        asked, binary = read_request(raw, request.headers.get(HEADER_LENGTH))
-        texts = texts_of(asked, binary, TEXT)
-        tensors = await answer(asked, texts, entry, registry, settings)
+        inference, binary = read_request(raw, request.headers.get(HEADER_LENGTH))
+        texts = texts_of(inference, binary, TEXT)
+        tensors = await answer(inference, texts, entry, registry, settings)
     except (ServiceError, ValidationError) as error:
         counted.failures += 1
         counted.failure_ns += time.perf_counter_ns() - start
@@ -235,8 +235,8 @@ async def call(
     counted.request_ns += time.perf_counter_ns() - start
     counted.texts += len(texts)
     counted.last_ms = time.time_ns() // 1_000_000
-    header = {"model_name": entry.name, "model_version": str(entry.version), "id": asked.id or ""}
-    content, headers = write_answer(header, tensors, asked)
+    header = {"model_name": entry.name, "model_version": str(entry.version), "id": inference.id or ""}
+    content, headers = write_answer(header, tensors, inference)
     return Response(content, headers=headers)
 
 

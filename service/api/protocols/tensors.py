@@ -131,10 +131,10 @@ def write_answer(header: dict[str, Any], tensors: list[Tensor], request: InferRe
             tail += raw
         else:
             outputs.append({**tensor.described(), "data": tensor.data()})
-    written = orjson.dumps({**header, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+    header_json = orjson.dumps({**header, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
     if not any("parameters" in output for output in outputs):
-        return written, {"Content-Type": "application/json"}
-    return written + tail, {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(written))}
+        return header_json, {"Content-Type": "application/json"}
+    return header_json + tail, {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(header_json))}
 
 
 def padded(rows: list[NDArray[Any]], fill: Any) -> NDArray[Any]:
