@@ -1,4 +1,4 @@
-"""The command line: `python -m training fit|export|evaluate|compare|lengths|ngrams`."""
+"""The command line: `python -m training fit|pack|unpack|export|evaluate|compare|lengths|ngrams`."""
 
 from operator import itemgetter
 from pathlib import Path
@@ -19,6 +19,8 @@ from training.fit import RunError
 from training.fit import fit as fit_recipe
 from training.graphs.parity import TOLERANCE, ParityError
 from training.ngrams import compare_ngrams
+from training.pack import pack as pack_recipe
+from training.pack import unpack as unpack_result
 from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, RecipeError, load_recipe
 from training.start import StartError
 
@@ -43,13 +45,29 @@ def fit(
     data: Data = None,
     columns: Columns = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Minutes in all, after which the learning rate is zero.")
+    ] = None,
 ) -> None:
     """Train the network of a recipe. An interrupted run resumes after its last epoch."""
     loaded = load(recipe, data, columns)
     if isinstance(loaded, ClassificationRecipe):
         show_balance(loaded)
-    folder = fit_recipe(loaded, epochs)
+    folder = fit_recipe(loaded, epochs, minutes)
     console.print(f"run folder: {folder}")
+
+
+@app.command()
+def pack(recipe: RecipeName, into: Annotated[Path, typer.Option(help="Folder of the archive.")] = Path(".")) -> None:
+    """Write one archive of data, recipe and code, to train on another machine."""
+    path = pack_recipe(load_recipe(recipe), into)
+    console.print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB); unpack it there and run its train.py")
+
+
+@app.command()
+def unpack(recipe: RecipeName, archive: Annotated[Path, typer.Argument(help="result.tar.gz of train.py.")]) -> None:
+    """Take back the result of a packed training, ready for export."""
+    console.print(f"run folder: {unpack_result(load_recipe(recipe), archive)}")
 
 
 @app.command()

@@ -277,16 +277,27 @@ def length_counts(metrics: Sequence[Metric]) -> dict[str, str]:
     return {words: re.sub(r"\D", "", data[f"BLEU, {words} words"]) for words in length_curve(metrics)}
 
 
+def scores_by_domain(scored: list[Scored], corpus: str, split: Split, how: str) -> list[Metric]:
+    """sacreBLEU and chrF of a corpus, and of each of its domains where it has several."""
+    name = Path(corpus).name
+    found = corpus_scores(scored, f"{name} {split} ({len(scored)} sentences)", how, (BLEU(), CHRF()))
+    domains = sorted({pair.domain for pair, _ in scored})
+    for domain in domains if len(domains) > 1 else []:
+        some = [(pair, output) for pair, output in scored if pair.domain == domain]
+        found += corpus_scores(some, f"{name}, {domain}, {split} ({len(some)} sentences)", how, (BLEU(), CHRF()))
+    return found
+
+
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:
-    """sacreBLEU and chrF of each corpus against all its references, decoded as the service does by default."""
+    """sacreBLEU and chrF of each corpus and domain against all references, decoded as the service does by default."""
     metrics: list[Metric] = []
     everything: list[Scored] = []
-    for corpus in dict.fromkeys(recipe.data.corpora):
+    for corpus in dict.fromkeys([*recipe.data.corpora, *recipe.data.measured]):
         pairs = sentence_pairs(corpus, split, recipe.data)
         options = Options(attention="none")
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))
         scored = list(zip(pairs, (translation.text for translation in translations), strict=True))
         how = f"beam {options.beam_size}, {translator.precision}"
-        metrics += corpus_scores(scored, f"{Path(corpus).name} {split} ({len(pairs)} sentences)", how, (BLEU(), CHRF()))
+        metrics += scores_by_domain(scored, corpus, split, how)
         everything += scored
     return metrics + scores_by_length(everything, how)

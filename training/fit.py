@@ -7,15 +7,17 @@ import json
 import os
 import time
 import warnings
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer, TQDMProgressBar
 from tokenizers import Tokenizer
 
 from training.pretraining import PretrainingTask
-from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, recipe_hash
+from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, PrecisionName, recipe_hash
 from training.tasks import AnyTask, ClassificationTask, GenerationTask, TranslationTask, new_task
 
 
@@ -83,6 +85,24 @@ def training_minutes(recipe: AnyRecipe) -> float:
     return round(sum(json.loads(path.read_text())["minutes"] for path in journals), 2)
 
 
+def bfloat16_is_fast() -> bool:
+    """Whether a GPU or the processor multiplies in bfloat16 itself (AVX-512 BF16, AMX), instead of by conversion."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def chosen_precision(wanted: PrecisionName) -> Literal["float32", "bfloat16"]:
+    """What is trained in; says which where the recipe leaves it open, and warns where it wants what is slow here."""
+    fast = bfloat16_is_fast()
+    if wanted == "auto":
+        wanted = "bfloat16" if fast else "float32"
+        print(f"precision: {wanted}, since bfloat16 is {'fast' if fast else 'slow'} here")
+    elif wanted == "bfloat16" and not fast:
+        warnings.warn("this processor is slow in bfloat16; the recipe's precision `auto` takes float32", stacklevel=2)
+    return wanted
+
+
 class Journal(L.Callback):
     """Writes what each epoch took and reached into task.json, where an interruption loses none of it."""
 
@@ -102,8 +122,9 @@ class Journal(L.Callback):
         self.since = now
 
 
-def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
-    """Train, or go on training, and return the run folder. `epochs` overrides the recipe's (for a trial).
+def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = None) -> Path:
+    """Train, or go on training, and return the run folder. `epochs` overrides the recipe's (for a trial); with
+    `minutes`, training ends after so many in all if not before, and the learning rate reaches zero then.
 
     Raises RecipeError, CorpusError or RunError before any training.
     """
@@ -111,7 +132,7 @@ def fit(recipe: AnyRecipe, epochs: int | None = None) -> Path:
     task, folder = prepare_run(recipe), run_folder(recipe)
     if isinstance(task, ClassificationTask) and task.recipe.pretraining and not task.recipe.warm_start:
         task.pretrained = pretrain(task, folder / "pretraining")
-    train(task, folder, epochs or recipe.optimisation.epochs)
+    train(task, folder, epochs or recipe.optimisation.epochs, minutes)
     return folder
 
 
@@ -127,9 +148,12 @@ def pretrain(task: ClassificationTask, folder: Path) -> Path:
     return folder / "best.ckpt"
 
 
-def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
+def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: float | None = None) -> None:
     """Train a task into a folder that has a task.json, going on from its last checkpoint if there is one."""
     options, last = task.optimisation, folder / "last.ckpt"
+    timer = Timer(duration=timedelta(minutes=minutes)) if minutes else None
+    if timer is not None:
+        task.spent = lambda: timer.time_elapsed() / (60 * (minutes or 1))
     monitor, mode = task.monitor
     task.load("train")
     task.load("valid")
@@ -141,12 +165,13 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int) -> None:
         EMAWeightAveraging(decay=options.average),
         TQDMProgressBar(refresh_rate=20),
         Journal(folder),
+        *([timer] if timer is not None else []),
     ]
     trainer = L.Trainer(
         accelerator="auto",
         devices=1,
         max_epochs=epochs,
-        precision="bf16-mixed" if options.precision == "bfloat16" else "32-true",
+        precision="bf16-mixed" if chosen_precision(options.precision) == "bfloat16" else "32-true",
         gradient_clip_val=1.0,
         callbacks=callbacks,
         logger=False,

@@ -1,11 +1,12 @@
 """The recipe: everything that decides a bundle, in one TOML file. Unknown keys are refused."""
 
 import hashlib
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from training.networks.attention import LocalName, ScoreName
 from training.networks.classifier import QueryName
@@ -15,6 +16,9 @@ from training.networks.seq2seq import DecoderName
 from training.networks.transformer import NormName
 
 RECIPES = Path(__file__).parent / "recipes"
+
+
+PrecisionName = Literal["auto", "float32", "bfloat16"]
 
 
 class RecipeError(ValueError):
@@ -27,7 +31,7 @@ class Section(BaseModel):
 
 class ClassificationData(Section):
     corpora: list[str]
-    """Names from `training/corpora.py`, or paths of `label<TAB>text` files."""
+    """Names from `training/corpora/catalogue.py`, or paths of `label<TAB>text` files."""
     columns: tuple[str, str] = ("label", "text")
     """What a file's header calls them."""
     labels: dict[str, str] | None = None
@@ -36,10 +40,58 @@ class ClassificationData(Section):
     """Train on so many rows of the training split only, drawn by their content."""
 
 
+class Mixture(Section):
+    """An epoch is drawn from kinds of text, anew each time, instead of being all of every corpus."""
+
+    pairs: int = Field(gt=0)
+    """Of one epoch."""
+    shares: dict[str, float] = Field(min_length=1)
+    """Kind -> its share of an epoch, in any unit. A kind is a domain as a corpus names it in its column `domain`
+    (ui, docs), or the name of a corpus without one, or one of `lengths`. What no kind takes is left out."""
+    lengths: dict[str, int] = {}
+    """Kind -> the most words of a source that is of this kind, whatever its domain; the least that fits counts."""
+
+    @field_validator("shares")
+    @classmethod
+    def all_above_zero(cls, shares: dict[str, float]) -> dict[str, float]:
+        if wrong := [kind for kind, share in shares.items() if not 0 < share < math.inf]:
+            raise ValueError(f"the share of {', '.join(wrong)} is not above 0")
+        return shares
+
+
+class Augmentation(Section):
+    """The share of training pairs that each change is tried on, anew in each epoch; 0 leaves it out."""
+
+    joined: float = Field(default=0.0, ge=0, le=1)
+    """Of short pairs: one or two others behind it."""
+    counts: float = Field(default=0.0, ge=0, le=1)
+    """Placeholders of numbers, as %d, become numbers."""
+    numbers: float = Field(default=0.0, ge=0, le=1)
+    """Numbers that both sides share are drawn anew."""
+    tags: float = Field(default=0.0, ge=0, le=1)
+    """Tags that both sides share are left out, as a service leaves them out that puts them back by alignment."""
+    pieces: float = Field(default=0.0, ge=0, le=1)
+    """Placeholders, addresses, code and the like that both sides share become stand-ins."""
+    words: float = Field(default=0.0, ge=0, le=1)
+    """Words that both sides share become stand-ins, or one is put before or behind the sentence."""
+    stop: float = Field(default=0.0, ge=0, le=1)
+    """The final stop of both sides is left out."""
+    upper: float = Field(default=0.0, ge=0, le=1)
+    title: float = Field(default=0.0, ge=0, le=1)
+    lower: float = Field(default=0.0, ge=0, le=1)
+    """Both sides in capitals, with a capital at each word, in small letters."""
+    typos: float = Field(default=0.0, ge=0, le=1)
+    """A slip of the pen in the source."""
+    marks: float = Field(default=0.0, ge=0, le=1)
+    """The source without accents."""
+
+
 class TranslationData(Section):
     corpora: list[str]
-    """Names from `training/corpora.py`, or paths of `source<TAB>target` files. One that is named twice is trained on
-    twice in every epoch."""
+    """Names from `training/corpora/catalogue.py`, or paths of `source<TAB>target` files. One that is named twice is
+    trained on twice in every epoch."""
+    measured: list[str] = []
+    """Further corpora that nothing is learned from, on which the bundle is measured too."""
     columns: tuple[str, str] = ("source", "target")
     """What a file's header calls them."""
     source: str
@@ -48,12 +100,17 @@ class TranslationData(Section):
     hidden: float = Field(default=0.0, ge=0, le=1)
     """In this share of the pairs a symbol is unknown on both sides, anew in each epoch, which teaches the network to
     copy what it does not know: a word that stands on both sides, or else one put before or behind them."""
+    mixture: Mixture | None = None
+    """How an epoch is drawn; by default it is all pairs of all corpora."""
+    augmentation: Augmentation | None = None
+    longest: int | None = Field(default=None, gt=0)
+    """Tokens of a side of a training pair, if less than the limit: longer pairs cost more than they teach."""
 
 
 class TextData(Section):
     corpora: list[str]
-    """Names from `training/corpora.py`, or paths of plain text files. Of each the first eight tenths are trained on,
-    the ninth validates, the last tests."""
+    """Names from `training/corpora/catalogue.py`, or paths of plain text files. Of each the first eight tenths are
+    trained on, the ninth validates, the last tests."""
 
 
 class TokenizerRecipe(Section):
@@ -63,6 +120,12 @@ class TokenizerRecipe(Section):
     lowercase: bool = False
     alphabet: int = Field(default=200, gt=0)
     """How many different characters are known; a rarer one becomes <unk> (its span still shows it)."""
+    normal_form: Literal["nfkc", "nfc"] = "nfkc"
+    """The Unicode form of what is read: nfkc writes `…` as three stops and `m²` as `m2`, nfc leaves them."""
+    byte_fallback: bool = False
+    """A character that is not known is spelled in bytes (bpe only), so that nothing is unknown."""
+    stand_ins: int = Field(default=0, ge=0, le=16)
+    """So many characters from U+E000 on are tokens of their own, each for something that is copied as it is."""
     sampling: float = Field(default=0.0, ge=0, le=1)
     """Sub-words are drawn anew in each epoch of training: the share of merges left out (bpe: Provilkov et al. 2020), or
     the power of the probabilities drawn from, where less is wilder (unigram: Kudo 2018). 0 is always the best ones."""
@@ -178,14 +241,20 @@ class Optimisation(Section):
     warmup_steps: int = Field(ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    samples: int = Field(default=0, ge=0)
+    """Of a translator's vocabulary, about so many tokens besides those of the batch stand for all the others in the
+    loss of a step; 0 compares with all. The output is half of what a small network costs."""
+    guided: float = Field(default=0.0, ge=0)
+    """Weight of guided alignment (Garg et al. 2019) in a translator's loss: the layer that is shown learns to look at
+    what stands on both sides, such as a name, a number or a stand-in."""
     balance: bool = False
     """Weigh the classes as if each had as many texts."""
     adversarial: float = Field(default=0.0, ge=0)
     """Size of the adversarial perturbation of the embeddings (Miyato et al. 2017); 0 is none."""
     average: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the moving average of the weights (EMA), which is what is validated and exported."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 is autocast: weights stay in float32."""
+    precision: PrecisionName = "float32"
+    """bfloat16 is autocast: weights stay in float32. auto takes it where the processor is fast at it."""
 
 
 class Limits(Section):
@@ -267,15 +336,15 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 
 def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Changes laid over a base, section by section. A section for another kind of network takes the base's place; one
-    that is false leaves it out.
+    """Return the base with the changes, section by section. A section for another kind of network replaces the one of
+    the base. `false` removes a section or a number.
 
-    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 5}}, {"b": {"c": 4}, "e": False})
-    {'a': 1, 'b': {'c': 4, 'd': 3}}
+    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 5}}, {"b": {"c": 4, "d": False}, "e": False})
+    {'a': 1, 'b': {'c': 4}}
     """
     merged = dict(base)
     for key, value in changes.items():
-        if value is False and isinstance(base.get(key), dict):
+        if value is False and isinstance(base.get(key), dict | float | int) and not isinstance(base[key], bool):
             del merged[key]
             continue
         both = isinstance(value, dict) and isinstance(base.get(key), dict)

@@ -6,7 +6,7 @@ Legend: B batch, S source or text length, T target length, C classes.
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,16 +19,19 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
 from service.bundle.conventions import UNKNOWN_SYMBOL
+from training.alignment import linkable_ids, sure_links
 from training.batching import TokenBatches, pad
 from training.corpora import (
     LabelledText,
-    SentencePair,
     Split,
     labelled_texts,
     running_text,
     sentence_pairs,
     unlabelled_texts,
 )
+from training.corpora.augmentation import Augmenter
+from training.corpora.mixing import MixedPairs, mixed_pairs
+from training.losses import token_loss
 from training.networks.classifier import AttentionClassifier, ClassifierConfig
 from training.networks.language import (
     LanguageModel,
@@ -103,6 +106,8 @@ class Task(L.LightningModule):
         self.tokenizer = tokenizer
         self.pad_id = special_id(tokenizer, PAD)
         self.examples: dict[Split, list[Any]] = {}
+        self.spent: Callable[[], float] | None = None
+        """The share of the time for training that is over, where it is limited; then the learning rate follows it."""
 
     def load(self, split: Split) -> None:
         """Read the rows of a split into `examples`. Raises CorpusError."""
@@ -140,7 +145,8 @@ class Task(L.LightningModule):
         return self.loader("valid")
 
     def configure_optimizers(self) -> Any:
-        """AdamW; the rate climbs for `warmup_steps` and then falls linearly, reaching zero with the last epoch."""
+        """AdamW; the rate climbs for `warmup_steps` and then falls linearly, reaching zero with the last epoch, or
+        with the end of the time if that is limited."""
         options = self.optimisation
         optimiser = torch.optim.AdamW(
             self.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=options.weight_decay
@@ -148,9 +154,8 @@ class Task(L.LightningModule):
         steps = max(int(self.trainer.estimated_stepping_batches), options.warmup_steps + 1)
 
         def rate(step: int) -> float:
-            if step < options.warmup_steps:
-                return (step + 1) / options.warmup_steps
-            return max(0.0, (steps - step) / (steps - options.warmup_steps))
+            rest = (steps - step) / (steps - options.warmup_steps) if self.spent is None else 1 - self.spent()
+            return max(0.0, min(rest, (step + 1) / max(options.warmup_steps, 1)))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -256,27 +261,49 @@ class TranslationTask(Task):
         self.eos_id = special_id(tokenizer, EOS)
         self.network = build_translator(recipe, tokenizer.get_vocab_size(), self.pad_id)
 
+        self.linkable = linkable_ids(tokenizer) if self.optimisation.guided else frozenset()
+        self.mixed: MixedPairs | None = None
+        """The training pairs that epochs are drawn from, where the recipe wants that; read once."""
+
     @property
     def varies(self) -> bool:
-        return super().varies or self.recipe.data.hidden > 0
+        data = self.recipe.data
+        return super().varies or data.hidden > 0 or data.mixture is not None or data.augmentation is not None
 
     def load(self, split: Split) -> None:
         """Rows -> examples: (source ids with </s>, target ids without). Pairs over the limit are left out."""
-        data = self.recipe.data
-        corpora = data.corpora if split == "train" else dict.fromkeys(data.corpora)
-        rows: list[SentencePair] = [row for corpus in corpora for row in sentence_pairs(corpus, split, data)]
-        pairs = [(row.source, row.target) for row in rows]
-        if split == "train" and data.hidden:
-            generator = random.Random(self.recipe.seed * 1000 + self.current_epoch)
-            pairs = [hide(*pair, generator) if generator.random() < data.hidden else pair for pair in pairs]
-        sources = self.tokenizer.encode_batch([source for source, _ in pairs])
-        targets = self.tokenizer.encode_batch([target for _, target in pairs])
-        limit = self.recipe.limits.max_tokens
+        data, limit = self.recipe.data, self.recipe.limits.max_tokens
+        if split == "train":
+            pairs = self.training_pairs()
+            limit = min(limit, data.longest or limit)
+        else:
+            rows = [row for corpus in dict.fromkeys(data.corpora) for row in sentence_pairs(corpus, split, data)]
+            pairs = [(row.source, row.target) for row in rows]
+        sources = self.tokenizer.encode_batch([source for source, _ in pairs], add_special_tokens=False)
+        targets = self.tokenizer.encode_batch([target for _, target in pairs], add_special_tokens=False)
         self.examples[split] = [
             ([*source.ids, self.eos_id], target.ids)
             for source, target in zip(sources, targets, strict=True)
             if source.ids and target.ids and len(source.ids) < limit and len(target.ids) < limit
         ]
+
+    def training_pairs(self) -> list[tuple[str, str]]:
+        """The pairs of this epoch, changed as the recipe wants it."""
+        data = self.recipe.data
+        generator = random.Random(self.recipe.seed * 1000 + self.current_epoch)
+        held_out: set[str] = set()
+        if data.mixture is not None:
+            self.mixed = self.mixed or mixed_pairs(data, self.recipe.seed)
+            rows, held_out = self.mixed.epoch(self.current_epoch), self.mixed.held_out
+        else:
+            rows = [row for corpus in data.corpora for row in sentence_pairs(corpus, "train", data)]
+        if data.augmentation is not None:
+            pairs = Augmenter(data.augmentation, generator, held_out).augment(rows)
+        else:
+            pairs = [(row.source, row.target) for row in rows]
+        if data.hidden:
+            pairs = [hide(*pair, generator) if generator.random() < data.hidden else pair for pair in pairs]
+        return pairs
 
     def initialise(self) -> None:
         if self.recipe.warm_start is not None:
@@ -286,31 +313,40 @@ class TranslationTask(Task):
         return max(len(example[0]), len(example[1]) + 1)
 
     def collate(self, examples: list[tuple[list[int], list[int]]]) -> Batch:
-        """-> source [B, S], decoder input <s> y1..yn [B, T], what it is to say y1..yn </s> [B, T]."""
+        """-> source [B, S], decoder input <s> y1..yn [B, T], what it is to say y1..yn </s> [B, T], and the sure links
+        [L, 3] that guide its alignment: row, target place, source place."""
         sources, targets = zip(*examples, strict=True)
         inputs = [[self.bos_id, *target] for target in targets]
         outputs = [[*target, self.eos_id] for target in targets]
-        return pad(sources, self.pad_id), pad(inputs, self.pad_id), pad(outputs, self.pad_id)
+        links: list[tuple[int, int, int]] = []
+        if self.optimisation.guided:
+            links = [(row, *link) for row, sides in enumerate(examples) for link in sure_links(*sides, self.linkable)]
+        found = torch.tensor(links, dtype=torch.long).reshape(-1, 3)
+        return pad(sources, self.pad_id), pad(inputs, self.pad_id), pad(outputs, self.pad_id), found
 
-    def loss(self, batch: Batch, label_smoothing: float) -> Tensor:
-        """Cross-entropy per target token; only real tokens are projected on the vocabulary.
-
-        Outside autocast, which would widen [tokens, V] logits that are bfloat16 already: half the time of a step.
-        """
-        source, inputs, outputs = batch
+    def loss(self, batch: Batch, label_smoothing: float = 0.0, samples: int = 0, guided: float = 0.0) -> Tensor:
+        """Cross-entropy per target token; only real tokens are projected on the vocabulary. With `guided`, so many
+        times the mean of -log(weight) of the sure links is added."""
+        source, inputs, outputs, links = batch
         real = outputs != self.pad_id
-        logits = self.network.logits(self.network(source, inputs).states[real])
-        with torch.autocast(self.device.type, enabled=False):
-            return F.cross_entropy(logits, outputs[real], label_smoothing=label_smoothing).float()
+        decoded = self.network(source, inputs)
+        weight = self.network.embedding.weight
+        loss = token_loss(decoded.states[real], weight, outputs[real], label_smoothing, samples)
+        alignment = decoded.alignment(self.recipe.summary_layer) if guided and len(links) else None
+        if alignment is not None:
+            rows, target_places, source_places = links.T
+            loss = loss - guided * alignment[rows, target_places, source_places].clamp(min=1e-6).log().mean()
+        return loss
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
-        loss = self.loss(batch, self.optimisation.label_smoothing)
+        options = self.optimisation
+        loss = self.loss(batch, options.label_smoothing, options.samples, options.guided)
         self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch[0]))
         return loss
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         tokens = int((batch[2] != self.pad_id).sum())
-        self.log("valid_loss", self.loss(batch, 0.0), prog_bar=True, on_epoch=True, batch_size=tokens)
+        self.log("valid_loss", self.loss(batch), prog_bar=True, on_epoch=True, batch_size=tokens)
 
 
 class GenerationTask(Task):
@@ -390,6 +426,9 @@ def hide(source: str, target: str, generator: random.Random) -> tuple[str, str]:
     return f"{source} {UNKNOWN_SYMBOL}", f"{target} {UNKNOWN_SYMBOL}"
 
 
+TOKENIZER_PAIRS = 300_000
+"""Of a mixture, at least so many are read for its tokenizer."""
+
 AnyTask = ClassificationTask | TranslationTask | GenerationTask
 
 
@@ -405,6 +444,11 @@ def new_task(recipe: AnyRecipe) -> AnyTask:
             texts = [row.text for row in rows] + unlabelled_texts(recipe.data)
             tokenizer = train_tokenizer(texts, recipe.tokenizer)
         return ClassificationTask(recipe, sorted({row.label for row in rows}), tokenizer)
-    pairs = [p for c in dict.fromkeys(recipe.data.corpora) for p in sentence_pairs(c, "train", recipe.data)]
+    data = recipe.data
+    if data.mixture is not None:
+        mixed = mixed_pairs(data, recipe.seed)
+        pairs = [p for epoch in range(-(-TOKENIZER_PAIRS // data.mixture.pairs)) for p in mixed.epoch(epoch)]
+    else:
+        pairs = [p for c in dict.fromkeys(data.corpora) for p in sentence_pairs(c, "train", data)]
     tokenizer = train_tokenizer((text for p in pairs for text in (p.source, p.target)), recipe.tokenizer)
     return TranslationTask(recipe, tokenizer)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from service.bundle.bundle import read_bundle
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from service.batching.scheduler import Limits
-from service.bundle.bundle import read_bundle
 from service.bundle.files import find_bundles, read_manifest
 from service.bundle.manifest import WEIGHTS, GenerationManifest
 from service.generation.generator import Generator, SamplingParams

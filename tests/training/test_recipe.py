@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.recipe import RECIPES, RecipeError, load_recipe, recipe_hash
+from training.recipe import RECIPES, RecipeError, TranslationRecipe, load_recipe, recipe_hash
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
@@ -14,6 +14,25 @@ def test_every_recipe_loads_under_its_own_name(name: str) -> None:
     """Or under that of the bundle of which it makes a later version."""
     recipe = load_recipe(name)
     assert recipe.name == name or (recipe.version > 1 and load_recipe(recipe.name).version < recipe.version)
+
+
+TRANSLATORS = [name for name in NAMES if isinstance(load_recipe(name), TranslationRecipe)]
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_the_shares_of_a_mixture_fit_its_corpora(name: str) -> None:
+    """A share names a length, a corpus of the recipe, or a domain if the recipe has a corpus with domains."""
+    recipe = load_recipe(name)
+    assert isinstance(recipe, TranslationRecipe)
+    if recipe.data.mixture is None:
+        return
+    domains = (
+        {"ui", "docs", "web", "prose", "legal"} if any(c.startswith("open-") for c in recipe.data.corpora) else set()
+    )
+    known = {*recipe.data.corpora, *recipe.data.mixture.lengths, *domains}
+    assert set(recipe.data.mixture.shares) <= known
+    open_corpora = {corpus for corpus in recipe.data.corpora if corpus.startswith("open-")}
+    assert set(recipe.data.corpora) - open_corpora <= set(recipe.data.mixture.shares)
 
 
 def edited(tmp_path: Path, old: str, new: str, name: str = "sms-spam") -> str:

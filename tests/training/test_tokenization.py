@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 
+from service.bundle.conventions import STAND_INS
 from service.text.tokenizer import TextTokenizer
 from training.recipe import TokenizerRecipe
 from training.tokenization import SPECIAL_TOKENS, train_tokenizer
@@ -53,3 +54,55 @@ def test_characters_are_taken_as_they_are(tmp_path: Path) -> None:
 def test_a_character_that_is_there_once_is_unknown() -> None:
     tokenizer = train_tokenizer(["aab\u6f22b"], TokenizerRecipe(model="character", vocabulary=200))
     assert tokenizer.encode("a\u6f22z").tokens == ["a", "<unk>", "<unk>"]
+
+
+OPEN = TokenizerRecipe(vocabulary=400, alphabet=60, normal_form="nfc", byte_fallback=True, stand_ins=16)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The \U0001f389 mat",
+        "\u6f22\u5b57, 42 m\u00b2\u2026",
+        "(\ue000)",
+        "x\ue00f\ue001",
+        "a \ue003, b",
+        "C++ <b>\ue002</b>",
+        "<0x41>",
+    ],
+)
+def test_with_bytes_nothing_is_unknown_and_all_comes_back(tmp_path: Path, text: str) -> None:
+    tokenizer = train_tokenizer(TEXTS, OPEN)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    served = TextTokenizer(tmp_path / "tokenizer.json")
+    encoded = served.encode(text)
+    assert not served.unknown(encoded.ids)
+    decoded, tokens = served.decode(encoded.ids)
+    assert decoded == text
+    assert all(decoded[token.start : token.end] == token.text for token in tokens)
+    covered = {place for token in encoded.tokens for place in range(token.start, token.end)}
+    assert covered >= {place for place, character in enumerate(text) if not character.isspace()}
+    assert all(text[token.start : token.end] == token.text for token in encoded.tokens)
+
+
+def test_the_bytes_of_a_character_share_its_span() -> None:
+    encoding = train_tokenizer(TEXTS, OPEN).encode("a \U0001f389!")
+    spans = [span for token, span in zip(encoding.tokens, encoding.offsets, strict=True) if token.startswith("<0x")]
+    assert spans == [(2, 3)] * 4
+
+
+def test_a_stand_in_is_one_token_wherever_it_stands() -> None:
+    tokenizer = train_tokenizer(TEXTS, OPEN)
+    ids = {tokenizer.token_to_id(mark) for mark in STAND_INS}
+    assert None not in ids and len(ids) == 16
+    for text in ("\ue000 cat", "cat \ue000", "cat\ue000cat", "(\ue000)", "\ue000\ue000,"):
+        tokens = tokenizer.encode(text).tokens
+        assert tokens.count("\ue000") == text.count("\ue000") and sum(
+            "\ue000" in token for token in tokens
+        ) == text.count("\ue000")
+
+
+def test_the_vocabulary_is_as_large_as_the_recipe_says() -> None:
+    texts = [f"{word}{n}" for n in range(300) for word in ("alpha", "beta", "gamma", "delta", "epsilon")]
+    made = ["".join(chr(97 + (n * k) % 26) for k in range(1, 9)) for n in range(900)]
+    assert train_tokenizer([*texts, *made], OPEN).get_vocab_size() == 400

@@ -5,7 +5,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from service.bundle.conventions import max_target_length
+from service.bundle.conventions import STAND_INS, max_target_length
 from service.bundle.manifest import Graph, SpecialIds, TranslationLimits
 from training.export import Content, golden, quantization
 from training.export.golden import GreedyTranslation
@@ -51,6 +51,7 @@ def write(task: TranslationTask, folder: Path) -> Content:
             "tokenizers": {"source": "tokenizer.json", "target": "tokenizer.json"},
             "special_ids": SpecialIds(bos=ids[BOS], eos=ids[EOS], never=never, unknown=ids[UNK] if copies else None),
             "limits": limits,
+            "stand_ins": list(STAND_INS[: task.recipe.tokenizer.stand_ins]),
         },
     )
 

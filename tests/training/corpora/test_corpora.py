@@ -126,7 +126,10 @@ def origin(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def corpus(base_url: str, prepared: dict[str, str], prepare: object) -> corpora.Corpus:
-    files = {split: (f"{split}.tsv.gz", hashlib.sha256(text.encode()).hexdigest()) for split, text in prepared.items()}
+    files = {
+        split: [corpora.File(f"{split}.tsv.gz", hashlib.sha256(text.encode()).hexdigest())]
+        for split, text in prepared.items()
+    }
     return corpora.Corpus("some/where", files, "", "", prepare, base_url)  # type: ignore[arg-type]
 
 

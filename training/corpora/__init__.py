@@ -1,0 +1,44 @@
+"""Named public corpora and the user's own files -> rows.
+
+A named corpus lies under `LIMELIGHT_DATA` (default `data/`) as gzipped TSV files with a header line and
+no quoting. What is missing there is downloaded from its public origin, brought into that form and kept
+only if its checksum is right.
+"""
+
+from training.corpora.catalogue import BOOKS, CORPORA
+from training.corpora.corpus import (
+    Book,
+    Corpus,
+    CorpusError,
+    File,
+    LabelledText,
+    SentencePair,
+    Split,
+    data_folder,
+)
+from training.corpora.download import prepare_multi30k, prepare_sms_spam
+from training.corpora.own_data import own_data
+from training.corpora.own_files import read_tsv
+from training.corpora.reading import label_counts, labelled_texts, running_text, sentence_pairs, unlabelled_texts
+
+__all__ = [
+    "BOOKS",
+    "CORPORA",
+    "Book",
+    "Corpus",
+    "CorpusError",
+    "File",
+    "LabelledText",
+    "SentencePair",
+    "Split",
+    "data_folder",
+    "label_counts",
+    "labelled_texts",
+    "own_data",
+    "prepare_multi30k",
+    "prepare_sms_spam",
+    "read_tsv",
+    "running_text",
+    "sentence_pairs",
+    "unlabelled_texts",
+]

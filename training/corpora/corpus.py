@@ -1,0 +1,75 @@
+"""What a corpus is and what its rows are."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Split = Literal["train", "valid", "test"]
+Table = list[list[str]]
+"""Rows of columns, the header first."""
+
+BREAKS = str.maketrans(dict.fromkeys("\t\r\n\v\f\0\x1c\x1d\x1e\x85\u2028\u2029", " "))
+
+
+class CorpusError(ValueError):
+    """The data cannot be used; the message names the file and, where there is one, the line."""
+
+
+@dataclass(frozen=True)
+class LabelledText:
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentencePair:
+    source: str
+    target: str
+    references: tuple[str, ...]
+    """Every accepted translation, `target` first."""
+    domain: str = ""
+    """What kind of text it is, as its corpus says; else the corpus's name."""
+
+
+class File(NamedTuple):
+    name: str
+    sha256: str
+    """Of the unpacked text."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    folder: str
+    files: dict[Split, list[File]]
+    """A split has one file or more; each has the header line."""
+    licence: str
+    origin: str
+    prepare: Callable[["Corpus"], dict[Split, Table]] | None = None
+    """Downloads the origin and makes the splits; None where the split cannot be made again from it."""
+    base_url: str = ""
+    unlabelled: File | None = None
+    """Texts without labels, one a line."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """A running text."""
+
+    file: str
+    sha256: str
+    """Of the unpacked text."""
+    licence: str
+    origin: str
+    url: str
+    lacks: str
+    """What stands before the text that lies there."""
+
+
+def data_folder() -> Path:
+    return Path(os.environ.get("LIMELIGHT_DATA", "data"))
+
+
+def clean(text: str) -> str:
+    return text.translate(BREAKS).strip()

@@ -1,0 +1,92 @@
+"""A recipe's data -> its rows, split by split."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+
+from training.corpora.catalogue import BOOKS, CORPORA
+from training.corpora.corpus import CorpusError, LabelledText, SentencePair, Split, Table
+from training.corpora.download import read_book, read_table, read_unlabelled
+from training.corpora.own_files import own_file, read_text, read_tsv
+from training.recipe import ClassificationData, TextData, TranslationData
+
+
+def running_text(data: TextData, split: Split) -> str:
+    """A recipe's text: of each corpus the first eight tenths, the ninth or the last. Raises CorpusError."""
+    bounds: dict[Split, tuple[float, float]] = {"train": (0.0, 0.8), "valid": (0.8, 0.9), "test": (0.9, 1.0)}
+    low, high = bounds[split]
+    texts = [read_book(BOOKS[corpus]) if corpus in BOOKS else read_text(own_file(corpus)) for corpus in data.corpora]
+    return "".join(text[round(low * len(text)) : round(high * len(text))] for text in texts)
+
+
+def held_out(row: list[str]) -> float:
+    """A row's place in [0, 1), the same in every run and on every machine: decides its split."""
+    return int.from_bytes(hashlib.sha256("\t".join(row).encode()).digest()[:8], "big") / 2**64
+
+
+def user_split(table: Table, split: Split) -> Table:
+    """Of the user's file a tenth is kept for validation and a tenth for the test, by content."""
+    bounds: dict[Split, tuple[float, float]] = {"test": (0.0, 0.1), "valid": (0.1, 0.2), "train": (0.2, 1.0)}
+    low, high = bounds[split]
+    rows = [row for row in table[1:] if low <= held_out(row) < high]
+    if not rows:
+        raise CorpusError(f"too few rows: none is left for the {split} split")
+    return [table[0], *rows]
+
+
+def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
+    """A split of a named corpus or of a file; a corpus without `valid` gives a tenth of its `train`."""
+    if corpus not in CORPORA:
+        return user_split(read_tsv(own_file(corpus), columns), split)
+    if "valid" not in CORPORA[corpus].files and split != "test":
+        table = read_table(CORPORA[corpus], "train")
+        assert table is not None
+        return [table[0], *(row for row in table[1:] if (held_out(row) < 0.1) == (split == "valid"))]
+    table = read_table(CORPORA[corpus], split)
+    if table is None:
+        raise CorpusError(f"{corpus} has no {split} split")
+    return table
+
+
+def labelled_texts(data: ClassificationData, split: Split) -> list[LabelledText]:
+    """The rows of a classification recipe. Raises CorpusError, also if a training split has fewer than two labels."""
+    rows = [LabelledText(*row) for corpus in data.corpora for row in split_of(corpus, split, data.columns)[1:]]
+    if data.labels is not None:
+        rows = [LabelledText(data.labels[row.label], row.text) for row in rows if row.label in data.labels]
+    if split == "train" and len(counts := Counter(row.label for row in rows)) < 2:
+        raise CorpusError(f"a classifier needs two labels or more; the data has only {list(counts)}")
+    if split == "train" and data.rows is not None:  # by content, since a file may be sorted by its labels
+        rows = sorted(rows, key=lambda row: held_out([row.label, row.text]))[: data.rows]
+    return rows
+
+
+def label_counts(data: ClassificationData) -> dict[str, int]:
+    """Label -> how many training texts have it, by label. Raises CorpusError."""
+    return dict(sorted(Counter(row.label for row in labelled_texts(data, "train")).items()))
+
+
+def unlabelled_texts(data: ClassificationData) -> list[str]:
+    """Further texts without labels, of the corpora that have them."""
+    return [text for corpus in data.corpora if corpus in CORPORA for text in read_unlabelled(CORPORA[corpus])]
+
+
+def sentence_pairs(corpus: str, split: Split, data: TranslationData) -> list[SentencePair]:
+    """The rows of one corpus of a translation recipe, with every reference they have. Raises CorpusError."""
+    source, target = data.source, data.target
+    header, *rows = split_of(corpus, split, data.columns)
+    if corpus not in CORPORA:
+        header = [source, target]
+    for language in (source, target):
+        if language not in header:
+            raise CorpusError(f"{corpus} has the languages {header}, not {language!r}")
+    source_column, target_column = header.index(source), header.index(target)
+    more_column = header.index(f"more_{target}") if f"more_{target}" in header else None
+    domain_column = header.index("domain") if "domain" in header else None
+
+    def pairs() -> Iterator[SentencePair]:
+        for row in rows:
+            more = row[more_column].split(" ||| ") if more_column is not None and row[more_column] else []
+            domain = corpus if domain_column is None else row[domain_column]
+            yield SentencePair(row[source_column], row[target_column], (row[target_column], *more), domain)
+
+    return list(pairs())

@@ -1,0 +1,101 @@
+"""Stand-ins: characters for private use that take the place of what must stay as it is.
+
+    Open {file} now.  ->  Open U+E003 now.  ->  Ouvrez U+E003 maintenant.  ->  Ouvrez {file} maintenant.
+
+Each is one token of its own. A network that saw them on both sides of its pairs copies them, each to where it belongs.
+"""
+
+import random
+import re
+from collections import Counter
+
+from service.bundle.conventions import STAND_INS
+
+STAND_IN = re.compile(f"[{STAND_INS[0]}-{STAND_INS[-1]}]")
+
+PIECE = re.compile(
+    r"""
+      \b(?:https?|ftp)://[^\s<>"'`{}]*[^\s<>"'`{}.,;:!?)\]]                    # addresses
+    | \bwww\.[^\s<>"'`{}]*[^\s<>"'`{}.,;:!?)\]]
+    | (?<![\w.+-])[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+
+    | (?<![\w@&])[@\#][A-Za-z_]\w+                                             # @somebody, #something
+    | `[^`\n]+`                                                               # code
+    | <%=?.*?%> | \{\{\{?[^{}\n]*\}?\}\} | \[\[[^\[\]\n]*\]\]                  # <%= name %>, {{name}}, [[name]]
+    | [$\#@%]?\{[^{}\n]*\} | \\\(\w+\)                                         # {0}, ${x}, %{x}, \(name)
+    | (?<![\w$])\$[A-Za-z_]\w*\$? | (?<![\w$])\$\d\b(?![.,]\d)                 # $name, $NAME$, $1
+    | %(?:\(\w+\)|\d+\$)?[-+0\#]*\d*(?:\.\d+)?(?:hh|h|ll|l|L|z|j|t)?[sdiufFeEgGxXocpaA@](?!\w) | %\w+% | %\d+
+    | </?[A-Za-z0-9_][^<>\n]*>                                                # a tag
+    | \\[ntr](?![a-z])                                                        # a line break that is spelled
+    | \[[A-Z]\d+[A-Z]\] | __\w+__ | (?<!\w):[a-z_]+:(?!\w)                     # [X7X], __1__, :smile:
+    | (?<![\w/.])(?:~|\.{1,2})?/[\w.-]+(?:/[\w.-]+)*/?                         # a path
+    | (?<![\w-])--?[A-Za-z][\w-]*(?:=[\w.-]+)?                                 # an option
+    | \b(?:[\w-]+\.)+(?:py|js|ts|txt|pdf|png|jpg|html|xml|json|zip|conf|cfg|ini|csv|doc|exe|sh|so|deb|com|org|net)\b
+    | \b[A-Za-z]\w*\(\)                                                       # getName()
+    | \b[a-z]+[a-z0-9]*[A-Z]\w*\b | \b\w+_\w+\b                                # userId, user_id
+    | \b(?:Ctrl|Alt|Shift|Cmd|Super)(?:\+\w+)+                                 # Ctrl+C
+    | \b\d+(?:\.\d+){2,}\b                                                    # 2.10.3
+    | [\u2190-\u21ff\u2600-\u27bf\U0001F300-\U0001FAFF]\ufe0f?                 # signs and emoji
+    """,
+    re.VERBOSE,
+)
+"""What two languages share as it is."""
+
+WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+MOST = 6
+"""Stand-ins that a sentence has at most; pieces beyond stay as they are."""
+
+
+def shared_once(found: re.Pattern[str], source: str, target: str) -> list[str]:
+    """What a pattern finds just once on either side, in the order of the source."""
+    sides = [Counter(found.findall(side)) for side in (source, target)]
+    return [piece for piece, count in sides[0].items() if count == 1 and sides[1][piece] == 1]
+
+
+def replace_pieces(source: str, target: str, pieces: list[str], generator: random.Random) -> tuple[str, str]:
+    """Both sides with another stand-in for each piece, drawn without order.
+
+    >>> source, target = replace_pieces("Open {x}.", "Ouvrez {x}.", ["{x}"], random.Random(0))
+    >>> source.replace("Open", "Ouvrez") == target and "{x}" not in target
+    True
+    """
+    free = [mark for mark in STAND_INS if mark not in source]
+    for piece, mark in zip(pieces[:MOST], generator.sample(free, min(len(free), len(pieces[:MOST]))), strict=False):
+        alone = re.compile(rf"(?<!\w){re.escape(piece)}(?!\w)" if piece.isalnum() else re.escape(piece))
+        if len(alone.findall(source)) == 1 == len(alone.findall(target)):
+            source, target = (alone.sub(lambda _, mark=mark: mark, side) for side in (source, target))  # type: ignore[misc]
+    return source, target
+
+
+def protect_pieces(source: str, target: str, generator: random.Random) -> tuple[str, str]:
+    """Stand-ins for all that is a piece and stands once on either side."""
+    return replace_pieces(source, target, shared_once(PIECE, source, target), generator)
+
+
+def strip_tags(source: str, target: str) -> tuple[str, str]:
+    """Both sides without the tags that they share, as a service reads a text whose tags it puts back by alignment.
+
+    >>> strip_tags("Click <b>here</b>.", "Cliquez <b>ici</b>.")
+    ('Click here.', 'Cliquez ici.')
+    """
+    tag = re.compile(r"</?[A-Za-z][A-Za-z0-9]*(?: [^<>\n]*)?/?>")
+    if sorted(tag.findall(source)) != sorted(tag.findall(target)):
+        return source, target
+    return tag.sub("", source), tag.sub("", target)
+
+
+def hide_words(source: str, target: str, generator: random.Random) -> tuple[str, str]:
+    """Stand-ins for up to three words or numbers that both sides share, or one put before or behind the sentence."""
+    shared = shared_once(WORD, source, target)
+    if shared:
+        return replace_pieces(
+            source, target, generator.sample(shared, min(len(shared), generator.choice((1, 1, 2, 3)))), generator
+        )
+    mark = generator.choice(STAND_INS)
+    if mark in source:
+        return source, target
+    layouts = ["{mark} {text}", "{text} {mark}", "{text} ({mark})", "{mark}: {text}", "{text}: {mark}"]
+    if source[-1] in ".!?" and target.endswith(source[-1]) and target[-2:-1] != " ":
+        layouts = ["{mark} {text}", "{start} {mark}{stop}", "{start}: {mark}{stop}", "{start} ({mark}){stop}"]
+    layout = generator.choice(layouts)
+    made = [layout.format(mark=mark, text=side, start=side[:-1], stop=side[-1]) for side in (source, target)]
+    return made[0], made[1]
