@@ -40,8 +40,7 @@ class Hypothesis:
     score: float
     """Sum of the log-probabilities of its tokens and </s>, divided by the length penalty."""
     attention: dict[str, list[Floats]]
-    """Attention by name, one array per token: [heads, 1, keys] or [1, keys]. Present for the best hypothesis, and for
-    all hypotheses of a request with `may_copy`."""
+    """Attention by name, one array per token: [heads, 1, keys] or [1, keys]."""
 
 
 def length_penalty(length: int, alpha: float) -> float:
@@ -236,9 +235,7 @@ class BeamSearch(Generic[State]):
         """Read the finished hypotheses of a sentence, best first."""
         hypotheses: list[Hypothesis] = []
         for found in sorted(finished, key=lambda found: -found.score):
-            # Copied symbols are resolved by attention, in every hypothesis.
-            names = request.attention if request.may_copy or not hypotheses else frozenset[str]()
-            tokens, attention = self._history.read(found.row, found.steps, found.length, names)
+            tokens, attention = self._history.read(found.row, found.steps, found.length, request.attention)
             hypotheses.append(Hypothesis(tokens, found.score, attention))
         return hypotheses
 

@@ -5,7 +5,7 @@ Legend: B sentences, S source length, T target length, N heads.
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,11 +84,16 @@ class Decoded:
     """The result of a TranslationRequest."""
 
     hypotheses: list[Hypothesis]
-    """Best first, at least one."""
+    """All finished hypotheses, best first, at least one. `attention_of` has their attention."""
     copied: list[dict[int, int]]
     """For each hypothesis: positions of its copies -> positions of the copied source symbols."""
-    attention: list[AttentionMatrix]
-    """Attention of the best hypothesis."""
+    detail: AttentionDetail
+    outputs: list[list[tuple[AttentionOutput, NDArray[Any]]]]
+    """For each hypothesis: its requested attention outputs, cropped to [N, T, S], [N, S, S] or [N, T, T]."""
+
+    def attention_of(self, index: int) -> list[AttentionMatrix]:
+        """Return the requested attention of a hypothesis."""
+        return matrices(self.detail, self.outputs[index])
 
 
 @dataclass(frozen=True)
@@ -231,7 +236,10 @@ class TranslationEngine:
         if not hypotheses:
             return InferenceFailed("the network gives no token of this sentence's translation a probability")
         copied = [self._copies(hypothesis, sentence) for hypothesis in hypotheses]
-        return Decoded(hypotheses, copied, self._attention(hypotheses[0], sentence))
+        outputs = [self._cropped(hypothesis, sentence) for hypothesis in hypotheses]
+        # Their attention are views of whole batches, which would stay in memory.
+        hypotheses = [replace(hypothesis, attention={}) for hypothesis in hypotheses]
+        return Decoded(hypotheses, copied, sentence.request.options.attention, outputs)
 
     def _copies(self, hypothesis: Hypothesis, sentence: _RunningSentence) -> dict[int, int]:
         """Map the positions of copies in a hypothesis to positions of unknown source symbols."""
@@ -243,22 +251,24 @@ class TranslationEngine:
                 copied[position] = self._copied_position(row, sentence.request.unknown, copied.values())
         return copied
 
-    def _attention(self, best: Hypothesis, sentence: _RunningSentence) -> list[AttentionMatrix]:
-        """Return the requested matrices, cropped to the lengths of the sentence."""
+    def _cropped(
+        self, hypothesis: Hypothesis, sentence: _RunningSentence
+    ) -> list[tuple[AttentionOutput, NDArray[Any]]]:
+        """Return the requested attention outputs, cropped to the lengths of the sentence."""
         length = len(sentence.request.source_ids)
         cropped: list[tuple[AttentionOutput, NDArray[Any]]] = []
         for output in sentence.outputs:
             weights: NDArray[Any]
             if output.graph == "encode":
                 weights = sentence.encoder_attention[output.output][..., :length, :length]
-            elif not best.token_ids:
+            elif not hypothesis.token_ids:
                 weights = np.zeros(((output.heads,) if output.heads else ()) + (0, 0), dtype=np.float32)
             elif output.kind == "cross":
-                weights = np.concatenate([row[..., :length] for row in best.attention[output.output]], axis=-2)
+                weights = np.concatenate([row[..., :length] for row in hypothesis.attention[output.output]], axis=-2)
             else:
-                weights = _lower_triangular(best.attention[output.output])
+                weights = _lower_triangular(hypothesis.attention[output.output])
             cropped.append((output, weights))
-        return matrices(sentence.request.options.attention, cropped)
+        return cropped
 
 
 def _by_length(work: list[tuple[int, TranslationRequest]]) -> Iterator[list[tuple[int, TranslationRequest]]]:

@@ -130,14 +130,7 @@ def test_hypotheses_are_distinct_bounded_and_scored_by_the_definition(
 @given(number=st.integers(0, 10**6), max_length=st.integers(0, 6), beam_size=st.integers(1, 5))
 def test_attention_follows_its_hypothesis(number: int, max_length: int, beam_size: int) -> None:
     """The toy's attention weights are the prefix of the hypothesis, although it moves between rows."""
-    running = BeamSearch(ToyStep(), SPECIAL, beam_size)
-    # All hypotheses of a request with may_copy have attention.
-    running.join([13], [SearchRequest(max_length, may_copy=True, attention=ATTENTION)], start([number]))
-    found: list[Hypothesis] = []
-    while len(running):
-        for key, hypotheses in running.advance():
-            assert key == 13
-            found = hypotheses
+    [found] = search([number], [max_length], beam_size=beam_size)
     for hypothesis in found:
         inputs = [BOS, *hypothesis.token_ids[:-1]][: len(hypothesis.token_ids)]
         assert [weights.tolist() for weights in hypothesis.attention["last"]] == [[[token]] for token in inputs]
@@ -145,9 +138,9 @@ def test_attention_follows_its_hypothesis(number: int, max_length: int, beam_siz
         assert [weights.tolist()[0] for weights in hypothesis.attention["prefix"]] == prefixes
 
 
-def test_only_the_best_hypothesis_has_attention() -> None:
+def test_all_hypotheses_have_attention() -> None:
     [found] = search([11], [4])
-    assert [set(hypothesis.attention) for hypothesis in found] == [ATTENTION, set(), set()]
+    assert [set(hypothesis.attention) for hypothesis in found] == [ATTENTION] * 3
 
 
 def test_hypotheses_share_prefixes() -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.decoding.onnx_step import OnnxState, OnnxStep
 from service.runtime import Runtime
@@ -13,7 +14,7 @@ from tests.service import networks
 def step(models: Path) -> OnnxStep:
     """The step of the fake translator, which has three states."""
     folder = models / "en-xx" / "1"
-    return OnnxStep(Runtime("cpu", threads=1).open(folder, read_manifest(folder), "step"))
+    return OnnxStep(Runtime("cpu", threads=1).open(read_bundle(folder, read_manifest(folder)), "step"))
 
 
 def start(step: OnnxStep, count: int, length: int) -> OnnxState:

@@ -10,6 +10,7 @@ import pytest
 
 from service.attention import AttentionDetail
 from service.batching.scheduler import Limits, Scheduler
+from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.manifest import TranslationManifest
 from service.decoding.beam_search import BeamSearch
@@ -27,9 +28,9 @@ Engines = Scheduler[TranslationRequest, Decoded]
 @pytest.fixture(scope="module")
 def engine(models: Path) -> TranslationEngine:
     folder = models / "en-xx" / "1"
-    manifest, runtime = read_manifest(folder), Runtime("cpu", threads=1)
-    assert isinstance(manifest, TranslationManifest)
-    encode, step = runtime.open(folder, manifest, "encode"), runtime.open(folder, manifest, "step")
+    manifest, runtime = read_manifest(folder, TranslationManifest), Runtime("cpu", threads=1)
+    bundle = read_bundle(folder, manifest)
+    encode, step = runtime.open(bundle, "encode"), runtime.open(bundle, "step")
     return TranslationEngine(manifest, encode, step)
 
 
@@ -58,9 +59,10 @@ def check_same(one: Decoded, other: Decoded) -> None:
     scores = [[hypothesis.score for hypothesis in decoded.hypotheses] for decoded in (one, other)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
     assert one.copied == other.copied
-    for matrix, expected in zip(one.attention, other.attention, strict=True):
-        assert (matrix.kind, matrix.layer, matrix.head) == (expected.kind, expected.layer, expected.head)
-        assert matrix.weights == pytest.approx(expected.weights, abs=1e-5)
+    for index in range(len(one.hypotheses)):
+        for matrix, expected in zip(one.attention_of(index), other.attention_of(index), strict=True):
+            assert (matrix.kind, matrix.layer, matrix.head) == (expected.kind, expected.layer, expected.head)
+            assert matrix.weights == pytest.approx(expected.weights, abs=1e-5)
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -70,8 +72,29 @@ def test_greedy_search_equals_numpy(engine: TranslationEngine, text: str) -> Non
     [hypothesis] = decoded.hypotheses
     assert hypothesis.token_ids == found
     assert hypothesis.score == pytest.approx(score, abs=1e-5)
-    [matrix] = decoded.attention
+    [matrix] = decoded.attention_of(0)
     assert matrix.weights == pytest.approx(cross, abs=1e-5)
+
+
+@pytest.mark.parametrize("detail", ["summary", "full"])
+def test_every_hypothesis_has_its_attention(engine: TranslationEngine, detail: AttentionDetail) -> None:
+    """The fake network's attention depends on the position only, so that hypotheses share rows."""
+    one = request(TEXTS[0], beam_size=3, attention=detail)
+    [decoded] = run(engine, one)
+    assert len(decoded.hypotheses) == 3
+    summaries = []
+    for index, hypothesis in enumerate(decoded.hypotheses):
+        target, source = len(hypothesis.token_ids), len(one.source_ids)
+        shapes = {"cross": (target, source), "encoder_self": (source, source), "decoder_self": (target, target)}
+        matrices = decoded.attention_of(index)
+        assert len(matrices) == {"summary": 1, "full": 7}[detail]
+        for matrix in matrices:
+            assert matrix.weights.shape == shapes[matrix.kind]
+            assert matrix.weights.sum(axis=1) == pytest.approx(np.ones(len(matrix.weights)), abs=1e-5)
+        summaries.append(matrices[0].weights)
+    shortest = min(map(len, summaries))
+    for weights in summaries[1:]:
+        assert weights[:shortest] == pytest.approx(summaries[0][:shortest], abs=1e-6)
 
 
 def test_only_requested_attention_is_computed(engine: TranslationEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,4 +226,4 @@ def test_streamed_tokens(engine: TranslationEngine, detail: AttentionDetail) -> 
     if detail == "none":
         assert weights == [None] * len(weights)
     else:
-        assert np.stack(weights) == pytest.approx(finished[0].attention[0].weights, abs=1e-6)
+        assert np.stack(weights) == pytest.approx(finished[0].attention_of(0)[0].weights, abs=1e-6)
