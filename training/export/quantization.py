@@ -10,6 +10,7 @@ import onnx
 from service.bundle.manifest import Graph
 from training.export.golden import TOLERANCES, GreedyTranslation
 from training.graphs import Description
+from training.graphs.cuda import fuse_weights
 from training.graphs.int8 import Ranges, observe, quantize
 from training.graphs.parity import Arrays, decode_in_steps, open_graphs
 from training.tasks import TranslationTask
@@ -43,6 +44,7 @@ def write_int8(graphs: list[Graph], folder: Path, pairs: Pairs) -> list[Graph]:
     for graph in graphs:
         variant = graph.model_copy(update={"precision": "int8", "file": graph.file.replace(".onnx", ".int8.onnx")})
         model = onnx.load(str(folder / graph.file), load_external_data=False)
+        fuse_weights(model)
         onnx.save(quantize(model, ranges[graph.role]), str(folder / variant.file))
         variants.append(variant)
     return variants

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from service.bundle.manifest import WEIGHTS, Graph
 from training.graphs import Description
+from training.graphs.cuda import split_weights
 from training.graphs.surgery import (
     CUSTOM_DOMAIN,
     Offsets,
@@ -67,6 +68,7 @@ def write_graph(wrapper: nn.Module, graph: Graph, folder: Path, offsets: Offsets
     declare_shapes(model, graph)
     use_standard_attention(model)
     drop_unused_outputs(model)
+    split_weights(model)
     link_weights(model, offsets)
     onnx.save(model, str(path))
 
