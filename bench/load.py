@@ -54,6 +54,11 @@ class Load:
     wrong: int = 0
     """Answers other than 200, and broken connections."""
 
+    def cell(self) -> str:
+        """Format for a table: requests per second (p50, p99 in milliseconds)."""
+        wrong = f" {self.wrong} wrong" if self.wrong else ""
+        return f"{self.per_s:,.0f} ({self.p50_ms:.2f}, {self.p99_ms:.1f}){wrong}"
+
     def summary(self) -> dict[str, float]:
         return {
             "per_s": round(self.per_s, 1),

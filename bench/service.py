@@ -2,9 +2,9 @@
 process.
 
 Measures short texts (SMS) and long texts (film reviews) of the corpora (LIMELIGHT_DATA) in a closed loop with 1 to 64
-clients and in an open loop at 70 % of the throughput of 32 clients; requests with 32 texts; /translate with 32 clients;
-and cost by text length and text count. Prints tables, then one JSON document on the last line. Clients and servers
-share the cores.
+clients and in an open loop at 70 % of the throughput of 32 clients; requests with 32 texts; /translate
+(`bench/translation.py`); and cost by text length and text count. Prints tables, then one JSON document on the last
+line. Clients and servers share the cores.
 """
 
 import json
@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from bench import translation
 from bench.clients import HOST, Service, machine
-from bench.in_process import classifier_rate, in_subprocess, onnxruntime_rate, torch_rate, translator_rate
-from bench.load import Load, closed, open_loop
+from bench.in_process import classifier_rate, in_subprocess, onnxruntime_rate, torch_rate
+from bench.load import Load, closed
 from bench.rivals.network import ROWS
 from bench.servers import OURS, OURS_TWICE, body_of, servers, serving
 from service.runtime import available_cores
-from training.corpora import labelled_texts, sentence_pairs
-from training.recipe import ClassificationData, TranslationData
+from training.corpora import labelled_texts
+from training.recipe import ClassificationData
 
 SECONDS = 2.0
 """Minimum duration of a measurement."""
@@ -62,13 +63,13 @@ def single_texts(model: str, count: int, seconds: float, rounds: int) -> Results
                     server.closed(bodies[name], 8, 1)  # warm-up
                     loads = [server.closed(bodies[name], clients, seconds) for clients in CLIENTS]
                     per_s = max(1.0, OPEN_LOOP_LOAD * loads[CLIENTS.index(32)].per_s)
-                    loads.append(open_loop(server.port, "/classify", bodies[name], per_s, seconds))
+                    loads.append(server.open_loop(bodies[name], per_s, seconds))
                 pairs = zip(loads, best.get(name, loads), strict=True)
                 best[name] = [min(pair, key=lambda load: load.p50_ms) for pair in pairs]
     columns = [f"{clients} clients" for clients in CLIENTS] + [f"open, {OPEN_LOOP_LOAD:.0%}"]
     print(f"\n{f'{model}: requests/s (p50, p99 ms)':<28}" + "".join(f"{column:>24}" for column in columns))
     for name, loads in best.items():
-        print(f"{name:<28}" + "".join(f"{cell(load):>24}" for load in loads), flush=True)
+        print(f"{name:<28}" + "".join(f"{load.cell():>24}" for load in loads), flush=True)
     return {name: dict(zip(columns, (load.summary() for load in loads), strict=True)) for name, loads in best.items()}
 
 
@@ -80,10 +81,6 @@ def typical_bytes(port: int, texts: list[str]) -> int:
         connection.request("POST", "/classify", json.dumps({"text": text}), {"Content-Type": "application/json"})
         sizes.append(len(connection.getresponse().read()))
     return round(np.mean(sizes))
-
-
-def cell(load: Load) -> str:
-    return f"{load.per_s:,.0f} ({load.p50_ms:.2f}, {load.p99_ms:.1f})" + (f" {load.wrong} wrong" if load.wrong else "")
 
 
 def short() -> Results:
@@ -142,30 +139,6 @@ def in_process(model: str, count: int, rounds: int, per_s: float) -> Results:
     return found
 
 
-def translate() -> Results:
-    """Measure captions with beam 4: 32 clients, then an open loop at 70 % of their throughput."""
-    data = TranslationData(corpora=["multi30k"], source="en", target="fr")
-    texts = [pair.source for pair in sentence_pairs("multi30k", "valid", data)][:128]
-    rate, length = in_subprocess(translator_rate, "en-fr", texts)
-    bodies = [{"q": text, "source": "en", "target": "fr"} for text in texts]
-    with Service() as service:
-        closed(service.port, "/translate", bodies, 32, 2)
-        load = closed(service.port, "/translate", bodies, 32, 4 * SECONDS)
-        busy = open_loop(service.port, "/translate", bodies, OPEN_LOOP_LOAD * load.per_s, 4 * SECONDS)
-    found = {
-        "in process, tokens/s": round(rate),
-        "32 clients, tokens/s": round(length * load.per_s),
-        "HTTP / in process": round(length * load.per_s / rate, 2),
-        "32 clients": load.summary(),
-        f"open, {OPEN_LOOP_LOAD:.0%}": busy.summary(),
-        f"p99 / p50 at {OPEN_LOOP_LOAD:.0%}": round(busy.p99_ms / busy.p50_ms, 2),
-    }
-    print("\n/translate, captions, beam 4")
-    for name, value in found.items():
-        print(f"  {name:<28}{value}")
-    return found
-
-
 def growth() -> Results:
     """Measure start-up, and median milliseconds of /classify by words per text and by texts per request."""
     words = " ".join(texts_of("imdb", 16)).split()
@@ -191,7 +164,7 @@ PARTS: dict[str, Callable[[], Results]] = {
     "short": short,
     "long": long,
     "batches": batches,
-    "translate": translate,
+    "translate": translation.measure,
     "growth": growth,
 }
 

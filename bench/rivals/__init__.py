@@ -1,8 +1,8 @@
-"""Other servers around the ONNX graph of a classification bundle.
+"""Other servers of the same networks.
 
-`python -m bench.rivals NAME PORT` starts one of `SERVERS`. Each uses the bundle's tokenizer and answers with label,
-scores, tokens with offsets, and the attention row. None validates the text. Offsets are those of the tokenizer, which
-include the space before a word.
+`python -m bench.rivals NAME PORT` starts a server of `SERVERS` (/classify) or `TRANSLATORS` (/translate). Each uses the
+bundle's tokenizer and answers with the result, tokens with offsets, and attention. None validates the text. Offsets are
+those of the tokenizer, which include the space before a word.
 """
 
 import os
@@ -14,7 +14,10 @@ BENTOML = Path(__file__).parents[2] / ".venv" / "bentoml" / "bin" / "bentoml"
 """Installed in a separate environment because it requires other versions of the service's dependencies."""
 BUNDLE = "BENCH_BUNDLE"
 CANNED = "BENCH_CANNED"
-"""Environment variables: BUNDLE is the bundle's folder, CANNED the size in bytes of the bare endpoint's answer."""
+MODEL, MODE, PRECISION = "BENCH_MODEL", "BENCH_MODE", "BENCH_PRECISION"
+WORKERS, THREADS = "BENCH_WORKERS", "BENCH_THREADS"
+"""Environment variables. BUNDLE is the bundle's folder, CANNED the size in bytes of the bare endpoint's answer. The
+others are for CTranslate2: the converted model, `single` or `batching`, the compute type, workers, and threads each."""
 
 
 def uvicorn(module: str, port: int, workers: int = 1) -> None:
@@ -41,3 +44,4 @@ SERVERS: dict[str, Callable[[int], None]] = {
     "LitServe": litserve,
     "BentoML": bentoml,
 }
+TRANSLATORS: dict[str, Callable[[int], None]] = {"FastAPI + CTranslate2": lambda port: uvicorn("ctranslate", port)}

@@ -2,7 +2,7 @@
 
 import sys
 
-from bench.rivals import SERVERS
+from bench.rivals import SERVERS, TRANSLATORS
 
 if __name__ == "__main__":  # the guard is needed: servers start processes that import this module
-    SERVERS[sys.argv[1]](int(sys.argv[2]))
+    {**SERVERS, **TRANSLATORS}[sys.argv[1]](int(sys.argv[2]))
