@@ -3,14 +3,14 @@
 Legend: B live sentences, W beam size, R = B * W rows (the rows of a sentence are adjacent), C candidates per row.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.decoding.constraints import SpecialTokens, constrain
+from service.decoding.constraints import SpecialTokens, constrain, count_copies
 from service.decoding.history import History
 from service.decoding.step import Arrays, Candidates, DecoderStep, Flags, Floats, Ids, Rows, State
 
@@ -25,8 +25,8 @@ class SearchRequest:
     """Maximum tokens without </s>. A hypothesis of this length is forced to end."""
     alpha: float = 1.0
     """Exponent of the length penalty."""
-    may_copy: bool = False
-    """Allow <unk>, because the source has an unknown symbol to copy."""
+    copies: Mapping[int, int] = field(default_factory=dict)
+    """Copy tokens that a hypothesis may produce -> maximum number of each. The source contains them."""
     attention: frozenset[str] = frozenset()
     """Names of the attention outputs to return."""
 
@@ -109,6 +109,7 @@ class BeamSearch(Generic[State]):
         self._lengths: Ids = np.zeros(0, np.int64)  # [B]
         self._tokens: Ids = np.zeros(0, np.int64)  # [R]
         self._parents: Rows = np.zeros(0, np.int64)  # [R]
+        self._copies_left: Ids | None = None  # [R, K]
         self._set_requests([])
 
     def _set_requests(self, requests: list[SearchRequest]) -> None:
@@ -118,8 +119,6 @@ class BeamSearch(Generic[State]):
         remaining = [r.max_length - n for r, n in zip(requests, self._lengths.tolist(), strict=True)]
         self._steps_to_limit = min(remaining, default=0)
         """Steps until the first sentence reaches max_length."""
-        may_copy = np.array([request.may_copy for request in requests], np.bool_)
-        self._may_copy = self._per_row(may_copy) if may_copy.any() else None  # [R]
 
     def join(self, keys: Sequence[int], requests: Sequence[SearchRequest], state: State) -> None:
         """Add sentences with their initial state. Results carry their keys."""
@@ -135,7 +134,19 @@ class BeamSearch(Generic[State]):
         self._tokens = np.concatenate([self._tokens, np.full(count * beam_size, self._special.bos)])
         self._parents = np.concatenate([self._parents, self._num_rows + np.repeat(np.arange(count), beam_size)])
         self._num_rows += count
+        self._join_copies(requests)
         self._set_requests([*self._requests, *requests])
+
+    def _join_copies(self, requests: Sequence[SearchRequest]) -> None:
+        """Add the copy tokens of new sentences. Without any in the batch, `_copies_left` is None."""
+        if self._copies_left is None and not any(request.copies for request in requests):
+            return
+        copies = self._special.copies
+        new = np.array([[request.copies.get(token, 0) for token in copies] for request in requests], np.int64)
+        before = self._copies_left
+        if before is None:
+            before = np.zeros((len(self) * self.beam_size, len(copies)), np.int64)
+        self._copies_left = np.concatenate([before, self._per_row(new)])
 
     def leave(self, keys: Collection[int]) -> None:
         """Remove unfinished sentences. Unknown keys are ignored."""
@@ -161,6 +172,9 @@ class BeamSearch(Generic[State]):
         self._scores = values[:, : self.beam_size]
         self._parents = rows[:, : self.beam_size].ravel()
         self._tokens = tokens[:, : self.beam_size].ravel()
+        if self._copies_left is not None:
+            self._copies_left = self._copies_left[self._parents * stride]
+            count_copies(self._copies_left, self._special, self._tokens)
         self._num_rows = len(self) * self.beam_size // stride
         self._history.add(self._parents, self._tokens, attention)
 
@@ -191,7 +205,7 @@ class BeamSearch(Generic[State]):
         must_end = None
         if self._steps_to_limit <= 0:
             must_end = self._per_row(self._lengths >= [request.max_length for request in self._requests])
-        log_probs, choices = constrain(candidates, self._special, must_end, self._may_copy)
+        log_probs, choices = constrain(candidates, self._special, must_end, self._copies_left)
         totals = (self._scores.reshape(-1, 1) + log_probs).reshape(len(self), -1)  # [B, W * C]
         values, indices = best_candidates(totals, 2 * self.beam_size)
         return values, choices.take(indices), indices // log_probs.shape[1] // stride
@@ -254,5 +268,8 @@ class BeamSearch(Generic[State]):
         self._set_requests([self._requests[b] for b in kept])
         rows = (kept[:, None] * self.beam_size + np.arange(self.beam_size)).ravel()
         self._tokens, self._parents = self._tokens[rows], self._parents[rows]
+        if self._copies_left is not None:
+            has_copies = any(request.copies for request in self._requests)
+            self._copies_left = self._copies_left[rows] if has_copies else None
         self._history.keep(rows, self.longest)
         self._state = self._step.keep(self._state, kept, self.longest)

@@ -4,7 +4,8 @@ Legend: B sentences, S source length, T target length, N heads.
 """
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,9 +120,15 @@ class TranslationEngine:
     min_tokens_per_worker = 1
     seconds_per_token = math.inf
 
-    def __init__(self, manifest: TranslationManifest, encode: Session, step: Session):
+    def __init__(
+        self, manifest: TranslationManifest, encode: Session, step: Session, stand_ins: Mapping[int, int] | None = None
+    ):
+        """stand_ins: source ids of the stand-ins -> their target ids."""
         ids = manifest.special_ids
-        self._special = SpecialTokens(ids.bos, ids.eos, tuple(ids.never), ids.unknown)
+        self._unknown = ids.unknown
+        self._stand_ins = dict(stand_ins or {})
+        unknown = () if ids.unknown is None else (ids.unknown,)
+        self._special = SpecialTokens(ids.bos, ids.eos, tuple(ids.never), (*unknown, *self._stand_ins.values()))
         self._max_target_tokens = manifest.limits.max_target_tokens
         self._outputs = manifest.attention
         self._summaries = [output for output in manifest.attention if output.summary and output.kind == "cross"]
@@ -177,14 +184,16 @@ class TranslationEngine:
         return requests, self._step.start(source, len(work))
 
     def _search_request(self, request: TranslationRequest, outputs: list[AttentionOutput]) -> SearchRequest:
-        may_copy = bool(request.unknown) and self._special.unknown is not None
-        needed = [*outputs, *(self._summaries if may_copy else [])]
-        return SearchRequest(
-            min(max_target_length(len(request.source_ids)), request.options.max_length or self._max_target_tokens),
-            request.options.length_penalty,
-            may_copy,
-            frozenset(output.output for output in needed if output.graph == "step"),
+        max_length = min(
+            max_target_length(len(request.source_ids)), request.options.max_length or self._max_target_tokens
         )
+        copies = Counter(self._stand_ins[token_id] for token_id in request.source_ids if token_id in self._stand_ins)
+        needed = outputs
+        if request.unknown and self._unknown is not None:
+            copies[self._unknown] = max_length
+            needed = [*outputs, *self._summaries]  # to find the copied symbol
+        names = frozenset(output.output for output in needed if output.graph == "step")
+        return SearchRequest(max_length, request.options.length_penalty, copies, names)
 
     def advance(self) -> list[tuple[int, Decoded | LimelightError]]:
         """Run one step of every search. Return the finished sentences."""
@@ -208,7 +217,7 @@ class TranslationEngine:
         summaries = [attention[output.output] for output in self._summaries if output.output in attention]
         weights = self._summary_row(summaries[0], sentence) if summaries else None
         copied = None
-        if token_id == self._special.unknown and weights is not None:
+        if token_id == self._unknown and weights is not None:
             copied = self._copied_position(weights, sentence.request.unknown, sentence.copied)
             sentence.copied.append(copied)
         requested = bool(self._summaries) and self._summaries[0] in sentence.outputs
@@ -245,7 +254,7 @@ class TranslationEngine:
         """Map the positions of copies in a hypothesis to positions of unknown source symbols."""
         copied: dict[int, int] = {}
         for position, token_id in enumerate(hypothesis.token_ids):
-            if token_id == self._special.unknown:
+            if token_id == self._unknown:
                 weights = hypothesis.attention[self._summaries[0].output][position]
                 row = self._summary_row(weights, sentence)
                 copied[position] = self._copied_position(row, sentence.request.unknown, copied.values())

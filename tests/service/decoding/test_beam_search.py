@@ -8,6 +8,7 @@ from service.decoding.step import Floats
 from tests.service.decoding.toy import (
     ATTENTION,
     BOS,
+    COPYING,
     EOS,
     SPECIAL,
     WORDS,
@@ -141,6 +142,38 @@ def test_attention_follows_its_hypothesis(number: int, max_length: int, beam_siz
 def test_all_hypotheses_have_attention() -> None:
     [found] = search([11], [4])
     assert [set(hypothesis.attention) for hypothesis in found] == [ATTENTION] * 3
+
+
+COPIES = st.fixed_dictionaries({}, optional={token: st.integers(0, 2) for token in COPYING.copies})
+
+
+@given(
+    sentences=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 5), COPIES, st.integers(0, 4)), max_size=5),
+    beam_size=st.integers(1, 4),
+    leaving=st.sets(st.integers(0, 4), max_size=2),
+)
+def test_copy_tokens_are_bounded_by_their_source(
+    sentences: list[tuple[int, int, dict[int, int], int]], beam_size: int, leaving: set[int]
+) -> None:
+    """Sentences with and without copy tokens join at their own steps. Each equals the reference search."""
+    running = BeamSearch(ToyStep(), COPYING, beam_size)
+    found: dict[int, list[Hypothesis]] = {}
+    for now in range(12):
+        for key, (number, max_length, copies, after) in enumerate(sentences):
+            if after == now:
+                running.join([key], [SearchRequest(max_length, copies=copies)], start([number]))
+        if now == 3:
+            running.leave(leaving)
+        found |= dict(running.advance())
+    assert len(running) == 0
+    for key, (number, max_length, copies, after) in enumerate(sentences):
+        if key in leaving and after <= 3 and key not in found:
+            continue
+        expected = reference_beam_search(number, max_length, 1.0, beam_size, copies)
+        assert [hypothesis.token_ids for hypothesis in found[key]] == [tokens for _, tokens in expected]
+        for hypothesis in found[key]:
+            for token in COPYING.copies:
+                assert hypothesis.token_ids.count(token) <= copies.get(token, 0)
 
 
 def test_hypotheses_share_prefixes() -> None:

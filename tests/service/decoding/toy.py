@@ -3,6 +3,7 @@
 Legend: R rows, P prefix length, V vocabulary.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,6 +18,8 @@ WORDS = [2, 3, 4]
 """Tokens that a hypothesis can contain. V - 1 is forbidden too."""
 V = 7
 SPECIAL = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS, V - 1))
+COPYING = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS), copies=(4, V - 1))
+"""The toy with two copy tokens. The second is one of the most likely tokens everywhere."""
 ATTENTION = frozenset({"prefix", "last"})
 
 
@@ -100,16 +103,22 @@ def score(sentence: int, tokens: list[int], alpha: float) -> float:
 
 
 def reference_beam_search(
-    sentence: int, max_length: int, alpha: float, beam_size: int
+    sentence: int, max_length: int, alpha: float, beam_size: int, copies: Mapping[int, int] | None = None
 ) -> list[tuple[float, list[int]]]:
-    """Beam search of one sentence in plain Python: (score, tokens), best first."""
+    """Beam search of one sentence in plain Python: (score, tokens), best first.
+
+    copies: maximum number of each copy token of COPYING. None searches without copy tokens.
+    """
+    limits = {} if copies is None else {token: copies.get(token, 0) for token in COPYING.copies}
+    words = WORDS if copies is None else [2, 3, *COPYING.copies]
     live: list[tuple[float, list[int]]] = [(0.0, [])]
     finished: list[tuple[float, list[int]]] = []
     while live and len(finished) < beam_size:
         candidates = []
         for total, tokens in live:
             row = log_probs(sentence, [BOS, *tokens])
-            choices = [EOS, *WORDS] if len(tokens) < max_length else [EOS]
+            possible = [word for word in words if tokens.count(word) < limits.get(word, max_length)]
+            choices = [EOS, *possible] if len(tokens) < max_length else [EOS]
             candidates += [(total + float(row[choice]), tokens, choice) for choice in choices]
         candidates.sort(key=lambda candidate: -candidate[0])
         for total, tokens, choice in candidates[:beam_size]:

@@ -25,13 +25,16 @@ TOKENIZER = source_tokenizer(ends=True)
 Engines = Scheduler[TranslationRequest, Decoded]
 
 
-@pytest.fixture(scope="module")
-def engine(models: Path) -> TranslationEngine:
-    folder = models / "en-xx" / "1"
+def open_engine(folder: Path, stand_ins: dict[int, int] | None = None) -> TranslationEngine:
     manifest, runtime = read_manifest(folder, TranslationManifest), Runtime("cpu", threads=1)
     bundle = read_bundle(folder, manifest)
     encode, step = runtime.open(bundle, "encode"), runtime.open(bundle, "step")
-    return TranslationEngine(manifest, encode, step)
+    return TranslationEngine(manifest, encode, step, stand_ins)
+
+
+@pytest.fixture(scope="module")
+def engine(models: Path) -> TranslationEngine:
+    return open_engine(models / "en-xx" / "1")
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +213,22 @@ def test_sentences_join_a_search_while_the_padding_is_small(
     assert num_searches() == 3
     engine.drop(range(37))
     assert engine.advance() == []
+
+
+@pytest.mark.parametrize("beam_size", [1, 7])
+def test_stand_ins_are_produced_as_often_as_in_the_source(models: Path, beam_size: int) -> None:
+    """The tokens of "wind" and "rain" are the stand-ins. In sources without them they are forbidden."""
+    [wind, rain] = [TOKENIZER.encode(word).ids[0] for word in ("wind", "rain")]
+    engine = open_engine(models / "en-xx" / "1", {wind: wind, rain: rain})
+    requests = [request(text, beam_size=beam_size) for text in ("wind and wind", "wind and rain", "and and", "7, 8")]
+    for one, decoded in zip(requests, run(engine, *requests), strict=True):
+        for hypothesis in decoded.hypotheses:
+            for token in (wind, rain):
+                assert hypothesis.token_ids.count(token) <= one.source_ids.count(token)
+        [alone] = run(engine, one)
+        check_same(decoded, alone)
+    [decoded] = run(engine, requests[1])
+    assert decoded.hypotheses[0].token_ids.count(wind) == decoded.hypotheses[0].token_ids.count(rain) == 1
 
 
 @pytest.mark.parametrize("detail", ["none", "summary"])
