@@ -18,7 +18,7 @@ from service.errors import InferenceTimeout
 YIELD_INTERVAL_S = 0.001
 YIELD_S = 0.00005
 """A thread that computes in Python keeps the GIL for 5 ms and more, and the event loop waits. With this pause in each
-interval the event loop waits for less than 20 ms beside four such threads, without it for up to 370 ms (measured on
+interval the event loop waits for at most 25 ms while four such threads run, without it for up to 370 ms (measured on
 two busy cores)."""
 
 

@@ -31,7 +31,7 @@ DEADLINE_INTERVAL_S = 0.02
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a scheduler, in tokens."""
+    """Limits of a scheduler, in tokens, and of the answers of its predictor."""
 
     batch_tokens: int = 8_192
     """Maximum padded tokens of a running batch. A single longer item runs alone."""
@@ -39,6 +39,8 @@ class Limits:
     """Maximum tokens in the queue."""
     request_tokens: int = 10**12
     """Maximum tokens of one request."""
+    answer_weights: int = 10**12
+    """Maximum attention weights in one answer, which the predictors check."""
 
 
 class Scheduler(Generic[W, R]):
@@ -170,7 +172,7 @@ class Scheduler(Generic[W, R]):
             if worker.running or cancelled:
                 try:
                     finished, new_tokens = worker.run(new, cancelled)
-                except Exception as error:  # of the network or of the engine: it fails this batch only
+                except Exception as error:  # an error of the network fails its batch only
                     self._fail_batch(worker, failure_of(error))
                 else:
                     self._account(worker, finished, new_tokens)

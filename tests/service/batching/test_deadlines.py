@@ -66,7 +66,7 @@ def test_no_network_runs_after_the_deadline(
         finished = len(runs)
         time.sleep(0.1)
         assert len(runs) == finished
-    assert finished < 40  # of hundreds
+    assert finished < 40  # all of it takes more than 100 runs
     asyncio.run(asyncio.wait_for(REQUESTS[name](registry), 60))  # the workers still run
 
 
