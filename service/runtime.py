@@ -12,6 +12,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import OrtDevice, OrtValue, OrtValueVector
 
+from service.bundle.bundle import Bundle
+from service.bundle.external_data import locations
 from service.bundle.manifest import Graph, GraphRole, Manifest, Precision, TensorInfo
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 
@@ -145,17 +147,23 @@ class Runtime:
         options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
         return options
 
-    def open(self, folder: Path, manifest: Manifest, role: GraphRole) -> Session:
+    def open(self, bundle: Bundle[Manifest], role: GraphRole) -> Session:
         """Load the graph of this role. Raises BundleCorrupt, BundleMismatch or DeviceUnavailable."""
-        graph = manifest.graph(role, self.precision)
+        graph = bundle.manifest.graph(role, self.precision)
+        path = bundle.folder / graph.file
         # Threads of one batch wait for each other at every operator. Several batches with one thread each are faster.
         limit = 1 if len(self.providers) > 1 else self.threads if role == "classify" else MAX_DECODER_WORKERS
         concurrency = min(self.threads, limit)
         try:
             options = self._options(self.threads // concurrency, spins=role == "step")
-            session = ort.InferenceSession(str(folder / graph.file), options, providers=self.providers)
+            content = bundle.files[graph.file]
+            weights = {name: bundle.files[name] for name in locations(content)}
+            if weights:  # without this, onnxruntime reads the files again
+                sizes = [len(weight) for weight in weights.values()]
+                options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], sizes)
+            session = ort.InferenceSession(content, options, providers=self.providers)
         except Exception as error:  # exceptions of onnxruntime share only this base class
-            raise BundleCorrupt(f"{folder / graph.file} cannot be loaded: {error}") from error
+            raise BundleCorrupt(f"{path} cannot be loaded: {error}") from error
         if self.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
             raise DeviceUnavailable("LIMELIGHT_DEVICE=cuda, but the CUDA provider did not start (see the log above)")
         differences = [
@@ -163,7 +171,7 @@ class Runtime:
             *_differences("output", graph.outputs, session.get_outputs()),
         ]
         if differences:
-            raise BundleMismatch(f"{folder / graph.file}: " + "; ".join(differences))
+            raise BundleMismatch(f"{path}: " + "; ".join(differences))
         return Session(session, graph, concurrency)
 
 

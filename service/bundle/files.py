@@ -2,28 +2,79 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
+import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, BinaryIO, TypeVar, overload
 
 from pydantic import ValidationError
 
-from service.bundle.external_data import locations
 from service.bundle.manifest import FORMAT_VERSION, MANIFEST, AnyManifest, Manifest, describe, parse_manifest
 from service.errors import BundleCorrupt, BundleMismatch, BundleNotFound, BundleVersionUnsupported
 
 ManifestKind = TypeVar("ManifestKind", bound=Manifest)
 
 
+MAX_FILE_BYTES = 2**31
+"""Maximum size of a file, which is read into memory."""
+MAX_MANIFEST_BYTES = 2**24
+VERSION = re.compile(r"[1-9][0-9]{0,8}")
+"""Name of a version's folder: ASCII digits without leading zeros, so that no two folders have the same version."""
+
+
 def find_bundles(models: Path) -> dict[str, dict[int, Path]]:
     """Return name -> version -> folder of every `<name>/<version>/bundle.json` under `models`."""
     found: dict[str, dict[int, Path]] = {}
-    for path in sorted(models.glob(f"*/*/{MANIFEST}")):
-        name, version = path.parent.parent.name, path.parent.name
-        if version.isdecimal():
-            found.setdefault(name, {})[int(version)] = path.parent
+    for folder in _candidates(models):
+        if VERSION.fullmatch(folder.name):
+            found.setdefault(folder.parent.name, {})[int(folder.name)] = folder
     return found
+
+
+def misnamed_bundles(models: Path) -> list[Path]:
+    """Return the folders whose name is a number but no version, such as `03` or other than ASCII digits."""
+    return [folder for folder in _candidates(models) if folder.name.isdecimal() and not VERSION.fullmatch(folder.name)]
+
+
+def _candidates(models: Path) -> list[Path]:
+    return [path.parent for path in sorted(models.glob(f"*/*/{MANIFEST}"))]
+
+
+@contextmanager
+def open_file(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """Open a regular file of a folder. A link may lead to another file of the folder only.
+
+    Raises BundleCorrupt, also while the file is read. Never blocks on a pipe or a device.
+    """
+    try:
+        path = (folder / name).resolve(strict=True)
+        if not path.is_file():
+            raise BundleCorrupt(f"{name} is no file")
+        if path.parent != folder.resolve():
+            raise BundleCorrupt(f"{name} is a link out of the folder")
+        # The flags guard against a file that is replaced at this moment.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BundleCorrupt(f"{name} is no file")
+            yield file
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BundleCorrupt(f"{name} cannot be read ({reason})") from None
+
+
+def read_file(folder: Path, name: str, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Read a regular file of a folder, up to a limit of bytes. Raises BundleCorrupt."""
+    with open_file(folder, name) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise BundleCorrupt(f"{name} has {size} bytes, more than {limit}")
+        return file.read(size)
 
 
 def sha256_of(path: Path) -> str:
@@ -48,13 +99,11 @@ def read_manifest(folder: Path, kind: type[Manifest] = Manifest) -> Manifest:
     Raises BundleNotFound, BundleVersionUnsupported, BundleCorrupt or BundleMismatch.
     """
     path = folder / MANIFEST
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         raise BundleNotFound(f"{folder} holds no {MANIFEST}")
-    if not path.is_file():  # reading a pipe or a device would block
-        raise BundleCorrupt(f"{path} cannot be read: it is no file")
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(read_file(folder, MANIFEST, MAX_MANIFEST_BYTES))
+    except (BundleCorrupt, ValueError, RecursionError) as error:
         raise BundleCorrupt(f"{path} cannot be read: {error}") from None
     version = content.get("format_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -68,41 +117,6 @@ def read_manifest(folder: Path, kind: type[Manifest] = Manifest) -> Manifest:
     if not isinstance(manifest, kind):
         raise BundleMismatch(f"{path} is for {manifest.task}, not a {kind.__name__}")
     return manifest
-
-
-def verify(folder: Path, manifest: Manifest) -> None:
-    """Compare every file with its checksum, and check that graphs take weights from listed files only.
-
-    Raises BundleCorrupt with all problems in one message.
-    """
-    problems = []
-    for name, expected in manifest.files.items():
-        path = folder / name
-        try:
-            if path.exists() and not path.is_file():  # reading a pipe or a device would block
-                problems.append(f"{name} is no file")
-                continue
-            actual = sha256_of(path)
-        except OSError as error:
-            problems.append(f"{name} cannot be read ({error.strerror})")
-            continue
-        if actual != expected:
-            problems.append(f"{name} has sha256 {actual[:12]}..., the manifest says {expected[:12]}...")
-    if not problems:
-        problems = [problem for graph in manifest.graphs for problem in _unlisted(folder / graph.file, manifest)]
-    if problems:
-        raise BundleCorrupt(f"{folder}: " + "; ".join(problems))
-
-
-def _unlisted(path: Path, manifest: Manifest) -> list[str]:
-    """Return the problems of the places a graph takes its weights from."""
-    try:
-        sources = locations(path.read_bytes())
-    except ValueError as error:
-        return [f"{path.name} is no ONNX graph: {error}"]
-    # Listed names have no folder, so this also refuses every path out of the bundle.
-    unlisted = sources - set(manifest.files)
-    return [f"{path.name} takes weights from {name!r}, which the manifest does not list" for name in unlisted]
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from service.bundle.files import read_file
 from service.bundle.manifest import GOLDEN, Precision, Section, Task, describe
 from service.errors import BundleCorrupt
 
@@ -71,15 +72,15 @@ class Golden(Section):
 
 
 class ClassificationGolden(Golden):
-    cases: list[ClassificationCase]
+    cases: list[ClassificationCase] = Field(min_length=1)
 
 
 class TranslationGolden(Golden):
-    cases: list[TranslationCase]
+    cases: list[TranslationCase] = Field(min_length=1)
 
 
 class GenerationGolden(Golden):
-    cases: list[GenerationCase]
+    cases: list[GenerationCase] = Field(min_length=1)
 
 
 AnyGolden = ClassificationGolden | TranslationGolden | GenerationGolden
@@ -90,15 +91,17 @@ SCHEMAS: dict[Task, type[AnyGolden]] = {
 }
 
 
+def parse_golden(content: bytes, task: Task) -> AnyGolden:
+    """Validate the content of `golden.json`. Raises BundleCorrupt."""
+    try:
+        return SCHEMAS[task].model_validate_json(content)
+    except ValidationError as error:
+        raise BundleCorrupt(f"{GOLDEN}: {describe(error)}") from None
+
+
 def read_golden(folder: Path, task: Task) -> AnyGolden:
     """Read and validate `golden.json`. Raises BundleCorrupt."""
-    path = folder / GOLDEN
-    try:
-        return SCHEMAS[task].model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise BundleCorrupt(f"{path} cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        raise BundleCorrupt(f"{path}: {describe(error)}") from None
+    return parse_golden(read_file(folder, GOLDEN), task)
 
 
 def write_golden(folder: Path, golden: AnyGolden) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from service.attention import AttentionDetail, AttentionMatrix, matrices, output
 from service.batching.engine import SinglePassEngine
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
+from service.bundle.bundle import Bundle
 from service.bundle.golden import ClassificationAnswer, ClassificationCase
 from service.bundle.manifest import ClassificationManifest
 from service.errors import EmptyText, TextTooLong
@@ -65,11 +65,12 @@ def _prediction(encoded: Encoded, truncated: bool, result: ClassificationResult)
 class Classifier:
     """A loaded text classifier. Raises BundleError if it cannot be loaded."""
 
-    def __init__(self, folder: Path, manifest: ClassificationManifest, runtime: Runtime, limits: Limits):
+    def __init__(self, bundle: Bundle[ClassificationManifest], runtime: Runtime, limits: Limits):
+        manifest = bundle.manifest
         self.manifest = manifest
         self.labels = manifest.labels
-        self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
-        self._session = runtime.open(folder, manifest, "classify")
+        self._tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
+        self._session = runtime.open(bundle, "classify")
         self.precision = self._session.graph.precision
         engines = [SinglePassEngine(self._run) for _ in range(self._session.concurrency)]
         self.scheduler = Scheduler(manifest.name, engines, limits)

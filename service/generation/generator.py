@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from service import observability
 from service.attention import AttentionDetail, AttentionMatrix, outputs_for
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
+from service.bundle.bundle import Bundle
 from service.bundle.golden import GenerationAnswer, GenerationCase
 from service.bundle.manifest import GenerationManifest
 from service.decoding.sampling import Completion, FinishReason, SamplingRequest
@@ -81,11 +81,12 @@ class TokenEvent:
 class Generator:
     """A loaded language model. Raises BundleError if it cannot be loaded."""
 
-    def __init__(self, folder: Path, manifest: GenerationManifest, runtime: Runtime, limits: Limits):
+    def __init__(self, bundle: Bundle[GenerationManifest], runtime: Runtime, limits: Limits):
+        manifest = bundle.manifest
         self.manifest = manifest
         self.max_tokens = manifest.limits.max_target_tokens
-        self._tokenizer = TextTokenizer(folder / manifest.tokenizers["text"])
-        step = runtime.open(folder, manifest, "step")
+        self._tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
+        step = runtime.open(bundle, "step")
         self.precision = step.graph.precision
         engines = [GenerationEngine(manifest, step, self._tokenizer.size) for _ in range(step.concurrency)]
         self.scheduler = Scheduler(manifest.name, engines, limits)

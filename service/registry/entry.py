@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.batching.scheduler import Limits
+from service.bundle.bundle import Bundle
 from service.bundle.golden import AnyGolden
 from service.bundle.manifest import AnyManifest, ClassificationManifest, TranslationManifest
 from service.classification.classifier import Classifier
@@ -39,10 +40,11 @@ class Entry:
         return f"{self.name}/{self.version}"
 
 
-def open_predictor(folder: Path, manifest: AnyManifest, runtime: Runtime, limits: Limits) -> Predictor:
+def open_predictor(bundle: Bundle[AnyManifest], runtime: Runtime, limits: Limits) -> Predictor:
     """Load the predictor of a bundle. Raises BundleError or DeviceUnavailable."""
+    manifest = bundle.manifest
     if isinstance(manifest, ClassificationManifest):
-        return Classifier(folder, manifest, runtime, limits)
+        return Classifier(Bundle(bundle.folder, manifest, bundle.files), runtime, limits)
     if isinstance(manifest, TranslationManifest):
-        return Translator(folder, manifest, runtime, limits)
-    return Generator(folder, manifest, runtime, limits)
+        return Translator(Bundle(bundle.folder, manifest, bundle.files), runtime, limits)
+    return Generator(Bundle(bundle.folder, manifest, bundle.files), runtime, limits)

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.batching.scheduler import Limits
-from service.bundle.files import find_bundles, read_manifest, verify
-from service.bundle.golden import read_golden
-from service.bundle.manifest import AnyManifest
+from service.bundle.bundle import read_bundle, verify
+from service.bundle.files import find_bundles, read_manifest
+from service.bundle.golden import parse_golden
+from service.bundle.manifest import GOLDEN, AnyManifest
 from service.errors import (
     BundleCorrupt,
     BundleError,
@@ -146,9 +147,9 @@ class Registry(Lookup):
         assert entry.manifest is not None
         predictor = None
         try:
-            verify(entry.folder, entry.manifest)
-            predictor = open_predictor(entry.folder, entry.manifest, self._runtime, self._limits)
-            golden = read_golden(entry.folder, entry.manifest.task)
+            bundle = read_bundle(entry.folder, entry.manifest)
+            predictor = open_predictor(bundle, self._runtime, self._limits)
+            golden = parse_golden(bundle.files[GOLDEN], entry.manifest.task)
             if (problem := asyncio.run(golden_problem(predictor, golden))) is not None:
                 raise BundleCorrupt(f"{entry.folder}: {problem}")
         except Exception as error:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -35,13 +34,13 @@ WORD_START = "\u2581"
 
 
 class TextTokenizer:
-    """A bundle's tokenizer.json. Raises BundleCorrupt if it cannot be read."""
+    """A tokenizer, from the content of a bundle's tokenizer.json. Raises BundleCorrupt if it is invalid."""
 
-    def __init__(self, path: Path):
+    def __init__(self, content: bytes):
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
+            self._tokenizer = Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises bare Exception
-            raise BundleCorrupt(f"{path} is not a tokenizer: {error}") from None
+            raise BundleCorrupt(f"tokenizer.json is not a tokenizer: {error}") from None
         self._tokenizer.encode_special_tokens = True  # "</s>" in a text is plain text
         self._unknown_id = self._tokenizer.token_to_id("<unk>")
         self._word_start_id = self._tokenizer.token_to_id(WORD_START)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from service import observability
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
+from service.bundle.bundle import Bundle
 from service.bundle.conventions import UNKNOWN_SYMBOL
 from service.bundle.golden import TranslationAnswer, TranslationCase
 from service.bundle.manifest import TranslationManifest
@@ -37,17 +37,18 @@ class _Item:
 class Translator:
     """A loaded translation bundle. Raises BundleError if it cannot be loaded."""
 
-    def __init__(self, folder: Path, manifest: TranslationManifest, runtime: Runtime, limits: Limits):
+    def __init__(self, bundle: Bundle[TranslationManifest], runtime: Runtime, limits: Limits):
+        manifest = bundle.manifest
         self.manifest = manifest
         self.source, self.target = manifest.source, manifest.target
         self.max_target_tokens = manifest.limits.max_target_tokens
         self.max_beam_size = manifest.limits.max_beam_size
         self._stand_in = NAME_STAND_IN if manifest.special_ids.unknown is None else UNKNOWN_SYMBOL
         self._alignment_outputs = {(output.kind, output.layer) for output in manifest.attention if output.summary}
-        self._source_tokenizer = TextTokenizer(folder / manifest.tokenizers["source"])
-        self._target_tokenizer = TextTokenizer(folder / manifest.tokenizers["target"])
+        self._source_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["source"]])
+        self._target_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["target"]])
         self._segmenter = Segmenter(self._source_tokenizer, self.source, manifest.limits.max_tokens)
-        encode, step = runtime.open(folder, manifest, "encode"), runtime.open(folder, manifest, "step")
+        encode, step = runtime.open(bundle, "encode"), runtime.open(bundle, "step")
         self.precision = step.graph.precision
         engines = [TranslationEngine(manifest, encode, step) for _ in range(step.concurrency)]
         self.scheduler = Scheduler(manifest.name, engines, limits)

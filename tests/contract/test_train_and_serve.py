@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from service.batching.scheduler import Limits
-from service.bundle.files import verify
+from service.bundle.bundle import verify
 from service.bundle.manifest import WEIGHTS, TranslationManifest
 from service.generation.generator import SamplingParams
 from service.registry.registry import Registry

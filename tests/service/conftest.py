@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from service.batching.scheduler import Limits
+from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.manifest import TranslationManifest
 from service.registry.registry import Registry
@@ -34,8 +35,7 @@ def registry() -> Iterator[Open]:
 def translator(models: Path) -> Iterator[Translator]:
     """The fake translator `en-xx` with small batches."""
     folder = models / "en-xx" / "1"
-    made = Translator(
-        folder, read_manifest(folder, TranslationManifest), Runtime("cpu", threads=1), Limits(batch_tokens=101)
-    )
+    bundle = read_bundle(folder, read_manifest(folder, TranslationManifest))
+    made = Translator(bundle, Runtime("cpu", threads=1), Limits(batch_tokens=101))
     yield made
     made.close()

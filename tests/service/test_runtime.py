@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from service.bundle.bundle import Bundle, read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.manifest import Graph, Manifest, TensorInfo
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
@@ -33,18 +34,23 @@ def graph(folder: Path) -> Graph:
 
 
 @pytest.fixture(scope="module")
-def of(folder: Path) -> Callable[..., Manifest]:
-    """Return a function that makes a manifest with the given graphs."""
+def of(folder: Path) -> Callable[..., Bundle[Manifest]]:
+    """Return a function that makes a bundle with the given graphs, by default with the files of `folder`."""
     manifest = read_manifest(folder)
-    return lambda *graphs: manifest.model_copy(update={"graphs": list(graphs)})
+
+    def make(*graphs: Graph, files: Path = folder) -> Bundle[Manifest]:
+        changed = manifest.model_copy(update={"graphs": list(graphs)})
+        return Bundle(files, changed, {path.name: path.read_bytes() for path in files.iterdir()})
+
+    return make
 
 
-Of = Callable[..., Manifest]
+Of = Callable[..., Bundle[Manifest]]
 
 
 def test_arrays_in_and_out(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
     ids = [5, 7, 11]
-    outputs = runtime.open(folder, of(graph), "classify").run({"ids": np.array([ids]), "lengths": np.array([3])})
+    outputs = runtime.open(of(graph), "classify").run({"ids": np.array([ids]), "lengths": np.array([3])})
     probabilities, pooling, self_attention = networks.classify(ids)
     assert list(outputs) == ["probabilities", "pooling", "self_0"]
     assert outputs["probabilities"][0] == pytest.approx(probabilities, abs=1e-6)
@@ -53,7 +59,7 @@ def test_arrays_in_and_out(runtime: Runtime, folder: Path, graph: Graph, of: Of)
 
 
 def test_only_requested_outputs_are_returned(runtime: Runtime, folder: Path, graph: Graph, of: Of) -> None:
-    session = runtime.open(folder, of(graph), "classify")
+    session = runtime.open(of(graph), "classify")
     inputs: Any = {"ids": np.array([[5, 7]]), "lengths": np.array([2])}
     assert list(session.run(inputs, ["pooling"])) == ["pooling"]
     assert list(session.run(inputs, ["pooling", "probabilities"])) == ["pooling", "probabilities"]
@@ -73,7 +79,7 @@ def test_the_error_lists_every_difference(runtime: Runtime, folder: Path, graph:
         }
     )
     with pytest.raises(BundleMismatch) as caught:
-        runtime.open(folder, of(wrong), "classify")
+        runtime.open(of(wrong), "classify")
     listed = str(caught.value).split("; ")
     assert len(listed) == 6
     for name in ("input ids", "input sizes", "input lengths", "output probabilities", "output extra", "output self_0"):
@@ -89,7 +95,7 @@ def test_an_invalid_graph(
     if content is not None:
         (tmp_path / "classify.onnx").write_bytes(content)
     with pytest.raises(BundleCorrupt, match=r"classify\.onnx cannot be loaded"):
-        runtime.open(tmp_path, of(graph), "classify")
+        runtime.open(of(graph, files=tmp_path), "classify")
 
 
 def test_a_truncated_graph(runtime: Runtime, folder: Path, graph: Graph, of: Of, tmp_path: Path) -> None:
@@ -97,7 +103,7 @@ def test_a_truncated_graph(runtime: Runtime, folder: Path, graph: Graph, of: Of,
     content = (tmp_path / "classify.onnx").read_bytes()
     (tmp_path / "classify.onnx").write_bytes(content[: len(content) // 2])
     with pytest.raises(BundleCorrupt, match=r"classify\.onnx cannot be loaded"):
-        runtime.open(tmp_path, of(graph), "classify")
+        runtime.open(of(graph, files=tmp_path), "classify")
 
 
 @pytest.fixture
@@ -132,8 +138,8 @@ def test_cuda_that_does_not_start(
     session = ort.InferenceSession(str(folder / graph.file), providers=[CPU])
     monkeypatch.setattr(ort, "InferenceSession", lambda *args, **kwargs: session)
     with pytest.raises(DeviceUnavailable, match="did not start"):
-        Runtime("cuda").open(folder, of(graph), "classify")
-    assert Runtime("auto").open(folder, of(graph), "classify").output_names == ["probabilities", "pooling", "self_0"]
+        Runtime("cuda").open(of(graph), "classify")
+    assert Runtime("auto").open(of(graph), "classify").output_names == ["probabilities", "pooling", "self_0"]
 
 
 @pytest.mark.parametrize(
@@ -182,22 +188,22 @@ def test_sessions_use_the_threads(models: Path, monkeypatch: pytest.MonkeyPatch)
     classifier, translator = models / "toy" / "1", models / "en-xx" / "1"
     for threads, workers, each in ((1, 1, 1), (3, 3, 1), (9, 4, 2)):
         runtime = Runtime("cpu", threads=threads)
-        assert runtime.open(classifier, read_manifest(classifier), "classify").concurrency == threads
-        assert runtime.open(translator, read_manifest(translator), "step").concurrency == workers
+        assert runtime.open(read_bundle(classifier, read_manifest(classifier)), "classify").concurrency == threads
+        assert runtime.open(read_bundle(translator, read_manifest(translator)), "step").concurrency == workers
         assert seen[-2:] == [(1, 1), (each, 1)]
 
 
 def test_precisions(folder: Path, graph: Graph, of: Of) -> None:
     """The CPU prefers int8 and falls back to float32."""
     both = of(graph, graph.model_copy(update={"precision": "int8"}))
-    assert Runtime("cpu", threads=1).open(folder, both, "classify").graph.precision == "int8"
-    assert Runtime("cpu", threads=1).open(folder, of(graph), "classify").graph.precision == "float32"
-    assert Runtime("cpu", 1, "float32").open(folder, both, "classify").graph.precision == "float32"
+    assert Runtime("cpu", threads=1).open(both, "classify").graph.precision == "int8"
+    assert Runtime("cpu", threads=1).open(of(graph), "classify").graph.precision == "float32"
+    assert Runtime("cpu", 1, "float32").open(both, "classify").graph.precision == "float32"
 
 
 def test_values_stay_valid_over_several_runs(runtime: Runtime, models: Path) -> None:
     folder = models / "en-xx" / "1"
-    session = runtime.open(folder, read_manifest(folder), "encode")
+    session = runtime.open(read_bundle(folder, read_manifest(folder)), "encode")
     inputs: Any = {"source_ids": np.array([[5, 7, 11]]), "source_lengths": np.array([3])}
     expected = session.run(inputs, ["source_mask", "mood"])
     values = {name: session.value(array) for name, array in inputs.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.bundle.files import verify
+from service.bundle.bundle import read_bundle
 from tests.fakes import before_networks, registry_of, serving, until, write_classifier
 from tests.service.api.checks import REQUESTS, check_problem
 
@@ -25,11 +25,11 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Bundles stay loading until it is opened."""
     gate = threading.Event()
 
-    def waiting(*args: Any) -> None:
+    def waiting(*args: Any) -> Any:
         gate.wait()
-        verify(*args)
+        return read_bundle(*args)
 
-    monkeypatch.setattr("service.registry.registry.verify", waiting)
+    monkeypatch.setattr("service.registry.registry.read_bundle", waiting)
     yield gate
     gate.set()
 

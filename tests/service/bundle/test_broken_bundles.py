@@ -110,7 +110,18 @@ DAMAGES = [
     expect_answer(scores={"cold": 1.0}),
     expect_answer(attention=[[1.0]]),
     add_a_golden_field,
-    *map(write_golden, ["{", "[]", "{}", '{"tolerance": 1}', '{"tolerance": 1, "cases": [{}]}', "[" * 100_000]),
+    *map(
+        write_golden,
+        [
+            "{",
+            "[]",
+            "{}",
+            '{"tolerance": 1}',
+            '{"tolerance": 1, "cases": []}',
+            '{"tolerance": 1, "cases": [{}]}',
+            "[" * 100_000,
+        ],
+    ),
 ]
 
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
+from service.bundle.bundle import verify
 from service.bundle.external_data import locations
-from service.bundle.files import find_bundles, read_manifest, sha256_of, verify
+from service.bundle.files import find_bundles, read_manifest, sha256_of
 from service.bundle.manifest import MANIFEST
 from service.errors import BundleCorrupt
 from tests.conftest import REAL_MODELS

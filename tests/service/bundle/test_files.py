@@ -7,10 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bundle.files import find_bundles, read_manifest, sha256_of, update_manifest, verify, write_bundle
+from service.bundle.bundle import verify
+from service.bundle.files import (
+    find_bundles,
+    misnamed_bundles,
+    read_file,
+    read_manifest,
+    sha256_of,
+    update_manifest,
+    write_bundle,
+)
 from service.bundle.manifest import MANIFEST, Manifest
 from service.errors import BundleCorrupt, BundleError, BundleNotFound
 from tests.fakes import write_classifier, write_translator
+from tests.service.bundle.irregular import IRREGULAR, make_irregular
 
 CLASSIFIER_FILES = ["classify.onnx", "tokenizer.json", "golden.json"]
 
@@ -119,7 +129,9 @@ def test_find_bundles(tmp_path: Path) -> None:
     write_classifier(tmp_path, "one", 2)
     write_classifier(tmp_path, "one", 13)
     write_translator(tmp_path, "two", 1)
-    for junk in ("one/latest", "one/1.5", "one/-3", "one/.staged", "empty/1", ".retired/old"):
+    misnamed: list[Path] = [tmp_path / "one" / name for name in ("013", "\u0663", "\u0661\u0663", "1234567890", "0")]
+    others = ("one/latest", "one/1.5", "one/-3", "one/\u00b2", "one/.staged", "empty/1", ".retired/old")
+    for junk in (*others, *map(str, misnamed)):
         (tmp_path / junk).mkdir(parents=True)
         if junk != "empty/1":
             (tmp_path / junk / MANIFEST).write_text("{}")
@@ -130,6 +142,7 @@ def test_find_bundles(tmp_path: Path) -> None:
         "one": {2: tmp_path / "one" / "2", 13: tmp_path / "one" / "13"},
         "two": {1: tmp_path / "two" / "1"},
     }
+    assert misnamed_bundles(tmp_path) == sorted(misnamed)
 
 
 def test_find_bundles_in_a_missing_folder(tmp_path: Path) -> None:
@@ -139,3 +152,25 @@ def test_find_bundles_in_a_missing_folder(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_of(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_read_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    assert read_file(tmp_path, "file") == read_file(tmp_path, "link", limit=7) == b"content"
+    with pytest.raises(BundleCorrupt, match="file has 7 bytes, more than 6"):
+        read_file(tmp_path, "file", limit=6)
+
+
+@pytest.mark.parametrize("path", IRREGULAR)
+def test_irregular_files_are_refused_at_once(tmp_path: Path, path: str) -> None:
+    make_irregular(tmp_path / "bundle", "file", path)
+    with pytest.raises(BundleCorrupt, match=f"file {IRREGULAR[path]}"):
+        read_file(tmp_path / "bundle", "file")
+
+
+@pytest.mark.parametrize("path", IRREGULAR)
+def test_an_irregular_manifest(tmp_path: Path, path: str) -> None:
+    make_irregular(tmp_path / "bundle", MANIFEST, path)
+    with pytest.raises(BundleCorrupt, match=f"bundle.json {IRREGULAR[path]}"):
+        read_manifest(tmp_path / "bundle")

@@ -7,10 +7,19 @@ from typing import Any
 
 import pytest
 
-from service.bundle.golden import SCHEMAS, ClassificationGolden, read_golden, write_golden
+from service.bundle.golden import (
+    SCHEMAS,
+    ClassificationAnswer,
+    ClassificationCase,
+    ClassificationGolden,
+    read_golden,
+    write_golden,
+)
 from service.bundle.manifest import GOLDEN
 from service.errors import BundleCorrupt
 from tests.fakes import read_json
+
+CASE = ClassificationCase(text="wind", answer=ClassificationAnswer(scores={"cold": 1.0}, attention=None))
 
 
 @pytest.fixture
@@ -31,13 +40,14 @@ def test_round_trip(models: Path, tmp_path: Path, name: str, task: Any) -> None:
 
 
 def test_the_tolerance_of_a_precision() -> None:
-    golden = ClassificationGolden(tolerance=0.001, tolerances={"int8": 0.05}, cases=[])
+    golden = ClassificationGolden(tolerance=0.001, tolerances={"int8": 0.05}, cases=[CASE])
     assert (golden.tolerance_for("float32"), golden.tolerance_for("int8")) == (0.001, 0.05)
 
 
 def test_a_file_without_a_tolerance_for_int8(tmp_path: Path) -> None:
-    write_golden(tmp_path, SCHEMAS["classification"].model_validate({"tolerance": 0.5, "cases": []}))
-    assert (tmp_path / GOLDEN).read_text() == '{"tolerance": 0.5, "cases": []}\n'
+    golden = {"tolerance": 0.5, "cases": [CASE.model_dump()]}
+    write_golden(tmp_path, SCHEMAS["classification"].model_validate(golden))
+    assert read_json(tmp_path / GOLDEN) == golden
 
 
 @pytest.mark.parametrize(
@@ -47,6 +57,7 @@ def test_a_file_without_a_tolerance_for_int8(tmp_path: Path) -> None:
         ({"tolerance": -1.0}, "tolerance: "),
         ({"tolerance": float("inf")}, "tolerance: "),
         ({"tolerances": {"int4": 0.1}}, "tolerances.int4"),
+        ({"cases": []}, "cases: "),
         ({"cases": [{"text": "wind"}]}, "cases.0.answer: "),
         ({"cases": [{"text": "wind", "answer": {"scores": {}, "attention": [1.0]}}]}, "cases.0.answer.attention.0: "),
         ({"cases": [{"text": "wind", "answer": {"translation": "", "score": 0.0, "attention": None}}]}, "scores: "),
@@ -70,5 +81,5 @@ def test_no_json_object(folder: Path, content: str) -> None:
 
 def test_no_file(folder: Path) -> None:
     (folder / GOLDEN).unlink()
-    with pytest.raises(BundleCorrupt, match="golden.json cannot be read: No such file"):
+    with pytest.raises(BundleCorrupt, match=r"golden.json cannot be read \(No such file"):
         read_golden(folder, "classification")

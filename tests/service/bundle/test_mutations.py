@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from service.bundle.files import read_manifest, verify
+from service.bundle.bundle import verify
+from service.bundle.files import read_manifest
 from service.bundle.manifest import CARD, MANIFEST, Manifest
 from service.errors import BundleError
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from service.attention import AttentionDetail
 from service.batching.engine import SinglePassEngine
 from service.batching.scheduler import Limits
+from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.golden import ClassificationAnswer, ClassificationCase
 from service.bundle.manifest import ClassificationManifest
@@ -28,7 +29,7 @@ texts = st.lists(st.sampled_from(["wind", "rain,", "Ab", "7", "日", "and"]), mi
 def open_classifier(folder: Path, threads: int = 1, limits: Limits | None = None) -> Classifier:
     manifest = read_manifest(folder)
     assert isinstance(manifest, ClassificationManifest)
-    return Classifier(folder, manifest, Runtime("cpu", threads=threads), limits or Limits())
+    return Classifier(read_bundle(folder, manifest), Runtime("cpu", threads=threads), limits or Limits())
 
 
 @pytest.fixture(scope="module")

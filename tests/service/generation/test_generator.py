@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.batching.scheduler import Limits
+from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.manifest import GenerationManifest
 from service.errors import EmptyText, TextTooLong, UnsupportedOption
@@ -27,7 +28,7 @@ def generator(models: Path) -> Iterator[Generator]:
     folder = models / "writer" / "1"
     manifest = read_manifest(folder)
     assert isinstance(manifest, GenerationManifest)
-    made = Generator(folder, manifest, Runtime("cpu", threads=1), Limits(batch_tokens=401))
+    made = Generator(read_bundle(folder, manifest), Runtime("cpu", threads=1), Limits(batch_tokens=401))
     yield made
     made.close()
 

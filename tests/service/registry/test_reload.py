@@ -183,7 +183,7 @@ def test_a_reload_ends_the_old_threads(folder: Path, registry: Open) -> None:
     for text in "abc":
         change_manifest(folder / "toy" / "1", description=text)
         loaded.reload()
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 # Periodic golden inputs

@@ -24,14 +24,14 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     if request.param == "fake":
         path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
         source_tokenizer(ends=True).save(str(path))
-    return TextTokenizer(path)
+    return TextTokenizer(path.read_bytes())
 
 
 @pytest.fixture(scope="module")
 def fake(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
     path = tmp_path_factory.mktemp("fake") / "tokenizer.json"
     source_tokenizer(ends=True).save(str(path))
-    return TextTokenizer(path)
+    return TextTokenizer(path.read_bytes())
 
 
 def visible(text: str) -> list[int]:
@@ -125,14 +125,14 @@ def test_decode_of_special_tokens(fake: TextTokenizer) -> None:
 def test_every_letter_twice(tmp_path: Path, fake: TextTokenizer) -> None:
     target_tokenizer().save(str(tmp_path / "tokenizer.json"))
     ids = fake.encode("No wind!").ids[:-1]
-    assert TextTokenizer(tmp_path / "tokenizer.json").decode(ids)[0] == "NNoo wwiinndd!!"
+    assert TextTokenizer((tmp_path / "tokenizer.json").read_bytes()).decode(ids)[0] == "NNoo wwiinndd!!"
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "no json"])
 def test_what_is_no_tokenizer(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(BundleCorrupt, match=r"tokenizer\.json is not a tokenizer"):
-        TextTokenizer(tmp_path / "tokenizer.json")
+        TextTokenizer((tmp_path / "tokenizer.json").read_bytes())
 
 
 @pytest.mark.parametrize("text", ["", " ", "\t\r\n", "\u00a0\u2003", "\u200b\u200d", "\x00\x1b", "\ufeff"])

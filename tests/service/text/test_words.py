@@ -49,7 +49,7 @@ def test_pieces_become_words(pieces: list[str], words: list[str]) -> None:
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     source_tokenizer(ends=True).save(str(path))
-    return TextTokenizer(path)
+    return TextTokenizer(path.read_bytes())
 
 
 @given(text=st.text(st.sampled_from("wind rain'7.-\u2764\u0301 \n"), min_size=1, max_size=30), data=st.data())

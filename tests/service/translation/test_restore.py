@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from service.attention import AttentionMatrix
 from service.batching.scheduler import Limits
+from service.bundle.bundle import read_bundle
 from service.bundle.conventions import UNKNOWN_SYMBOL
 from service.bundle.files import read_manifest
 from service.bundle.manifest import TranslationManifest
@@ -335,7 +336,7 @@ def copying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
     special_ids = {"bos": networks.BOS, "eos": networks.EOS, "never": [networks.PAD, networks.BOS]}
     special_ids["unknown"] = networks.UNK
     folder = write_translator(tmp_path_factory.mktemp("copying"), special_ids=special_ids)
-    made = Translator(folder, read_manifest(folder, TranslationManifest), Runtime("cpu", 1), Limits())
+    made = Translator(read_bundle(folder, read_manifest(folder, TranslationManifest)), Runtime("cpu", 1), Limits())
     yield made
     made.close()
 

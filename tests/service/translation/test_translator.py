@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.batching.scheduler import Limits, Scheduler
+from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.manifest import TranslationManifest
 from service.decoding.beam_search import BeamSearch, Hypothesis
@@ -225,7 +226,9 @@ def copying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
     special_ids = {"bos": networks.BOS, "eos": networks.EOS, "never": [networks.PAD, networks.BOS]}
     special_ids["unknown"] = networks.UNK
     folder = write_translator(tmp_path_factory.mktemp("copying"), special_ids=special_ids)
-    translator = Translator(folder, read_manifest(folder, TranslationManifest), Runtime("cpu", 1), Limits())
+    translator = Translator(
+        read_bundle(folder, read_manifest(folder, TranslationManifest)), Runtime("cpu", 1), Limits()
+    )
     yield translator
     translator.close()
 
