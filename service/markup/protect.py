@@ -1,84 +1,61 @@
-"""Protects markup and placeholders: takes them out of a text before translation.
+"""Protects markup and pieces that must not change: takes them out of a text before translation.
 
-    I see <b>{{name}}</b>.  ->  I see Tom.  ->  Je vois Tom.  ->  Je vois <b>{{name}}</b>.
-
-The network reads the text without its tags, and with a stand-in for each piece that must stay as it is.
+I see <b>{{name}}</b>.    the text as sent
+I see \ue000.             the protected text: no tags, one character for each piece
 """
 
 import html
 import operator
 import re
 from bisect import bisect_left
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from service.markup.html import read_html
-from service.markup.plain import INLINE_TAG, read_text
+import numpy as np
+
+from service.batching import budget
+from service.bundle.conventions import UNKNOWN_SYMBOL
+from service.markup.html import OBJECT, read_html
+from service.markup.messages import ARGUMENT, LINE_BREAK, message_syntax
+from service.markup.pieces import TRIGGERS, find_pieces
+from service.markup.plain import read_text
+from service.markup.quotes import quotes_as_tags
 from service.markup.tags import Tag
+from service.text.lines import with_joined_lines
 from service.text.mapped import MappedText, Span
-from service.text.sentences import is_blank
 
 Format = Literal["text", "html"]
 
-PROTECTED = re.compile(
-    r"""
-      \b(?:https?|ftp)://[^\s<>"'`{}]*[^\s<>"'`{}.,;:!?)\]]      # addresses
-    | \bwww\.[^\s<>"'`{}]*[^\s<>"'`{}.,;:!?)\]]
-    | (?<![\w.+-])[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)+
-    | (?<![\w@])@\w+                                            # @somebody
-    | `[^`\n]+`                                                 # code
-    | \{\{[^{}\n]*\}\} | \[\[[^\[\]\n]*\]\]                    # {{name}}, [[name]]
-    | [$\#]?\{[^{}\n]*\}                                        # {0}, {}, {name!r}, ${x}, #{x}
-    | (?<![\w$])\$[a-z_]\w*                                     # $name
-    | %(?:\(\w+\)|\d+\$)?[-+0\#]*\d*(?:\.\d+)?(?:hh|h|ll|l|L|z|j|t)?[sdiufFeEgGxXocpaA@](?!\w)    # %s, %(x)d, %1$s
-    | %\w+%                                                     # %name%
-    | <[A-Za-z0-9_][^<>\n]*>                                    # <0>, where no </0> follows
-    | \ufffc                                                    # an element that is copied whole
-    """,
-    re.VERBOSE,
-)
-TRIGGERS = re.compile(r"[@`{\[$#%<\ufffc]|://|www\.")
-"""Every protected piece contains one of these. The search is fast on texts without any."""
-
-LINE = re.compile(r"[^\n]+")
-
-NAME_STAND_IN = "Tom"
-"""Stand-in for networks that were not trained to copy. Of 17 sentences, en-fr/1 kept this name in 16, `X` in 13, a
-number in 12."""
+PIECE = UNKNOWN_SYMBOL
+"""The character of a protected text that each piece is replaced by."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A protected piece of the text as sent, with text[start:end] as its stand-in."""
+    """A part of the text as sent that is copied: text[place] of the protected text."""
 
-    start: int
-    end: int
+    place: int
     raw: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class ProtectedText:
-    """A text as the network reads it, and the pieces and tags of the text as sent."""
+    """A text without its tags and pieces."""
 
     raw: str
     """The text as sent."""
     mapped: MappedText | None = None
-    """The text without tags and pieces. None if there are none: `raw` is the text."""
+    """The protected text. None if there is nothing to protect: it is `raw`."""
     tags: list[Tag] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     escape: Callable[[str], str] = str
     """Escapes a translation for the format of `raw`."""
-    pieces: list[Piece] = field(default_factory=list)
-    stand_in: str = NAME_STAND_IN
 
     @property
     def text(self) -> str:
         return self.raw if self.mapped is None else self.mapped.text
-
-    @property
-    def is_blank(self) -> bool:
-        """True if there is nothing to translate."""
-        return is_blank(self.text)
 
     def span(self, start: int, end: int) -> Span:
         """The span of text[start:end] in the text as sent."""
@@ -86,7 +63,7 @@ class ProtectedText:
 
     def pieces_in(self, start: int, end: int) -> list[Piece]:
         """Pieces of text[start:end]."""
-        key = operator.attrgetter("start")
+        key = operator.attrgetter("place")
         return self.pieces[bisect_left(self.pieces, start, key=key) : bisect_left(self.pieces, end, key=key)]
 
     def tags_in(self, start: int, end: int) -> list[Tag]:
@@ -94,57 +71,137 @@ class ProtectedText:
         key = operator.attrgetter("place")
         return self.tags[bisect_left(self.tags, start + 1, key=key) : bisect_left(self.tags, end, key=key)]
 
-    def stand_ins_in(self, start: int, end: int) -> list[int]:
-        """Offsets of the stand-in in text[start:end], those that are words of the source included."""
-        return [start + match.start() for match in re.finditer(re.escape(self.stand_in), self.text[start:end])]
 
-
-def protect(raw: str, format: Format, stand_in: str) -> ProtectedText:
-    """Take the markup and the protected pieces out of a text."""
+def protect(raw: str, format: Format, join_lines: bool = False) -> ProtectedText:
+    """Take the markup and the pieces out of a text. With `join_lines`, the lines of a paragraph are one line."""
     if format == "html":
-        return with_stand_ins(ProtectedText(raw, *read_html(raw), escape=escape_html), stand_in)
-    if TRIGGERS.search(raw) and (PROTECTED.search(raw) or INLINE_TAG.search(raw)):
-        return with_stand_ins(ProtectedText(raw, *read_text(raw)), stand_in)
-    return ProtectedText(raw)
+        return _protected(raw, *read_html(raw), escape_html)
+    joined = with_joined_lines(raw) if join_lines else raw
+    if TRIGGERS.search(raw) is None:
+        return ProtectedText(raw, None if joined == raw else replace(MappedText.copy_of(raw), text=joined))
+    return _protected(raw, *read_text(joined), str)
 
 
 def escape_html(text: str) -> str:
     return html.escape(text, quote=False)
 
 
-def with_stand_ins(protected: ProtectedText, stand_in: str) -> ProtectedText:
-    """Replace everything that PROTECTED matches and no tag divides by the stand-in.
+def _protected(raw: str, mapped: MappedText, tags: list[Tag], escape: Callable[[str], str]) -> ProtectedText:
+    mapped, tags = _without_message_syntax(mapped, tags)
+    mapped, tags = quotes_as_tags(mapped, tags)
+    spans, tags = _with_enclosed_tags(mapped, tags)
+    spans = _joined(mapped.text, spans, {tag.place for tag in tags})
+    replaced, places = mapped.replace([(start, end, PIECE) for start, end, _, _ in spans])
+    pieces = [Piece(int(places[start]), raw[first:last]) for start, _, first, last in spans]
+    starts, ends = replaced.starts.copy(), replaced.ends.copy()
+    for piece, (_, _, first, last) in zip(pieces, spans, strict=True):
+        starts[piece.place], ends[piece.place] = first, last
+    tags = [replace(tag, place=int(places[tag.place])) for tag in tags]
+    return ProtectedText(raw, replace(replaced, starts=starts, ends=ends), tags, pieces, escape)
 
-    A line without other letters has nothing to translate: it becomes white space.
+
+def _without_message_syntax(mapped: MappedText, tags: list[Tag]) -> tuple[MappedText, list[Tag]]:
+    """Replace the syntax between the branches of a message, and escaped line breaks, by line breaks."""
+    text = mapped.text
+    edits = [(*match.span(), "\n") for match in LINE_BREAK.finditer(text)] if "\\" in text else []
+    if ARGUMENT.search(text):
+        syntax, numbers = message_syntax(text)
+        inside = np.zeros(len(text) + 1, np.bool_)
+        for start, end in syntax:
+            inside[start:end] = True
+        edits = [edit for edit in edits if not inside[edit[0] : edit[1]].any()]
+        edits += [(start, end, "\n") for start, end in syntax] + [(start, end, OBJECT) for start, end in numbers]
+    if not edits:
+        return mapped, tags
+    replaced, places = mapped.replace(sorted(edits))
+    return replaced, [replace(tag, place=int(places[tag.place])) for tag in tags]
+
+
+PlacedSpan = tuple[int, int, int, int]
+"""Start and end in the text without tags, start and end in the text as sent."""
+
+
+def _with_enclosed_tags(mapped: MappedText, tags: list[Tag]) -> tuple[list[PlacedSpan], list[Tag]]:
+    """The spans of all pieces, and the tags outside of them.
+
+    A piece includes the tags inside of it, and those around it that belong to them: `@<b>anna</b>` is one piece. If a
+    tag inside belongs to one further away, the piece is divided at its tags.
     """
-    text, mapped = protected.text, protected.mapped
-    assert mapped is not None
-    divided = {tag.place for tag in protected.tags}
-    found = [match.span() for match in PROTECTED.finditer(text)]
-    found = [(start, end) for start, end in found if divided.isdisjoint(range(start + 1, end))]
-    edits: list[tuple[int, int, str]] = []
-    for line in LINE.finditer(text):
-        first, last = line.span()
-        own = found[bisect_left(found, (first, 0)) : bisect_left(found, (last, 0))]
-        if own and not _has_letters_besides(text, first, last, own):
-            edits += [(place, place + 1, " ") for place in range(first, last)]
+    spans: list[PlacedSpan] = []
+    kept: list[Tag] = []
+    waiting = deque(tags)
+    for start, end in find_pieces(mapped.text):
+        budget.check()
+        while waiting and waiting[0].place < start:
+            kept.append(waiting.popleft())
+        around: list[Tag] = []
+        while waiting and waiting[0].place <= end:
+            around.append(waiting.popleft())
+        inside = [tag for tag in around if start < tag.place < end]
+        enclosed = _enclosed(around, inside, start, end) if inside else None
+        if enclosed is not None:
+            first, last = enclosed
+            kept += around[:first]
+            before = sum(len(tag.raw) for tag in around[first:last] if tag.place == start)
+            behind = sum(len(tag.raw) for tag in around[first:last] if tag.place == end)
+            raw_start, raw_end = mapped.span(start, end)
+            spans.append((start, end, raw_start - before, raw_end + behind))
+            waiting.extendleft(reversed(around[last:]))
+            continue
+        for part_start, part_end in _divided(mapped.text, start, end, [tag.place for tag in inside]):
+            spans.append((part_start, part_end, *mapped.span(part_start, part_end)))
+        kept += [tag for tag in around if tag.place < end]
+        waiting.extendleft(reversed([tag for tag in around if tag.place == end]))
+    return spans, [*kept, *waiting]
+
+
+def _enclosed(around: Sequence[Tag], inside: Sequence[Tag], start: int, end: int) -> Span | None:
+    """Which tags around a piece belong to it: all inside, and their partners directly before and behind. None if a
+    partner is somewhere else."""
+    opened: list[str] = []
+    unopened: list[str] = []
+    for tag in inside:
+        if not tag.name.startswith("/"):
+            opened += [tag.name] * bool(tag.name)
+        elif opened:
+            if opened.pop() != tag.name[1:]:
+                return None
         else:
-            edits += [(start, end, stand_in) for start, end in own]
-    replaced, places = mapped.replace(edits)
-    pieces = [
-        Piece(int(places[start]), int(places[end]), protected.raw[slice(*mapped.span(start, end))])
-        for start, end, string in edits
-        if string == stand_in
-    ]
-    tags = [replace(tag, place=int(places[tag.place])) for tag in protected.tags]
-    return ProtectedText(protected.raw, replaced, tags, protected.escape, pieces, stand_in)
+            unopened.append(tag.name[1:])
+    first = sum(tag.place == start for tag in around)
+    last = first + len(inside)
+    for name in unopened:
+        first -= 1
+        if first < 0 or around[first].name != name:
+            return None
+    for name in reversed(opened):
+        if last == len(around) or around[last].name != f"/{name}":
+            return None
+        last += 1
+    return first, last
 
 
-def _has_letters_besides(text: str, start: int, end: int, spans: list[Span]) -> bool:
-    """True if text[start:end] has a letter outside of the spans."""
-    position = start
-    for first, last in [*spans, (end, end)]:
-        if any(map(str.isalpha, text[position:first])):
-            return True
-        position = last
-    return False
+def _divided(text: str, start: int, end: int, places: Sequence[int]) -> Iterator[Span]:
+    """Parts of a span, cut at places, that are not white space."""
+    for place in [*dict.fromkeys(places), end]:
+        if text[start:place].strip():
+            yield start, place
+        start = place
+
+
+GAP = re.compile(r"[^\w\s]{0,3}")
+"""Marks between two pieces that are copied with them."""
+
+
+def _joined(text: str, spans: Sequence[PlacedSpan], divided: set[int]) -> list[PlacedSpan]:
+    """Pieces with nothing but a few marks between them are one piece: %1$d/%2$d."""
+    joined: list[PlacedSpan] = []
+    for span in spans:
+        if joined:
+            start, end, first, _ = joined[-1]
+            gap = text[end : span[0]]
+            if len(gap) <= 3 and GAP.fullmatch(gap) and divided.isdisjoint(range(end, span[0] + 1)):
+                joined[-1] = (start, span[1], first, span[3])
+                continue
+        joined.append(span)
+    return joined

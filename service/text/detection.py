@@ -1,7 +1,6 @@
 """Language identification with the character model of py3langid (Lui and Baldwin 2012), without network access."""
 
 import functools
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
@@ -14,9 +13,6 @@ LANGUAGES = (
 
 MAX_CHARACTERS = 2_000
 """Characters of a text that are read. More do not change the result."""
-
-CERTAIN = 0.5
-"""Probability above which a guess is returned although no translator reads that language."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +35,3 @@ def _identifier() -> LanguageIdentifier:
 def detect(text: str) -> list[Guess]:
     """The languages that a text may be in, most likely first."""
     return [Guess(language, confidence) for language, confidence in _identifier().rank(text[:MAX_CHARACTERS])]
-
-
-def detect_among(text: str, languages: Collection[str]) -> Guess:
-    """The most likely of some languages, or another one if its probability is above CERTAIN.
-
-    One or two words are often possible in several languages; one of `languages` is preferred then.
-    """
-    guesses = detect(text)
-    if guesses[0].confidence > CERTAIN:
-        return guesses[0]
-    return next((guess for guess in guesses if guess.language in languages), guesses[0])

@@ -83,6 +83,13 @@ class TextTokenizer:
             tokens.append(Token(surface, start + shift, end + shift))
         return Encoded(ids, tokens)
 
+    def token_id(self, token: str) -> int:
+        """Return the id of a token. Raises BundleCorrupt if there is no such token."""
+        token_id: int | None = self._tokenizer.token_to_id(token)
+        if token_id is None:
+            raise BundleCorrupt(f"tokenizer.json has no token {token!r}")
+        return token_id
+
     def unknown(self, ids: list[int]) -> list[int]:
         """Positions of the ids of unknown symbols."""
         return [place for place, token_id in enumerate(ids) if token_id == self._unknown_id]

@@ -1,55 +1,55 @@
-"""Restores the pieces and tags of a source segment in its translation, and joins sentences to a text.
+"""Restores the pieces, the tags and the case of a source segment in its translation, and joins sentences to a text.
 
-A piece replaces its stand-in. Without a stand-in it replaces the words that are aligned with it, or is appended. A tag
-is inserted around the words that are aligned with its content.
+A piece replaces its placeholder. Without a placeholder it replaces the words that are aligned with it, or is appended.
+A tag is inserted around the words that are aligned with its content.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from service.attention import AttentionMatrix
+from service.batching import budget
+from service.bundle.conventions import STAND_INS
 from service.markup.alignment import WordAlignment
 from service.markup.edits import TextEdits
-from service.markup.protect import Piece, ProtectedText
+from service.markup.protect import ProtectedText
 from service.markup.tags import Tag, place_tags
 from service.text.mapped import Span
 from service.text.tokenizer import Token
 from service.translation.results import Sentence, Translation
 from service.translation.segments import Segment
+from service.translation.source_text import PlacedPiece
+
+FOREIGN_PLACEHOLDER = re.compile(f"[{STAND_INS[0]}-{STAND_INS[-1]}]")
 
 
 def restore(
-    protected: ProtectedText, segment: Segment, sentence: Sentence, alignment: Sequence[AttentionMatrix]
-) -> Sentence:
-    """Restore the pieces and tags of a segment in its translation.
+    protected: ProtectedText,
+    segment: Segment,
+    text: str,
+    tokens: Sequence[Token],
+    alignment: Sequence[AttentionMatrix],
+) -> tuple[str, list[Token]]:
+    """Restore pieces, tags and case in the translation of a segment, and escape it for the format of the text.
 
-    sentence: with source offsets into the protected text and target offsets into its own text. The source offsets of
-        the result are into the text as sent.
+    tokens: of the translation, with spans in `text`; those of the result are in the result.
     alignment: the attention matrices that align target tokens with source tokens.
     """
-    sources, targets = sentence.source_tokens, sentence.target_tokens
-    edits = TextEdits(sentence.text, protected.escape)
+    escape = protected.escape
+    edits = TextEdits(text, (lambda part: escape(part.upper())) if segment.source.capitals else escape)
     if not segment.is_plain:
-        words = WordAlignment(sources, targets, sentence.text, alignment)
-        _place_pieces(protected, segment, sentence.text, words, edits)
+        words = WordAlignment(segment.encoded.tokens, list(tokens), text, alignment)
+        _place_pieces(segment, text, words, edits)
         tags = [_with_space(tag, protected.text) for tag in segment.tags]
         place_tags(tags, (segment.start, segment.end), words, edits)
-    edits.apply()
-    start, end = protected.span(segment.start, segment.end)
-    others = sentence.alternatives if not segment.tags else []  # an alternative has no alignment
-    return replace(
-        sentence,
-        text=edits.result,
-        start=start,
-        end=end,
-        source_tokens=[_moved(token, protected.span(token.start, token.end), protected.raw) for token in sources],
-        target_tokens=[_moved(token, edits.span(token.start, token.end), edits.result) for token in targets],
-        alternatives=[(_with_pieces_in_order(protected, segment, text), score) for text, score in others],
-    )
+    result = edits.apply()
+    return result, [moved(token, edits.span(token.start, token.end), result) for token in tokens]
 
 
-def _moved(token: Token, span: Span, text: str) -> Token:
+def moved(token: Token, span: Span, text: str) -> Token:
+    """A token with another span."""
     return Token(text[slice(*span)], *span, token.special)
 
 
@@ -59,34 +59,56 @@ def _with_space(tag: Tag, text: str) -> Tag:
     return replace(tag, raw=f"{tag.raw} ") if apart else tag
 
 
-def _place_pieces(
-    protected: ProtectedText, segment: Segment, text: str, words: WordAlignment, edits: TextEdits
-) -> None:
-    """Replace stand-ins by pieces, aligned by attention.
+def _place_pieces(segment: Segment, text: str, words: WordAlignment, edits: TextEdits) -> None:
+    """Replace each placeholder by its piece, and remove placeholders without a piece."""
+    source = segment.source
+    missing: list[PlacedPiece] = []
+    ordered = sorted(source.pieces, key=lambda piece: piece.placeholder)
+    for placeholder, group in groupby(ordered, key=lambda piece: piece.placeholder):
+        missing += _place_group(segment, placeholder, list(group), text, words, edits)
+    known = {piece.placeholder for piece in source.pieces}
+    for match in FOREIGN_PLACEHOLDER.finditer(text):
+        if match[0] not in known:
+            edits.drop(match.span())
+    for piece in sorted(missing, key=lambda piece: piece.start):
+        _place_without_placeholder(piece, words, edits)
 
-    The stand-in can be a word of the source text too; its translation stays. Surplus stand-ins are removed.
+
+def _place_group(
+    segment: Segment,
+    placeholder: str,
+    pieces: Sequence[PlacedPiece],
+    text: str,
+    words: WordAlignment,
+    edits: TextEdits,
+) -> list[PlacedPiece]:
+    """Place the pieces of one placeholder. Returns those whose placeholder is missing.
+
+    A placeholder can be a word of the source text too; its translation stays.
     """
-    sources = protected.stand_ins_in(segment.start, segment.end)
-    pieces = {piece.start: piece for piece in segment.pieces}
-    targets = [match.span() for match in re.finditer(re.escape(protected.stand_in), text)]
-    source_of = _match_stand_ins(targets, sources, len(protected.stand_in), words)
+    source = segment.source
+    by_read = {piece.read: piece for piece in pieces}
+    sources = [match.span() for match in re.finditer(re.escape(placeholder), source.mapped.text)]
+    targets = [match.span() for match in re.finditer(re.escape(placeholder), text)]
+    if len(sources) == len(targets) == 1:
+        source_of = {0: 0}
+    else:
+        source_of = _match_placeholders(targets, [source.mapped.span(*span) for span in sources], words)
     for number, span in enumerate(targets):
         if number not in source_of:
             edits.drop(span)
-        elif (piece := pieces.get(sources[source_of[number]])) is not None:
+        elif (piece := by_read.get(sources[source_of[number]])) is not None:
             edits.replace(span, piece.raw)
     placed = {sources[place] for place in source_of.values()}
-    for piece in segment.pieces:
-        if piece.start not in placed:
-            _place_without_stand_in(piece, words, edits)
+    return [piece for piece in pieces if piece.read not in placed]
 
 
-def _match_stand_ins(targets: list[Span], sources: list[int], length: int, words: WordAlignment) -> dict[int, int]:
-    """Target stand-in -> source stand-in, by index. Pairs with the strongest attention are matched first."""
+def _match_placeholders(targets: Sequence[Span], sources: Sequence[Span], words: WordAlignment) -> dict[int, int]:
+    """Target placeholder -> source placeholder, by index. Pairs with the strongest attention are matched first."""
     pairs = [
-        (words.attention_between(target, (start, start + length)), -number, -place)
+        (words.attention_between(target, source), -number, -place)
         for number, target in enumerate(targets)
-        for place, start in enumerate(sources)
+        for place, source in enumerate(sources)
     ]
     source_of: dict[int, int] = {}
     used: set[int] = set()
@@ -97,7 +119,7 @@ def _match_stand_ins(targets: list[Span], sources: list[int], length: int, words
     return source_of
 
 
-def _place_without_stand_in(piece: Piece, words: WordAlignment, edits: TextEdits) -> None:
+def _place_without_placeholder(piece: PlacedPiece, words: WordAlignment, edits: TextEdits) -> None:
     span = words.translation_of((piece.start, piece.end))
     if span is not None and span[0] < span[1] and not edits.overlaps(span):
         edits.replace(span, piece.raw)
@@ -105,37 +127,25 @@ def _place_without_stand_in(piece: Piece, words: WordAlignment, edits: TextEdits
         edits.append(piece.raw)
 
 
-def _with_pieces_in_order(protected: ProtectedText, segment: Segment, text: str) -> str:
-    """An alternative with its pieces in the order of the source: it has no alignment."""
-    if not segment.pieces:
-        return protected.escape(text)
-    stand_in = protected.stand_in
-    pieces = {piece.start: piece.raw for piece in segment.pieces}
-    raws = [pieces.get(place, stand_in) for place in protected.stand_ins_in(segment.start, segment.end)]
-    first, *rest = (protected.escape(part) for part in text.split(stand_in))
-    joined, used = first, 0
-    for part in rest:
-        joined += (raws[used] if used < len(raws) else "") + part
-        used += 1
-    return " ".join([joined, *(raw for raw in raws[used:] if raw != stand_in)])
-
-
-def join(raw: str, sentences: Sequence[Sentence], alternatives: int) -> Translation:
-    """A text with its sentences replaced by their translations; what is between them stays."""
+def join(raw: str, sentences: Iterable[Sentence], alternatives: int) -> Translation:
+    """A text with its sentences replaced by their translations. The text between them stays."""
     found: list[Sentence] = []
-    text, others = "", [""] * alternatives
-    position = 0
+    parts: list[str] = []
+    others: list[list[str]] = [[] for _ in range(alternatives)]
+    position = shift = 0
     for sentence in sentences:
+        budget.check()
         between, position = raw[position : sentence.start], sentence.end
-        text += between
-        shift = len(text)
+        parts += [between, sentence.text]
+        shift += len(between)
+        own = sentence.alternatives
         for k in range(alternatives):
-            own = sentence.alternatives
-            others[k] += between + (own[k][0] if k < len(own) else sentence.text)
-        text += sentence.text
+            others[k] += [between, own[k][0] if k < len(own) else sentence.text]
+        length = len(sentence.text)
         if shift:
             tokens = [Token(t.text, t.start + shift, t.end + shift, t.special) for t in sentence.target_tokens]
             sentence = replace(sentence, target_tokens=tokens)
+        shift += length
         found.append(sentence)
     tail = raw[position:]
-    return Translation(text + tail, found, [other + tail for other in others])
+    return Translation("".join([*parts, tail]), found, ["".join([*other, tail]) for other in others])

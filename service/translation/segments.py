@@ -1,14 +1,21 @@
 """Text -> segments: sentences, or parts of long ones, that the network translates one by one."""
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from service.markup.protect import Piece, ProtectedText
+from service.batching import budget
+from service.markup.protect import ProtectedText
 from service.markup.tags import Tag
+from service.text.characters import has_letters
+from service.text.numbers import has_digits
 from service.text.sentences import sentences
-from service.text.tokenizer import Encoded, TextTokenizer
+from service.text.tokenizer import Encoded, TextTokenizer, Token
+from service.translation.source_text import SourceReader, SourceText
 
 CLAUSE_ENDS = ",;:.!?-\u2013\u2014)"
+LIST_MARK = re.compile(r"(?:[-\u2013\u2014*\u2022\u00b7\u2023\u25aa\u25e6>+]|\(?\d{1,3}[.)]|[a-zA-Z]\))\s+")
+"""The start of a list item, a quoted line or a line of dialogue."""
 
 
 @dataclass(frozen=True)
@@ -17,37 +24,84 @@ class Segment:
 
     start: int
     end: int
+    source: SourceText
     encoded: Encoded
-    """Source tokens with spans in the protected text."""
-    pieces: list[Piece]
+    """Source tokens: their texts are in the network's text, their spans in the protected text."""
     tags: list[Tag]
 
     @property
     def is_plain(self) -> bool:
-        """True if there is nothing to restore in its translation."""
-        return not (self.pieces or self.tags)
+        """True if its translation needs no alignment."""
+        return not (self.source.pieces or self.tags)
+
+    @property
+    def is_final(self) -> bool:
+        """True if the translation is used as the network writes it: nothing is restored or checked."""
+        return self.is_plain and not self.source.capitals and not has_digits(self.source.mapped.text)
 
 
 class Segmenter:
-    """Splits texts into segments of at most `max_tokens` tokens."""
+    """Splits texts into segments of at most `max_tokens` tokens and as many pieces as there are placeholders."""
 
-    def __init__(self, tokenizer: TextTokenizer, language: str, max_tokens: int):
+    def __init__(self, tokenizer: TextTokenizer, reader: SourceReader, language: str, max_tokens: int):
         self._tokenizer = tokenizer
+        self._reader = reader
         self._language = language
         self._max_tokens = max_tokens
 
     def split(self, protected: ProtectedText) -> list[Segment]:
-        """The segments of a text, in order. Between them is white space only."""
-        return [
-            Segment(start, end, encoded, protected.pieces_in(start, end), protected.tags_in(start, end))
-            for first, last in sentences(protected.text, self._language)
-            for start, end, encoded in self._split_sentence(protected.text, first, last)
+        """The segments of a text, in order. Between them is nothing to translate."""
+        text = protected.text
+        segments: list[Segment] = []
+        for first, last in sentences(text, self._language):
+            budget.check()
+            first = _without_list_marks(text, first, last)
+            if not has_letters(text[first:last]):
+                continue
+            source = self._reader.read(protected, first, last)
+            for low, high in self._parts(source):
+                for start, end, encoded in self._split_sentence(source.mapped.text, low, high):
+                    part = source.slice(start, end)
+                    if part.has_letters:
+                        segments.append(self._segment(protected, part, encoded, start))
+        return segments
+
+    def with_numbers_protected(self, protected: ProtectedText, segment: Segment) -> Segment | None:
+        """The segment with placeholders for its numbers. None if there is no number, or no placeholder left."""
+        source = self._reader.with_numbers_protected(segment.source)
+        if source is None:
+            return None
+        encoded = self._tokenizer.encode(source.mapped.text)
+        if len(encoded.ids) > self._max_tokens:
+            return None
+        changed = self._segment(protected, source, encoded, 0)
+        return replace(changed, start=segment.start, end=segment.end)
+
+    def _segment(self, protected: ProtectedText, source: SourceText, encoded: Encoded, shift: int) -> Segment:
+        """encoded: with spans in the network's text, `shift` characters before those of `source`."""
+        mapped = source.mapped
+        tokens = [
+            Token(token.text, *mapped.span(token.start - shift, token.end - shift), token.special)
+            for token in encoded.tokens
         ]
+        start, end = mapped.span(0, len(mapped.text))
+        return Segment(start, end, source, Encoded(encoded.ids, tokens), protected.tags_in(start, end))
+
+    def _parts(self, source: SourceText) -> Iterator[tuple[int, int]]:
+        """Spans of a sentence with no more pieces than there are placeholders."""
+        limit, start = len(self._reader.placeholders), 0
+        text = source.mapped.text
+        for piece in source.pieces[limit::limit]:
+            cut = start + len(text[start : piece.read[0]].rstrip())
+            yield start, cut
+            start = piece.read[0]
+        yield start, len(text)
 
     def _split_sentence(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, Encoded]]:
         """Split a sentence over the limit after punctuation, else between words, else anywhere."""
         limit = self._max_tokens
         while True:
+            budget.check()
             reach, encoded = self._encode_beginning(text, start, end)
             if len(encoded.ids) <= limit or end - start == 1:
                 yield start, end, encoded
@@ -71,3 +125,13 @@ class Segmenter:
             if len(encoded.ids) > self._max_tokens or reach == end:
                 return reach, encoded
             reach = min(2 * reach - start, end)
+
+
+def _without_list_marks(text: str, start: int, end: int) -> int:
+    """Where the text of a list item starts."""
+    for _ in range(3):
+        match = LIST_MARK.match(text, start, end)
+        if match is None or match.end() == end:
+            break
+        start = match.end()
+    return start

@@ -128,6 +128,12 @@ def test_every_letter_twice(tmp_path: Path, fake: TextTokenizer) -> None:
     assert TextTokenizer((tmp_path / "tokenizer.json").read_bytes()).decode(ids)[0] == "NNoo wwiinndd!!"
 
 
+def test_token_id(fake: TextTokenizer) -> None:
+    assert fake.encode("wind").ids[0] == fake.token_id("\u2581wind")
+    with pytest.raises(BundleCorrupt, match=r"no token '\\ue000'"):
+        fake.token_id("\ue000")
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "no json"])
 def test_what_is_no_tokenizer(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokenizer.json").write_text(content)

@@ -1,0 +1,149 @@
+"""One call of the translator: its texts, their segments, and the sentences that are finished."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from service.attention import AttentionMatrix
+from service.batching import budget
+from service.bundle.manifest import AttentionKind
+from service.markup.protect import ProtectedText
+from service.text.tokenizer import TextTokenizer, Token
+from service.translation.choice import Candidate, choose, others
+from service.translation.engine import Decoded, NewToken, Options, TranslationRequest
+from service.translation.restore import join, moved, restore
+from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
+from service.translation.segments import Segment, Segmenter
+
+
+@dataclass
+class Item:
+    """A segment of one of the texts."""
+
+    translation: int
+    """Index of the text."""
+    number: int
+    """Index of the segment in its text."""
+    protected: ProtectedText
+    segment: Segment
+    sentence: Sentence | None = None
+    """The result, as soon as there is one."""
+    retry: Segment | None = None
+    """The segment with its numbers protected, if the translation lost or added digits."""
+
+
+@dataclass
+class Job:
+    """The segments of all texts of a request, and their translations."""
+
+    texts: list[ProtectedText]
+    items: list[Item]
+    options: Options
+    source_tokenizer: TextTokenizer
+    target_tokenizer: TextTokenizer
+    segmenter: Segmenter
+    alignment_outputs: set[tuple[AttentionKind, int | None]]
+    """Kind and layer of the matrices that align target tokens with source tokens."""
+    on_sentence: Callable[[SentenceEvent], None] | None = None
+    retried: list[Item] = field(default_factory=list)
+    """Items that are translated again."""
+
+    def requests(self, streams: bool) -> list[TranslationRequest]:
+        """Requests for all segments. With `streams`, new tokens of final segments are reported."""
+        return [self._request(item.segment, streams) for item in self.items]
+
+    def retries(self) -> list[TranslationRequest]:
+        """Requests for the segments whose numbers were not kept, with their numbers protected."""
+        self.retried = [item for item in self.items if item.retry is not None]
+        return [self._request(item.retry, False) for item in self.retried if item.retry is not None]
+
+    def _request(self, segment: Segment, streams: bool) -> TranslationRequest:
+        options = self.options
+        if not segment.is_plain and options.attention == "none":
+            options = replace(options, attention="summary")  # restoring needs the alignment
+        unknown = self.source_tokenizer.unknown(segment.encoded.ids)
+        return TranslationRequest(segment.encoded.ids, unknown, options, streams and segment.is_final)
+
+    def finish(self, place: int, decoded: Decoded) -> None:
+        """Take the result of items[place]: as a sentence, or plan a retry. A second call has no effect."""
+        item = self.items[place]
+        if item.sentence is not None or item.retry is not None:
+            return
+        budget.check()
+        chosen = choose(self.target_tokenizer, item.segment, decoded)
+        if not chosen.keeps_numbers:
+            item.retry = self.segmenter.with_numbers_protected(item.protected, item.segment)
+        if item.retry is None:
+            self._set_sentence(item, item.segment, decoded, chosen)
+
+    def finish_retry(self, place: int, decoded: Decoded) -> None:
+        """Take the second result of retried[place]."""
+        item = self.retried[place]
+        if item.sentence is None and item.retry is not None:
+            budget.check()
+            self._set_sentence(item, item.retry, decoded, choose(self.target_tokenizer, item.retry, decoded))
+
+    def _set_sentence(self, item: Item, segment: Segment, decoded: Decoded, chosen: Candidate) -> None:
+        item.sentence = self._sentence(item.protected, segment, decoded, chosen)
+        if self.on_sentence is not None:
+            self.on_sentence(SentenceEvent(item.translation, item.number, item.sentence))
+
+    def _sentence(self, protected: ProtectedText, segment: Segment, decoded: Decoded, chosen: Candidate) -> Sentence:
+        attention = decoded.attention_of(chosen.index)
+        text, targets = self._restored(protected, segment, decoded, chosen)
+        rest = others(self.target_tokenizer, segment, decoded, chosen.index, self.options.alternatives)
+        sources = segment.encoded.tokens
+        return Sentence(
+            text=text,
+            score=chosen.score,
+            start=protected.span(segment.start, segment.end)[0],
+            end=protected.span(segment.start, segment.end)[1],
+            source_tokens=[moved(token, protected.span(token.start, token.end), protected.raw) for token in sources],
+            target_tokens=targets,
+            attention=attention if self.options.attention != "none" else [],
+            alternatives=[
+                (self._restored(protected, segment, decoded, candidate)[0], candidate.score) for candidate in rest
+            ],
+        )
+
+    def _restored(
+        self, protected: ProtectedText, segment: Segment, decoded: Decoded, candidate: Candidate
+    ) -> tuple[str, list[Token]]:
+        if segment.is_plain and not segment.source.capitals and protected.mapped is None:
+            return candidate.text, candidate.tokens
+        alignment: list[AttentionMatrix] = []
+        if not segment.is_plain:
+            matrices = decoded.attention_of(candidate.index)
+            alignment = [matrix for matrix in matrices if (matrix.kind, matrix.layer) in self.alignment_outputs]
+        return restore(protected, segment, candidate.text, candidate.tokens, alignment)
+
+    def translations(self) -> list[Translation]:
+        """The translated texts, after all items are finished."""
+        sentences: list[list[Sentence]] = [[] for _ in self.texts]
+        for item in self.items:
+            assert item.sentence is not None  # every item is finished, or its retry is
+            sentences[item.translation].append(item.sentence)
+        return [
+            join(text.raw, found, self.options.alternatives) for text, found in zip(self.texts, sentences, strict=True)
+        ]
+
+    def token_listener(self, on_token: Callable[[TokenEvent], None]) -> Callable[[int, NewToken], None]:
+        """A callback for the scheduler that turns a new token of items[place] into its text."""
+        decoders = [self.target_tokenizer.stream_decoder() for _ in self.items]
+
+        def listen(place: int, token: NewToken) -> None:
+            item = self.items[place]
+            text = decoders[place](token.token_id)
+            if token.copied is not None:
+                text = item.segment.encoded.tokens[token.copied].text
+            on_token(TokenEvent(item.translation, item.number, item.protected.escape(text), token.weights))
+
+        return listen
+
+
+def items_of(texts: Sequence[ProtectedText], segmenter: Segmenter) -> list[Item]:
+    """All segments of some texts, in order."""
+    return [
+        Item(index, number, text, segment)
+        for index, text in enumerate(texts)
+        for number, segment in enumerate(segmenter.split(text))
+    ]
