@@ -81,7 +81,7 @@ class ThreadPool:
         """Raises Overloaded if too many jobs wait."""
         with self._changed:
             if len(self._jobs) >= self._max_waiting:
-                raise Overloaded(f"{len(self._jobs)} long texts are waiting already; try again shortly")
+                raise Overloaded(f"{len(self._jobs)} requests are waiting for a thread already; try again shortly")
             self._jobs.append(job)
             if self._idle >= len(self._jobs) or self.threads >= self._max_threads:
                 self._changed.notify()

@@ -1,4 +1,3 @@
-import threading
 import time
 from contextvars import copy_context
 
@@ -49,27 +48,40 @@ def test_a_started_budget_belongs_to_its_context() -> None:
     budget.check()
 
 
-def counted_while_computing(compute: Budget) -> int:
-    """Return how often a second thread ran while this one computed for 0.2 s and checked its budget."""
-    counted = 0
-    stop = threading.Event()
+class Clock:
+    """Replaces the module `time`. Each look at the clock takes 0.1 ms."""
 
-    def count() -> None:
-        nonlocal counted
-        while not stop.is_set():
-            counted += 1
-            time.sleep(0)  # releases the GIL
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
 
-    thread = threading.Thread(target=count)
-    end = time.perf_counter() + 0.2
-    thread.start()
-    while time.perf_counter() < end:
-        compute.check()
-    stop.set()
-    thread.join()
-    return counted
+    def monotonic(self) -> float:
+        self.now += 0.0001
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.pauses.append(self.now)
+        self.now += seconds
 
 
-def test_a_check_in_a_thread_lets_other_threads_run() -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    replaced = Clock()
+    monkeypatch.setattr(budget, "time", replaced)
+    return replaced
+
+
+def test_a_check_in_a_thread_releases_the_gil_every_millisecond(clock: Clock) -> None:
+    own = Budget(60).for_thread()
+    while clock.now < 0.1:
+        own.check()
+    assert 80 <= len(clock.pauses) <= 100
+    gaps = [later - earlier for earlier, later in zip(clock.pauses, clock.pauses[1:], strict=False)]
+    assert max(gaps) < 0.0015
+
+
+def test_a_check_on_the_event_loop_does_not_sleep(clock: Clock) -> None:
     limited = Budget(60)
-    assert counted_while_computing(limited.for_thread()) > 3 * counted_while_computing(limited)
+    while clock.now < 0.1:
+        limited.check()
+    assert clock.pauses == []

@@ -22,8 +22,8 @@ Predict = Callable[[Registry], Awaitable[object]]
 
 TEXT = "No way! A warm day, and no rain?"
 REQUESTS: dict[str, Predict] = {
-    "toy": lambda registry: registry.classifier().classify([TEXT] * 200),
-    "en-xx": lambda registry: registry.translator("en", "xx").translate([TEXT] * 50, Options(beam_size=2)),
+    "toy": lambda registry: registry.classifier().classify([TEXT] * 400),
+    "en-xx": lambda registry: registry.translator("en", "xx").translate([TEXT] * 20, Options(beam_size=2)),
     "writer": lambda registry: registry.generator().generate(TEXT[:7], SamplingParams(300, temperature=0)),
 }
 
@@ -47,14 +47,14 @@ def test_no_network_runs_after_the_deadline(
 
     def slow() -> None:
         runs.append(time.monotonic())
-        time.sleep(0.01)
+        time.sleep(0.02)
 
     async def request() -> None:
         if cancelled:
             with pytest.raises(TimeoutError):
-                await asyncio.wait_for(REQUESTS[name](registry), 0.1)
+                await asyncio.wait_for(REQUESTS[name](registry), 0.5)
         else:
-            budget.start(0.1)
+            budget.start(0.5)
             with pytest.raises(InferenceTimeout):
                 await REQUESTS[name](registry)
 
@@ -66,7 +66,7 @@ def test_no_network_runs_after_the_deadline(
         finished = len(runs)
         time.sleep(0.1)
         assert len(runs) == finished
-    assert finished < 40  # all of it takes more than 100 runs
+    assert finished < 40  # the whole request takes more
     asyncio.run(asyncio.wait_for(REQUESTS[name](registry), 60))  # the workers still run
 
 

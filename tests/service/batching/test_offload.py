@@ -193,7 +193,7 @@ def test_threads_and_waiting_functions_are_limited(pool: ThreadPool) -> None:
         await asyncio.to_thread(until, lambda: len(running) == 2)
         tasks += [asyncio.create_task(run_in_thread(wait, pool)) for _ in range(3)]
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded, match="3 long texts are waiting"):
+        with pytest.raises(Overloaded, match="3 requests are waiting for a thread"):
             await run_in_thread(wait, pool)
         assert pool.threads == 2
         gate.set()
