@@ -12,7 +12,7 @@ from starlette_compress import CompressMiddleware, add_compress_type
 from service import __version__, observability
 from service.access import Access
 from service.api import admin, classify, errors, generate, health, metrics, models, pictures, playground, translate
-from service.api.middleware import direct, limits, requests
+from service.api.middleware import direct, hosts, limits, requests
 from service.api.protocols import huggingface, libretranslate, open_inference
 from service.batching.scheduler import Limits
 from service.handlers.encoding import MSGPACK
@@ -71,7 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.registry = registry
-    app.state.budget = limits.LoopBudget()
+    app.state.throttle = limits.Throttle()
     app.state.access = Access(settings.keys(), settings.rate_limit)
     app.state.reload_processes = lambda: None
     errors.install(app)
@@ -87,7 +87,9 @@ def open_registry(settings: Settings) -> Registry:
     threads = max(1, (settings.threads or available_cores()) // settings.processes)
     limit_arenas(threads)
     runtime = Runtime(settings.device, threads, settings.precision)
-    limits_of_models = Limits(settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens)
+    limits_of_models = Limits(
+        settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens, settings.max_answer_weights
+    )
     registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)
     # Load now on CUDA, because only a loaded graph shows that CUDA works, and with several processes, so that a process
     # accepts connections only when its models are ready.
@@ -103,7 +105,9 @@ def add_middleware(app: FastAPI, settings: Settings, registry: Registry) -> None
     )
     add_compress_type(MSGPACK)
     app.add_middleware(CompressMiddleware, minimum_size=COMPRESSED_FROM, brotli=False, gzip_level=1, zstd_level=1)
-    app.add_middleware(limits.LimitsMiddleware, settings=settings, budget=app.state.budget, reading=registry.reading)
+    app.add_middleware(
+        limits.LimitsMiddleware, settings=settings, throttle=app.state.throttle, reading=registry.reading
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -112,7 +116,9 @@ def add_middleware(app: FastAPI, settings: Settings, registry: Registry) -> None
             allow_headers=["Authorization", "Content-Type", "X-Request-ID", "traceparent"],
             expose_headers=["Retry-After", "Server-Timing", "X-Request-ID"],
         )
-    requests.install(app, registry, shared=bool(settings.cors_origins))
+    if settings.allowed_hosts:
+        app.add_middleware(hosts.HostsMiddleware, allowed=settings.allowed_hosts)
+    requests.install(app, registry, bool(settings.cors_origins), settings.root_path)
 
 
 async def keep_ready(registry: Registry) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.manifest import AttentionKind, AttentionOutput
+from service.errors import AnswerTooLarge
 
 AttentionDetail = Literal["none", "summary", "full"]
 Floats = NDArray[np.floating]
@@ -31,6 +32,28 @@ def outputs_for(detail: AttentionDetail, outputs: list[AttentionOutput]) -> list
     if detail == "none":
         return []
     return [output for output in outputs if detail == "full" or output.summary]
+
+
+def count_weights(detail: AttentionDetail, outputs: list[AttentionOutput], source: int, target: int = 0) -> int:
+    """Return the number of weights in the matrices of one text, from its numbers of source and target tokens."""
+    sizes = {
+        "pooling": source,
+        "self": source * source,
+        "cross": target * source,
+        "encoder_self": source * source,
+        "decoder_self": target * target,
+    }
+    heads = (1 if detail == "summary" else output.heads or 1 for output in outputs_for(detail, outputs))
+    return sum(n * sizes[output.kind] for n, output in zip(heads, outputs_for(detail, outputs), strict=True))
+
+
+def check_weights(weights: int, limit: int) -> None:
+    """Raises AnswerTooLarge if an answer would have more weights than the limit."""
+    if weights > limit:
+        raise AnswerTooLarge(
+            f"the answer would have about {weights} attention weights; the limit is {limit} "
+            "(LIMELIGHT_MAX_ANSWER_WEIGHTS); send fewer or shorter texts, or ask for less attention"
+        )
 
 
 def matrices(detail: AttentionDetail, outputs: Iterable[tuple[AttentionOutput, Floats]]) -> list[AttentionMatrix]:

@@ -12,6 +12,7 @@ LimelightError
         UnsupportedFormat      a text format is unknown
       UnsupportedLanguagePair  no model translates between the languages
     PayloadTooLarge            the body exceeds the limit
+      AnswerTooLarge           the answer would exceed the limit
     Unauthorized               an API key or the admin token is missing
       Forbidden                the key or token is wrong
     ModelNotFound              no bundle has that name or version
@@ -76,6 +77,10 @@ class UnsupportedLanguagePair(InvalidInput):
 
 class PayloadTooLarge(ServiceError):
     """The body exceeds the limit of the service."""
+
+
+class AnswerTooLarge(PayloadTooLarge):
+    """The answer would have more attention weights than the limit."""
 
 
 class Unauthorized(ServiceError):
@@ -143,3 +148,13 @@ class BundleMismatch(BundleError):
 
 class DeviceUnavailable(LimelightError):
     """The requested device cannot be used."""
+
+
+EXCERPT = 100
+"""Maximum characters of input in a message."""
+
+
+def excerpt(text: object) -> str:
+    """Return input for a message, cut to EXCERPT characters."""
+    shown = str(text)
+    return shown if len(shown) <= EXCERPT else f"{shown[:EXCERPT]}..."

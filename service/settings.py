@@ -29,11 +29,15 @@ class Settings(BaseSettings):
         default="auto", description="int8, float32 or float16; auto takes int8 on a CPU if a bundle has it."
     )
     threads: int | None = Field(
-        default=None, gt=0, description="Threads of a network; by default the cores in the quota of the container."
+        default=None,
+        gt=0,
+        le=1_024,
+        description="Threads of a network; by default the cores in the quota of the container.",
     )
     processes: int = Field(
         default=1,
         gt=0,
+        le=256,
         description="Processes that share the port and the threads; each has its own models and limits.",
     )
     max_body_bytes: int = Field(
@@ -44,12 +48,20 @@ class Settings(BaseSettings):
     max_request_tokens: int = Field(
         default=100_000, gt=0, description="Maximum tokens in one request; for a translation times the beam size."
     )
+    max_answer_weights: int = Field(
+        default=4_000_000,
+        gt=0,
+        description="Maximum attention weights in an answer, estimated from its tokens; then 413.",
+    )
     max_requests: int = Field(default=256, gt=0, description="Maximum concurrent requests; more get a 429.")
     batch_tokens: int = Field(default=8_192, gt=0, description="Maximum padded tokens in one batch.")
     queue_tokens: int = Field(
         default=200_000,
         gt=0,
         description="Maximum tokens in the queue of a model; further requests get a 429.",
+    )
+    allow_empty_texts: bool = Field(
+        default=False, description="Classify an empty text as an empty label instead of refusing it."
     )
     timeout_s: float = Field(
         default=30.0, gt=0, description="Maximum seconds for a request, reading its body included; then it gets a 504."
@@ -75,6 +87,12 @@ class Settings(BaseSettings):
     admin_token: SecretStr | None = Field(
         default=None, min_length=16, description="Token for /admin; without a token /admin is for this machine only."
     )
+    root_path: str = Field(
+        default="", pattern=r"^(/[\w.~-]+)*$", description="Path prefix of a reverse proxy in front of the service."
+    )
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default=[], description="Accepted Host headers, separated by white space, as in *.example.org; empty: any."
+    )
     cors_origins: Annotated[list[str], NoDecode] = Field(
         default=[], description="Origins of web pages that can send requests, separated by white space; * for any."
     )
@@ -83,7 +101,7 @@ class Settings(BaseSettings):
     )
     log_texts: bool = Field(default=False, description="Log the bodies of requests. For debugging only.")
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
         return value.split() if isinstance(value, str) else value

@@ -15,8 +15,10 @@ def bearer(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def admit_by_header(request: Request) -> bool:
-    """Admit the caller before its body is read. False if the body may still hold the key (see `admit`).
+def admit_by_header(request: Request, key_in_body: bool = False) -> bool:
+    """Admit the caller before its body is read. False if the key may still be in the body (see `admit`).
+
+    A key in the query string counts if the route takes a key in the body, as in LibreTranslate.
 
     Raises Unauthorized, Forbidden or RateLimited.
     """
@@ -24,8 +26,10 @@ def admit_by_header(request: Request) -> bool:
     if access.open:
         return True
     key = bearer(request)
-    if key is None and access.keyed:
-        return False
+    if key is None and key_in_body:
+        key = request.query_params.get("api_key")
+        if key is None and access.keyed:
+            return False
     admit(request, key)
     return True
 

@@ -1,16 +1,20 @@
 """Request bodies: read within a limit, parsed from JSON or a form, and validated against a schema."""
 
 import logging
+import zlib
+from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
-from urllib.parse import parse_qs
 
+import numpy as np
 from fastapi import Depends, HTTPException, Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from service.api.access import admit, admit_by_header
 from service.api.errors import describe
-from service.errors import InvalidInput, PayloadTooLarge
+from service.api.forms import Fields, as_fields, parse_multipart, parse_urlencoded
+from service.batching.offload import run_in_thread
+from service.errors import InvalidInput, PayloadTooLarge, excerpt
 from service.registry.registry import Registry
 from service.settings import Settings
 
@@ -20,6 +24,15 @@ M = TypeVar("M", bound=BaseModel)
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
+FORMS = (FORM, MULTIPART)
+
+SMALL = 16_384
+"""Bytes of a body whose values are not counted, and that is decoded on the event loop."""
+MAX_VALUES = 10_000
+"""Maximum values of a JSON body, besides its texts."""
+MAX_GZIP_MEMBERS = 100
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 # Coroutines, because FastAPI runs plain functions in a thread.
@@ -38,10 +51,27 @@ RegistryOf = Annotated[Registry, Depends(get_registry)]
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Read the whole body. Raises PayloadTooLarge as soon as it exceeds the limit in bytes."""
+    """Read the whole body, and decode gzip.
+
+    Raises PayloadTooLarge as soon as it exceeds the limit in bytes, encoded or decoded, InvalidInput if the gzip stream
+    is damaged, and HTTPException (415) for another encoding.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip", "x-gzip"):
+        supported = {"Accept-Encoding": "gzip, identity"}
+        raise HTTPException(415, f"send the body as it is or with gzip, not with {excerpt(encoding)}", supported)
+    body = await _read(request, limit)
+    if encoding == "identity":
+        return body
+    if len(body) <= SMALL:
+        return gunzip(body, limit)
+    return await run_in_thread(lambda: gunzip(body, limit))
+
+
+async def _read(request: Request, limit: int) -> bytes:
     too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
     declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    if declared.isdecimal() and (len(declared) > 20 or int(declared) > limit):
         raise too_large
     body = bytearray()
     while True:  # request.stream() without its generator
@@ -55,38 +85,122 @@ async def read_body(request: Request, limit: int) -> bytes:
             return bytes(body)
 
 
+def gunzip(body: bytes, limit: int) -> bytes:
+    """Decode gzip of at most `limit` bytes. Raises PayloadTooLarge or InvalidInput."""
+    decoded = bytearray()
+    for _ in range(MAX_GZIP_MEMBERS):
+        member = zlib.decompressobj(wbits=31)
+        try:
+            decoded += member.decompress(body, limit + 1 - len(decoded))
+        except zlib.error as error:
+            raise InvalidInput(f"the gzip body is not valid: {error}") from None
+        if len(decoded) > limit:
+            raise PayloadTooLarge(f"the decoded body is larger than {limit} bytes")
+        if not member.eof:
+            raise InvalidInput("the gzip body is not valid: it ends too early")
+        body = member.unused_data
+        if not body:
+            return bytes(decoded)
+    raise InvalidInput(f"the gzip body has more than {MAX_GZIP_MEMBERS} members")
+
+
 async def parse_body(request: Request, schema: type[M], limit: int, form: bool = False) -> M:
     """Admit the caller, and parse the body into the schema. A body without a media type is read as JSON.
+
+    With `form`, forms and fields in the query string are accepted too.
 
     Raises Unauthorized, Forbidden, RateLimited, PayloadTooLarge, InvalidInput, or HTTPException (415) for another
     media type.
     """
-    admitted = admit_by_header(request)
-    media_type = request.headers.get("content-type", JSON).split(";")[0].strip().lower()
-    if media_type not in ((JSON, FORM) if form else (JSON,)):
-        raise HTTPException(415, f"send {JSON}" + (f" or {FORM}" if form else "") + f", not {media_type}")
+    in_body = "api_key" in schema.model_fields
+    admitted = admit_by_header(request, in_body)
+    media_type = _media_type(request, form)
     body = await read_body(request, limit)
-    try:
-        if media_type == FORM:
-            parsed = schema.model_validate(parse_form(body))
-        else:
-            parsed = schema.model_validate_json(body, strict=True)
-    except ValidationError as error:
-        raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
-    if not admitted:
-        admit(request, getattr(parsed, "api_key", None))
+    if media_type == JSON:
+        body = body.removeprefix(BYTE_ORDER_MARK)
+        if not admitted:
+            admit(request, _key_in_json(body))
+        check_size(body, request.app.state.settings)
+        parsed = _validated(lambda: schema.model_validate_json(body, strict=True))
+    else:
+        fields = await _fields(request, media_type, body)
+        if not admitted:
+            key = fields.get("api_key")
+            admit(request, key if isinstance(key, str) else None)
+        parsed = _validated(lambda: schema.model_validate(fields))
     if request.app.state.settings.log_texts:
         log.info("%s", parsed.model_dump_json(exclude={"api_key"}, exclude_unset=True))
     return parsed
 
 
-def parse_form(body: bytes) -> dict[str, Any]:
-    """Fields of a form; a repeated field is a list. Raises InvalidInput if it is not UTF-8."""
+def _media_type(request: Request, form: bool) -> str:
+    """The media type of the body. Raises HTTPException (415)."""
+    content_type = request.headers.get("content-type")
+    if content_type is None:
+        # `curl -X POST /translate?q=...` sends neither a body nor a media type.
+        empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+        return FORM if form and empty and request.scope["query_string"] else JSON
+    media_type = content_type.split(";")[0].strip().lower()
+    if media_type == JSON or (form and media_type in FORMS):
+        return media_type
+    supported = f"{JSON}, {FORM} or {MULTIPART}" if form else JSON
+    raise HTTPException(415, f"send {supported}, not {excerpt(media_type)}")
+
+
+async def _fields(request: Request, media_type: str, body: bytes) -> Fields:
+    """Fields of a form and of the query string, which has precedence. Raises InvalidInput."""
+    content_type = request.headers.get("content-type", "")
+
+    def parse() -> list[tuple[str, str]]:
+        return parse_multipart(body, content_type) if media_type == MULTIPART else parse_urlencoded(body)
+
+    pairs = parse() if len(body) <= SMALL else await run_in_thread(parse)
+    query = request.query_params.multi_items() if request.scope["query_string"] else []
+    return {**as_fields(pairs, TEXT_FIELDS), **as_fields(query, TEXT_FIELDS)}
+
+
+TEXT_FIELDS = frozenset({"q"})
+"""Fields of a form that can be empty."""
+
+
+class _Key(BaseModel):
+    api_key: str | None = None
+
+
+def _key_in_json(body: bytes) -> str | None:
+    """The API key in a JSON body, without validating the rest."""
     try:
-        fields = parse_qs(body.decode(), keep_blank_values=True, errors="strict")
-    except ValueError as error:
-        raise InvalidInput(f"the form is not valid: {error}") from None
-    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+        return _Key.model_validate_json(body).api_key
+    except ValidationError:
+        return None
+
+
+def check_size(body: bytes, settings: Settings) -> None:
+    """Bound the time of validation. Raises InvalidInput if a JSON body has too many values."""
+    limit = MAX_VALUES + settings.max_texts
+    if len(body) > SMALL and (count := count_values(body)) > limit:
+        raise InvalidInput(f"the body has {count} values; the limit is {limit}")
+
+
+def count_values(body: bytes) -> int:
+    """The number of commas and of opening brackets outside strings in valid JSON, and one.
+
+    >>> count_values(b'{"a,": [1, 2], "b": "c\\\\\\", d"}')
+    5
+    """
+    plain = body.replace(rb"\\", b"").replace(rb"\"", b"")
+    characters = np.frombuffer(plain, np.uint8)
+    outside = np.cumsum(characters == ord(b'"'), dtype=np.int32) % 2 == 0
+    separators = (characters == ord(b",")) | (characters == ord(b"[")) | (characters == ord(b"{"))
+    return 1 + int(np.count_nonzero(separators & outside))
+
+
+def _validated(validate: Callable[[], M]) -> M:
+    """Raises InvalidInput with the first errors."""
+    try:
+        return validate()
+    except ValidationError as error:
+        raise InvalidInput(describe(error)) from None
 
 
 def request_body(schema: type[BaseModel], *media_types: str) -> dict[str, Any]:
@@ -97,7 +211,7 @@ def request_body(schema: type[BaseModel], *media_types: str) -> dict[str, Any]:
 def documented(schema: type[BaseModel], media_type: str) -> dict[str, Any]:
     """JSON schema of a body; without null for a form, which has no null."""
     found = schema.model_json_schema()
-    if media_type == FORM:
+    if media_type in FORMS:
         for field in found["properties"].values():
             if "anyOf" in field:
                 field["anyOf"] = [option for option in field["anyOf"] if option.get("type") != "null"]

@@ -5,10 +5,9 @@ from starlette.responses import Response
 
 from service.api.body import JSON, parse_body, request_body
 from service.api.errors import BODY_ERRORS, MODEL_ERRORS, TEXT_ERRORS, responses
-from service.api.responses import FastJSON, documented, encoded, encoding_of
+from service.api.responses import FastJSON, documented, encoding_of, respond
 from service.handlers import classify as handler
 from service.handlers.schemas import ClassifyRequest, ClassifyResponse
-from service.observability import timed
 
 router = APIRouter(tags=["classify"])
 
@@ -32,6 +31,4 @@ async def classify(request: Request) -> Response:
     body = await parse_body(request, ClassifyRequest, state.settings.max_body_bytes)
     encoding = encoding_of(request)
     answer = await handler.classify(body, state.registry, state.settings)
-    await state.budget.wait()
-    with timed(answer.manifest.name, "encode"):
-        return encoded(answer.encode(encoding), encoding)
+    return await respond(request, answer, encoding)

@@ -6,13 +6,15 @@ The body is `application/problem+json` (RFC 9457) with two extension members for
 
 import logging
 import re
+import traceback
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -31,6 +33,7 @@ from service.errors import (
     Unauthorized,
     UnsupportedFormat,
     UnsupportedLanguagePair,
+    excerpt,
 )
 
 log = logging.getLogger(__name__)
@@ -75,9 +78,9 @@ def body(path: str, status: int, error_type: str, detail: str) -> dict[str, Any]
         type=f"urn:limelight:error:{error_type}",
         title=error_type.replace("_", " ").capitalize(),
         status=status,
-        detail=detail,
-        instance=path,
-        error=detail,
+        detail=(shown := detail[:MAX_DETAIL]),
+        instance=path[:MAX_INSTANCE],
+        error=shown,
         error_type=error_type,
     ).model_dump()
 
@@ -94,7 +97,7 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     status = status_of(error)
     if status == 500:
-        log.error("%s: %s", type(error).__name__, error, exc_info=error.__cause__)
+        log.error("%s", stacks(error))
     headers = None
     if isinstance(error, Overloaded):
         headers = {"Retry-After": str(error.retry_after_s)}
@@ -111,11 +114,11 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return problem(request, 422, "invalid_input", describe(error.errors()))
+    return problem(request, 422, "invalid_input", describe(error))
 
 
 async def on_unexpected(request: Request, error: Exception) -> Response:
-    # Starlette logs the traceback. The answer has no internals.
+    # RequestMiddleware logs the error. The answer has no internals.
     return problem(request, 500, "internal_server_error", "an unexpected error; the service has logged it")
 
 
@@ -124,9 +127,43 @@ async def on_disconnect(request: Request, error: Exception) -> Response:
     return Response(status_code=400)
 
 
-def describe(errors: Any) -> str:
-    """The errors of pydantic in one line, each with its field."""
-    return "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" if e["loc"] else str(e["msg"]) for e in errors)
+MAX_CAUSES = 5
+
+
+def stacks(error: BaseException) -> str:
+    """The classes and stacks of an exception and its causes. Messages can contain texts, so only those of onnxruntime
+    are included."""
+    found: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(found) < MAX_CAUSES:
+        frames = traceback.extract_tb(current.__traceback__)
+        stack = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+        message = f" ({current})" if type(current).__module__.startswith("onnxruntime") else ""
+        found.append(f"{type(current).__name__}{message} at {stack}")
+        current = current.__cause__ or current.__context__
+    return "; caused by ".join(found)
+
+
+MAX_ERRORS = 10
+"""Maximum validation errors in a message."""
+MAX_DETAIL = 4_000
+MAX_INSTANCE = 1_000
+"""Maximum characters of a message and of a path in a problem document."""
+
+
+def describe(error: ValidationError | RequestValidationError) -> str:
+    """The first validation errors in one line, each with its field."""
+    found = error.errors() if isinstance(error, RequestValidationError) else error.errors(**SHORT)
+    shown = [_in_words(one) for one in found[:MAX_ERRORS]]
+    return "; ".join(shown) + (f"; and {len(found) - MAX_ERRORS} more" if len(found) > MAX_ERRORS else "")
+
+
+SHORT: Any = {"include_url": False, "include_context": False, "include_input": False}
+
+
+def _in_words(error: Any) -> str:
+    message = excerpt(error["msg"])
+    return f"{'.'.join(excerpt(part) for part in error['loc'])}: {message}" if error["loc"] else message
 
 
 HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
@@ -138,7 +175,7 @@ HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
 
 
 async def answer_to(request: Request, error: Exception) -> Response:
-    """The answer to an error. Raises an unexpected error again: Starlette logs it and calls `on_unexpected`."""
+    """The answer to an error. Raises an unexpected error again: Starlette calls `on_unexpected`."""
     handler = next((HANDLERS[cls] for cls in type(error).__mro__ if cls in HANDLERS), None)
     if handler is None:
         raise error
@@ -165,7 +202,7 @@ DESCRIPTIONS = {
     401: "An API key or token is missing",
     403: "The API key or token does not allow this",
     404: "The model does not exist",
-    413: "The body is too large",
+    413: "The body or the answer is too large",
     415: "The media type of the body is not supported",
     422: "The request is not valid",
     429: "The service is overloaded; try again after `Retry-After` seconds",
@@ -186,6 +223,11 @@ EXAMPLES: dict[str, tuple[int, str]] = {
     "forbidden": (403, "Invalid API key"),
     "model_not_found": (404, "there is no model 'nope'; GET /models lists them"),
     "payload_too_large": (413, "the body is larger than 2000000 bytes"),
+    "answer_too_large": (
+        413,
+        "the answer would have about 5000000 attention weights; the limit is 4000000 (LIMELIGHT_MAX_ANSWER_WEIGHTS); "
+        "send fewer or shorter texts, or ask for less attention",
+    ),
     "unsupported_media_type": (415, "send application/json, not text/plain"),
     "invalid_input": (422, "attention: Input should be 'none', 'summary' or 'full'"),
     "empty_text": (422, "text 0 has no visible character"),
@@ -205,7 +247,7 @@ EXAMPLES: dict[str, tuple[int, str]] = {
 MODEL_ERRORS = ("model_not_found", "overloaded", "inference_failed", "model_not_ready", "inference_timeout")
 CALLER_ERRORS = ("unauthorized", "forbidden", "too_many_requests", "rate_limited")
 BODY_ERRORS = (*CALLER_ERRORS, "payload_too_large", "unsupported_media_type", "invalid_input")
-TEXT_ERRORS = ("empty_text", "text_too_long", "batch_too_large", "too_many_tokens")
+TEXT_ERRORS = ("empty_text", "text_too_long", "batch_too_large", "too_many_tokens", "answer_too_large")
 
 
 def responses(path: str, *kinds: str) -> dict[int | str, dict[str, Any]]:

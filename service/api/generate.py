@@ -6,11 +6,9 @@ from starlette.responses import Response
 from service.api import events
 from service.api.body import JSON, parse_body, request_body
 from service.api.errors import BODY_ERRORS, MODEL_ERRORS, responses
-from service.api.responses import FastJSON, documented, encoded, encoding_of
+from service.api.responses import FastJSON, documented, encoding_of, respond
 from service.handlers import generate as handler
-from service.handlers.encoding import AS_JSON, Emit
 from service.handlers.schemas import GenerateRequest, GenerateResponse
-from service.observability import timed
 
 router = APIRouter(tags=["generate"])
 EVENTS = events.documented("A `token` event for each token, then `done`.")
@@ -39,12 +37,7 @@ async def generate(request: Request) -> Response:
     body = await parse_body(request, GenerateRequest, state.settings.max_body_bytes)
     encoding = encoding_of(request)
 
-    async def work(emit: Emit) -> dict[str, object]:
-        return (await handler.generate(body, state.registry, state.settings, emit)).encode(AS_JSON)
-
     if events.wants_events(request):
-        return await events.stream(request, work)
+        return await events.stream(request, lambda emit: handler.generate(body, state.registry, state.settings, emit))
     answer = await handler.generate(body, state.registry, state.settings)
-    await state.budget.wait()
-    with timed(answer.manifest.name, "encode"):
-        return encoded(answer.encode(encoding), encoding)
+    return await respond(request, answer, encoding)

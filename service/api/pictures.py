@@ -11,6 +11,7 @@ from starlette.responses import FileResponse
 from service.api.body import RegistryOf
 from service.api.errors import responses
 from service.bundle.manifest import CARD
+from service.errors import excerpt
 from service.handlers.schemas import Picture
 from service.registry.entry import Entry
 
@@ -60,6 +61,6 @@ def get_picture(
     """Serve the files that `pictures` of GET /models/{name} lists, and no other file of the bundle."""
     entry = registry.entry(name, version)
     if file not in captions(entry.folder):
-        raise HTTPException(404, f"the card of {entry.name}/{entry.version} has no picture {file!r}")
+        raise HTTPException(404, f"the card of {entry.name}/{entry.version} has no picture {excerpt(file)!r}")
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "max-age=300"}
     return FileResponse(entry.folder / file, media_type="image/png", headers=headers)

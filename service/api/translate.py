@@ -4,13 +4,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.api import events
-from service.api.body import FORM, JSON, parse_body, request_body
+from service.api.body import FORM, JSON, MULTIPART, parse_body, request_body
 from service.api.errors import BODY_ERRORS, MODEL_ERRORS, TEXT_ERRORS, responses
-from service.api.responses import FastJSON, documented, encoded, encoding_of
+from service.api.responses import FastJSON, documented, encoding_of, respond
 from service.handlers import translate as handler
-from service.handlers.encoding import AS_JSON, Emit
 from service.handlers.schemas import TranslateRequest, TranslateResponse
-from service.observability import timed
 
 router = APIRouter(tags=["translate"])
 
@@ -26,7 +24,7 @@ ERRORS = responses(
     summary="Translate texts, with the alignment behind each sentence",
     response_class=FastJSON,
     responses={200: {"model": TranslateResponse, "content": {**documented("TranslateResponse"), **EVENTS}}, **ERRORS},
-    openapi_extra=request_body(TranslateRequest, JSON, FORM),
+    openapi_extra=request_body(TranslateRequest, JSON, FORM, MULTIPART),
 )
 async def translate(request: Request) -> Response:
     """A text is split into sentences, each sentence is translated, and the translations are joined with the white space
@@ -40,12 +38,7 @@ async def translate(request: Request) -> Response:
     body = await parse_body(request, TranslateRequest, state.settings.max_body_bytes, form=True)
     encoding = encoding_of(request)
 
-    async def work(emit: Emit) -> dict[str, object]:
-        return (await handler.translate(body, state.registry, state.settings, emit)).encode(AS_JSON)
-
     if events.wants_events(request):
-        return await events.stream(request, work)
+        return await events.stream(request, lambda emit: handler.translate(body, state.registry, state.settings, emit))
     answer = await handler.translate(body, state.registry, state.settings)
-    await state.budget.wait()
-    with timed(answer.model, "encode"):
-        return encoded(answer.encode(encoding), encoding)
+    return await respond(request, answer, encoding)

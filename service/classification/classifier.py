@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service import observability
-from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
+from service.attention import AttentionDetail, AttentionMatrix, check_weights, count_weights, matrices, outputs_for
 from service.batching.engine import SinglePassEngine
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
@@ -73,6 +73,7 @@ class Classifier:
         self._session = runtime.open(bundle, "classify")
         self.precision = self._session.graph.precision
         engines = [SinglePassEngine(self._run) for _ in range(self._session.concurrency)]
+        self._answer_weights = limits.answer_weights
         self.scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
@@ -87,10 +88,12 @@ class Classifier:
     ) -> list[Prediction]:
         """Return one prediction per text, in order.
 
-        Raises EmptyText, TextTooLong, Overloaded or InferenceFailed; if one text is invalid, none is run.
+        Raises EmptyText, TextTooLong, AnswerTooLarge, Overloaded or InferenceFailed; none is run if one is invalid.
         """
         with observability.timed(self.manifest.name, "tokenise"):
             encodings = await run_in_thread_if_long(texts, lambda: self._encode(texts, truncate))
+        outputs, lengths = self.manifest.attention, [len(encoded.ids) for encoded, _ in encodings]
+        check_weights(sum(count_weights(attention, outputs, n) for n in lengths), self._answer_weights)
         results = await self.scheduler.submit([ClassificationRequest(encoded, attention) for encoded, _ in encodings])
         return [
             _prediction(encoded, truncated, result)

@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service import observability
-from service.attention import AttentionDetail, AttentionMatrix, outputs_for
+from service.attention import AttentionDetail, AttentionMatrix, check_weights, outputs_for
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
 from service.bundle.bundle import Bundle
@@ -89,6 +89,7 @@ class Generator:
         step = runtime.open(bundle, "step")
         self.precision = step.graph.precision
         engines = [GenerationEngine(manifest, step, self._tokenizer.size) for _ in range(step.concurrency)]
+        self._answer_weights = limits.answer_weights
         self.scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
@@ -127,6 +128,7 @@ class Generator:
     async def generate_all(self, prompts: Sequence[str], params: SamplingParams) -> list[Generation]:
         """Continue several prompts in one batch. Raises as `generate`; if one prompt is invalid, none is run."""
         prepared = [await self._prepare(prompt, params) for prompt in prompts]
+        check_weights(sum(self._weights(encoded, params) for encoded, _ in prepared), self._answer_weights)
         results = await self.scheduler.submit([request for _, request in prepared])
         return [
             self._generation(encoded, request, params, result)
@@ -165,14 +167,17 @@ class Generator:
             )
         if params.max_tokens > self.max_tokens:
             raise UnsupportedOption(f"Invalid request: max_tokens parameter must be <= {self.max_tokens} for {name}")
+        if (weights := self._weights(encoded, params)) > MAX_ATTENTION_WEIGHTS:
+            raise UnsupportedOption(
+                f"{weights:,} attention weights are more than {MAX_ATTENTION_WEIGHTS:,}; ask for fewer tokens, "
+                'or for "attention": "none"'
+            )
+
+    def _weights(self, encoded: Encoded, params: SamplingParams) -> int:
+        """Return the number of attention weights in an answer of `max_tokens` tokens."""
         outputs = outputs_for(params.attention, self.manifest.attention)
         matrices = sum((output.heads or 1) if params.attention == "full" else 1 for output in outputs)
-        weights = matrices * params.max_tokens * (len(encoded.ids) + params.max_tokens)
-        if weights > MAX_ATTENTION_WEIGHTS:
-            raise UnsupportedOption(
-                f"{matrices} attention matrices of {params.max_tokens} x {len(encoded.ids) + params.max_tokens} are "
-                f'more than {MAX_ATTENTION_WEIGHTS:,} weights; ask for fewer tokens, or for "attention": "none"'
-            )
+        return matrices * params.max_tokens * (len(encoded.ids) + params.max_tokens)
 
     def _generation(
         self, encoded: Encoded, request: CompletionRequest, params: SamplingParams, result: CompletionResult

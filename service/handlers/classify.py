@@ -3,14 +3,20 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from service.batching import budget
+from service.batching.offload import run_in_thread_if_long
 from service.bundle.manifest import Manifest
 from service.classification.classifier import Prediction
-from service.handlers.encoding import AS_JSON, Encoding, rounded, token
+from service.handlers.encoding import AS_JSON, Encoding, rounded, token, weights_in
 from service.handlers.schemas import ClassifyRequest
 from service.handlers.texts import check_texts
 from service.registry.registry import Registry
 from service.settings import Settings
+from service.text.sentences import is_blank
 from service.text.words import Words, by_words
+
+NO_PREDICTION = Prediction(label="", score=0.0, scores={}, truncated=False, tokens=[], attention=[])
+"""The prediction for an empty text, if settings allow it."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,14 @@ class Classification:
 
     manifest: Manifest
     predictions: list[Prediction]
+
+    @property
+    def model(self) -> str:
+        return self.manifest.name
+
+    @property
+    def size(self) -> int:
+        return sum(len(one.tokens) + weights_in(one.attention) for one in self.predictions)
 
     def encode(self, encoding: Encoding) -> dict[str, Any]:
         content = {"model": self.manifest.name, "version": str(self.manifest.version)}
@@ -32,14 +46,23 @@ async def classify(request: ClassifyRequest, registry: Registry, settings: Setti
     """
     texts = check_texts(request.text, settings)
     classifier = registry.classifier(request.model, request.version)
-    predictions = await classifier.classify(texts, request.attention, request.truncate)
+    # The classifier refuses a blank text by its number.
+    kept = [text for text in texts if not is_blank(text)] if settings.allow_empty_texts else texts
+    classified = iter(await classifier.classify(kept, request.attention, request.truncate) if kept else [])
+    predictions = [
+        NO_PREDICTION if settings.allow_empty_texts and is_blank(text) else next(classified) for text in texts
+    ]
     if request.attention_unit == "word":
-        predictions = [in_words(prediction, text) for prediction, text in zip(predictions, texts, strict=True)]
+        in_tokens = predictions
+        predictions = await run_in_thread_if_long(
+            texts, lambda: [in_words(one, text) for one, text in zip(in_tokens, texts, strict=True)]
+        )
     return Classification(classifier.manifest, predictions)
 
 
 def encode(prediction: Prediction, encoding: Encoding = AS_JSON) -> dict[str, Any]:
     """A prediction in the form of `schemas.Prediction`."""
+    budget.check()
     return {
         "label": prediction.label,
         "score": rounded(prediction.score),
@@ -52,6 +75,7 @@ def encode(prediction: Prediction, encoding: Encoding = AS_JSON) -> dict[str, An
 
 def in_words(prediction: Prediction, text: str) -> Prediction:
     """Merge the tokens of a prediction into words, and its attention with them."""
+    budget.check()
     words = Words(prediction.tokens, text)
     matrices = [by_words(m, None if m.kind == "pooling" else words, words) for m in prediction.attention]
     return replace(prediction, tokens=words.tokens, attention=matrices)

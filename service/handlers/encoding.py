@@ -5,15 +5,17 @@ as bytes: `{"dtype": "float16", "shape": [Q, K], "data": b"..."}`, row by row, l
 these are the network's own numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
 import ormsgpack
+from numpy.typing import NDArray
 
 from service.attention import AttentionMatrix, Floats, significant
+from service.batching import budget
 from service.text.tokenizer import Token
 
 JSON = "application/json"
@@ -44,7 +46,28 @@ class Encoding:
         return {"kind": matrix.kind, "layer": matrix.layer, "head": matrix.head, "weights": weights}
 
 
-AS_JSON = Encoding(JSON, significant, dumps)
+VALUES_AT_ONCE = 20_000
+"""Values that are written at once; orjson does not release the GIL meanwhile."""
+
+
+def json_weights(weights: Floats) -> Any:
+    """A matrix with 4 significant digits."""
+    return json_array(significant(weights))
+
+
+def json_array(array: NDArray[Any]) -> Any:
+    """An array for `dumps`. A large one is written here, in parts that take about a millisecond."""
+    if array.size <= VALUES_AT_ONCE:
+        return array
+    step = max(1, VALUES_AT_ONCE * len(array) // array.size)
+    parts = []
+    for start in range(0, len(array), step):
+        budget.check()
+        parts.append(dumps(array[start : start + step])[1:-1])
+    return orjson.Fragment(b"[" + b",".join(parts) + b"]")
+
+
+AS_JSON = Encoding(JSON, json_weights, dumps)
 
 
 def as_msgpack(dtype: str) -> Encoding:
@@ -56,12 +79,32 @@ def as_msgpack(dtype: str) -> Encoding:
     return Encoding(MSGPACK, weights, ormsgpack.packb)
 
 
+class Answer(Protocol):
+    """The answer of a handler."""
+
+    @property
+    def model(self) -> str:
+        """Label of the model in metrics."""
+
+    @property
+    def size(self) -> int:
+        """Tokens and weights, which determine the time of encoding."""
+
+    def encode(self, encoding: Encoding) -> dict[str, Any]:
+        """The answer as JSON-like values."""
+
+
 def token(value: Token) -> dict[str, Any]:
     """A token in the form of `schemas.Token`."""
     encoded: dict[str, Any] = {"text": value.text, "start": value.start, "end": value.end}
     if value.special is not None:
         encoded["special"] = value.special
     return encoded
+
+
+def weights_in(matrices: Iterable[AttentionMatrix]) -> int:
+    """The number of weights of some matrices."""
+    return sum(matrix.weights.size for matrix in matrices)
 
 
 def rounded(score: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from service.attention import significant
 from service.bundle.manifest import Manifest
 from service.generation.generator import Generation, SamplingParams, TokenEvent, TokenLogprob
-from service.handlers.encoding import Emit, Encoding, rounded
+from service.handlers.encoding import Emit, Encoding, rounded, weights_in
 from service.handlers.schemas import GenerateRequest
 from service.handlers.texts import check_texts
 from service.registry.registry import Registry
@@ -20,6 +20,15 @@ class GenerationAnswer:
 
     manifest: Manifest
     generation: Generation
+
+    @property
+    def model(self) -> str:
+        return self.manifest.name
+
+    @property
+    def size(self) -> int:
+        generation = self.generation
+        return len(generation.prompt_tokens) + len(generation.tokens) + weights_in(generation.attention)
 
     def encode(self, encoding: Encoding) -> dict[str, Any]:
         generation = self.generation

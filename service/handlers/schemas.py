@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.attention import AttentionDetail
 from service.text.words import AttentionUnit
@@ -54,6 +54,16 @@ class TranslateRequest(BaseModel):
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="Attention matrices to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
+
+    @field_validator(
+        *("format", "beam_size", "length_penalty", "max_length", "alternatives", "attention", "attention_unit"),
+        mode="before",
+    )
+    @classmethod
+    def _default_for_null(cls, value: object, info: ValidationInfo) -> object:
+        """LibreTranslate's clients send null and "" for options that they do not set."""
+        assert info.field_name is not None
+        return cls.model_fields[info.field_name].default if value is None or value == "" else value
 
 
 class GenerateRequest(BaseModel):
@@ -177,9 +187,22 @@ class Sentence(BaseModel):
     alternatives: list[Hypothesis] | None = Field(None, description="Present if requested.")
 
 
+class Step(BaseModel):
+    """One of two translations through English."""
+
+    model: str
+    version: str
+    source: str
+    target: str
+    text: str = Field(description="Translation after this step.")
+
+
 class Translation(BaseModel):
     text: str
     sentences: list[Sentence]
+    steps: list[Step] | None = Field(
+        None, description="Present if no model translates the pair, and the text is translated through English."
+    )
 
 
 class Detection(BaseModel):
@@ -194,7 +217,7 @@ class TranslateResponse(BaseModel):
     detectedLanguage: Detection | list[Detection] | None = Field(
         None, description="Present if `source` is `auto`: the language of `q`, or of each text."
     )
-    model: str | None = Field(description="Null if every text is already in the target language.")
+    model: str | None = Field(description="Null if every text is already in the target language; `a+b` for two models.")
     version: str | None
     translations: list[Translation] = Field(description="One per text, in order.")
     alternatives: list[str] | list[list[str]] | None = Field(None, description="Present if requested.")

@@ -11,29 +11,37 @@ Sentences come in the order in which they finish.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 from service.attention import significant
-from service.batching.offload import run_in_thread
-from service.bundle.manifest import Manifest
-from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair
-from service.handlers.encoding import AS_JSON, Emit, Encoding, rounded, token
-from service.handlers.languages import detection
+from service.batching import budget
+from service.batching.offload import run_in_thread_if_long
+from service.bundle.manifest import TranslationManifest
+from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair, excerpt
+from service.handlers.encoding import AS_JSON, Emit, Encoding, rounded, token, weights_in
+from service.handlers.languages import PIVOT, base_language, detection, rank_all, reachable
+from service.handlers.pivot import PivotTranslation, spans_in, translate_in_two_steps
 from service.handlers.schemas import TranslateRequest
 from service.handlers.texts import check_texts
 from service.markup.protect import Format
 from service.registry.registry import Registry
 from service.settings import Settings
-from service.text.detection import Guess, detect_among
+from service.text.detection import Guess
 from service.text.sentences import is_blank
 from service.text.words import Words, by_words
 from service.translation.engine import Options
 from service.translation.translator import Sentence, SentenceEvent, TokenEvent, Translation, Translator
 
 AUTO = "auto"
+
+PLAUSIBLE = 0.25
+"""Probability of a source language relative to the most likely language, from which it is used instead."""
+
+Route = tuple[Translator, ...]
+"""The translators of a text: none if it is returned as it is, one, or two through the pivot language."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,8 @@ class TranslationPlan:
 
     request: TranslateRequest
     texts: list[str]
-    translators: list[Translator | None]
-    """One per text; None returns the text as it is."""
+    routes: list[Route]
+    """One per text."""
     guesses: list[Guess]
     """The detected language of each text; empty unless the source is `auto`."""
     options: Options
@@ -58,25 +66,33 @@ class TranslationAnswer:
     translations: list[Translation]
 
     @property
-    def manifest(self) -> Manifest | None:
-        """The manifest of the first translator; None if every text is returned as it is."""
-        return next((translator.manifest for translator in self.plan.translators if translator is not None), None)
+    def route(self) -> Route:
+        """The first route with a translator."""
+        return next((route for route in self.plan.routes if route), ())
 
     @property
     def model(self) -> str:
         """The label of the model in metrics."""
-        return "none" if self.manifest is None else self.manifest.name
+        return self.route[-1].manifest.name if self.route else "none"
+
+    @property
+    def size(self) -> int:
+        sentences = [sentence for translation in self.translations for sentence in translation.sentences]
+        return sum(len(s.source_tokens) + len(s.target_tokens) + weights_in(s.attention) for s in sentences)
 
     def encode(self, encoding: Encoding) -> dict[str, Any]:
-        request, manifest = self.plan.request, self.manifest
-        alternatives = request.alternatives > 0
+        manifests = [translator.manifest for translator in self.route]
+        alternatives = self.plan.request.alternatives > 0
         guesses = [detection(guess).model_dump() for guess in self.plan.guesses]
         return {
             "translatedText": self._like_q([translation.text for translation in self.translations]),
             **({"detectedLanguage": self._like_q(guesses)} if guesses else {}),
-            "model": manifest and manifest.name,
-            "version": manifest and str(manifest.version),
-            "translations": [encode(translation, alternatives, encoding) for translation in self.translations],
+            "model": "+".join(manifest.name for manifest in manifests) or None,
+            "version": "+".join(str(manifest.version) for manifest in manifests) or None,
+            "translations": [
+                {**encode(translation, alternatives, encoding), **steps(translation, route)}
+                for translation, route in zip(self.translations, self.plan.routes, strict=True)
+            ],
             **({"alternatives": self._like_q([t.alternatives for t in self.translations])} if alternatives else {}),
         }
 
@@ -95,34 +111,84 @@ async def translate(
     plan = await plan_translation(request, registry, settings)
     translations = await run_plan(plan, emit)
     if request.attention_unit == "word":
-        translations = [in_words(one, text) for one, text in zip(translations, plan.texts, strict=True)]
+        in_tokens = translations
+        translations = await run_in_thread_if_long(
+            plan.texts, lambda: [in_words(one, text) for one, text in zip(in_tokens, plan.texts, strict=True)]
+        )
     return TranslationAnswer(plan, translations)
 
 
 async def plan_translation(request: TranslateRequest, registry: Registry, settings: Settings) -> TranslationPlan:
-    """Check a request and find the translator of each text.
+    """Check a request and find the translators of each text.
+
+    A blank text is refused; in a list it is returned as it is.
 
     Raises InvalidInput, ModelNotFound or ModelNotReady.
     """
-    texts = check_texts(_required(request), settings)
-    for number, text in enumerate(texts):
-        if is_blank(text):
-            raise EmptyText(f"text {number} has no visible character")
+    q = _required(request)
+    texts = check_texts(q, settings)
+    if isinstance(q, str) and is_blank(q):
+        raise EmptyText("text 0 has no visible character")
     options = Options(
         request.beam_size, request.length_penalty, request.max_length, request.alternatives, request.attention
     )
     format: Format = "html" if request.format == "html" else "text"
-    if request.source != AUTO:
-        translator = registry.translator(request.source, request.target, request.model, request.version)
-        return TranslationPlan(request, texts, [translator] * len(texts), [], options, format)
-    sources, target = _candidates(request, registry)
-    guesses = await run_in_thread(lambda: [detect_among(text, sources) for text in texts])
-    by_language = {
-        language: registry.translator(language, target, request.model, request.version)
-        for language in {guess.language for guess in guesses} - {target}
-    }
-    translators = [by_language.get(guess.language) for guess in guesses]
-    return TranslationPlan(request, texts, translators, guesses, options, format)
+    source, target = _languages(request, registry)
+    if source != AUTO:
+        route = find_route(source, target, request, registry)
+        return TranslationPlan(request, texts, [route] * len(texts), [], options, format)
+    guesses = await detect_sources(texts, target, request, registry)
+    routes = {guess.language: find_route(guess.language, target, request, registry) for guess in guesses}
+    return TranslationPlan(request, texts, [routes[guess.language] for guess in guesses], guesses, options, format)
+
+
+def _languages(request: TranslateRequest, registry: Registry) -> tuple[str | None, str | None]:
+    """Source and target without regions; None is that of the named model. Raises ModelNotFound."""
+    if request.model is None:
+        known = {language for pair in registry.pairs() for language in pair}
+    else:
+        manifest = registry.entry(request.model, request.version).manifest
+        known = {manifest.source, manifest.target} if isinstance(manifest, TranslationManifest) else set()
+    source, target = (code and base_language(code, known) for code in (request.source, request.target))
+    return source, target
+
+
+def find_route(source: str | None, target: str | None, request: TranslateRequest, registry: Registry) -> Route:
+    """The translators from a source to a target language.
+
+    Raises UnsupportedLanguagePair, ModelNotFound or ModelNotReady.
+    """
+    if request.model is not None:
+        return (registry.translator(source, target, request.model, request.version),)
+    pairs = registry.pairs()
+    if source == target:
+        if not any(source in pair for pair in pairs):
+            raise UnsupportedLanguagePair(f"{excerpt(source)} is not supported")
+        return ()
+    if (source, target) not in pairs and (source, PIVOT) in pairs and (PIVOT, target) in pairs:
+        return registry.translator(source, PIVOT), registry.translator(PIVOT, target)
+    return (registry.translator(source, target, None, request.version),)
+
+
+async def detect_sources(
+    texts: list[str], target: str | None, request: TranslateRequest, registry: Registry
+) -> list[Guess]:
+    """The language of each text: the most likely of the source languages and the target, unless it is implausible.
+
+    Raises UnsupportedLanguagePair or ModelNotFound.
+    """
+    if request.model is not None:
+        sources = {registry.translator(None, target, request.model, request.version).source}
+    else:
+        sources = {source for source, to in reachable(registry.pairs()) if to == target}
+    if not sources:
+        raise UnsupportedLanguagePair(f"{excerpt(target)} is not supported")
+    usable = sources | ({target} if target else set())
+    guesses = []
+    for ranked in await rank_all(texts, usable):
+        best = next((guess for guess in ranked if guess.language in usable), ranked[0])
+        guesses.append(best if best.confidence >= PLAUSIBLE * ranked[0].confidence else ranked[0])
+    return guesses
 
 
 def _required(request: TranslateRequest) -> str | list[str]:
@@ -131,31 +197,19 @@ def _required(request: TranslateRequest) -> str | list[str]:
         if getattr(request, field) is None:
             raise MissingParameter(f"Invalid request: missing {field} parameter")
     if request.format not in ("text", "html"):
-        raise UnsupportedFormat(f"{request.format} format is not supported")
+        raise UnsupportedFormat(f"{excerpt(request.format)} format is not supported")
     assert request.q is not None
     return request.q
 
 
-def _candidates(request: TranslateRequest, registry: Registry) -> tuple[set[str], str | None]:
-    """The source languages that can be detected, and the target. Raises UnsupportedLanguagePair or ModelNotFound."""
-    if request.model is not None:
-        translator = registry.translator(None, request.target, request.model, request.version)
-        return {translator.source}, translator.target
-    sources = {source for source, target in registry.pairs() if target == request.target}
-    if not sources:
-        raise UnsupportedLanguagePair(f"{request.target} is not supported")
-    return sources, request.target
-
-
 async def run_plan(plan: TranslationPlan, emit: Emit | None = None) -> list[Translation]:
-    """One translation per text. Texts of one translator are one submission; several translators run concurrently."""
-    groups = {
-        translator: [place for place, own in enumerate(plan.translators) if own is translator]
-        for translator in dict.fromkeys(plan.translators)
-    }
+    """One translation per text. Texts of one route are one submission; several routes run concurrently."""
+    groups: dict[Route, list[int]] = {}
+    for place, route in enumerate(plan.routes):
+        groups.setdefault(route, []).append(place)
     if len(groups) == 1:
-        [(translator, places)] = groups.items()
-        return list(await _translate(plan, translator, places, emit))
+        [(route, places)] = groups.items()
+        return list(await _translate(plan, route, places, emit))
     tasks = [asyncio.ensure_future(_translate(plan, *group, emit)) for group in groups.items()]
     try:
         found = await asyncio.gather(*tasks)
@@ -167,12 +221,19 @@ async def run_plan(plan: TranslationPlan, emit: Emit | None = None) -> list[Tran
 
 
 async def _translate(
-    plan: TranslationPlan, translator: Translator | None, places: list[int], emit: Emit | None
+    plan: TranslationPlan, route: Route, places: list[int], emit: Emit | None
 ) -> Sequence[Translation]:
-    """The translations of the texts at some places by one translator."""
+    """The translations of the texts at some places, which have the same route."""
     texts = [plan.texts[place] for place in places]
-    if translator is None:
+    if not route:
         return [Translation(text, [], [text] * plan.options.alternatives) for text in texts]
+    if len(route) == 2:
+        found = await translate_in_two_steps(*route, texts, plan.options, plan.format)
+        if emit is not None:
+            for event in _sentence_events(found):
+                _emit_sentence(event, plan, places, emit)
+        return found
+    [translator] = route
     if emit is None:
         return await translator.translate(texts, plan.options, plan.format)
 
@@ -181,9 +242,19 @@ async def _translate(
         emit("token", {**_position(event, places), "text": event.text, "weights": weights})
 
     def on_sentence(event: SentenceEvent) -> None:
-        emit("sentence", {**_position(event, places), "sentence": _encode_alone(event, plan, places)})
+        _emit_sentence(event, plan, places, emit)
 
     return await translator.translate(texts, plan.options, plan.format, on_token, on_sentence)
+
+
+def _sentence_events(translations: Sequence[Translation]) -> Iterator[SentenceEvent]:
+    """The sentences of finished translations, with target spans in each one's own text."""
+    for index, translation in enumerate(translations):
+        for number, (sentence, (start, _)) in enumerate(zip(translation.sentences, spans_in(translation), strict=True)):
+            tokens = [
+                replace(token, start=token.start - start, end=token.end - start) for token in sentence.target_tokens
+            ]
+            yield SentenceEvent(index, number, replace(sentence, target_tokens=tokens))
 
 
 def _position(event: TokenEvent | SentenceEvent, places: list[int]) -> dict[str, int]:
@@ -191,12 +262,26 @@ def _position(event: TokenEvent | SentenceEvent, places: list[int]) -> dict[str,
     return {"translation": places[event.translation], "number": event.number}
 
 
-def _encode_alone(event: SentenceEvent, plan: TranslationPlan, places: list[int]) -> dict[str, Any]:
-    """A sentence as JSON, with target offsets into its own text."""
+def _emit_sentence(event: SentenceEvent, plan: TranslationPlan, places: list[int], emit: Emit) -> None:
     translation = Translation(event.sentence.text, [event.sentence], [])
     if plan.request.attention_unit == "word":
         translation = in_words(translation, plan.texts[places[event.translation]])
-    return encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON)
+    sentence = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON)
+    emit("sentence", {**_position(event, places), "sentence": sentence})
+
+
+def steps(translation: Translation, route: Route) -> dict[str, Any]:
+    """The steps of a translation through the pivot language, in the form of `schemas.Step`."""
+    if not isinstance(translation, PivotTranslation):
+        return {}
+    texts = (translation.pivot, translation.text)
+    return {"steps": [_step(translator, text) for translator, text in zip(route, texts, strict=True)]}
+
+
+def _step(translator: Translator, text: str) -> dict[str, str]:
+    manifest = translator.manifest
+    model = {"model": manifest.name, "version": str(manifest.version)}
+    return {**model, "source": translator.source, "target": translator.target, "text": text}
 
 
 def encode(translation: Translation, alternatives: bool, encoding: Encoding = AS_JSON) -> dict[str, Any]:
@@ -207,6 +292,7 @@ def encode(translation: Translation, alternatives: bool, encoding: Encoding = AS
 
 def encode_sentence(sentence: Sentence, alternatives: bool, encoding: Encoding) -> dict[str, Any]:
     """A sentence in the form of `schemas.Sentence`, with its alternatives if they are wanted."""
+    budget.check()
     encoded = {
         "text": sentence.text,
         "score": rounded(sentence.score),
@@ -224,6 +310,7 @@ def in_words(translation: Translation, text: str) -> Translation:
     """Merge the tokens of a translation of `text` into words, and its attention with them."""
     sentences = []
     for sentence in translation.sentences:
+        budget.check()
         source, target = Words(sentence.source_tokens, text), Words(sentence.target_tokens, translation.text)
         sides = {"cross": (target, source), "encoder_self": (source, source), "decoder_self": (target, target)}
         matrices = [by_words(matrix, *sides[matrix.kind]) for matrix in sentence.attention]

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.bundle.manifest import AnyManifest, ClassificationManifest, Task, TranslationManifest
 from service.classification.classifier import Classifier
-from service.errors import InvalidInput, ModelNotFound, ModelNotReady, UnsupportedLanguagePair
+from service.errors import InvalidInput, ModelNotFound, ModelNotReady, UnsupportedLanguagePair, excerpt
 from service.generation.generator import Generator
 from service.registry.entry import Entry, Predictor
 from service.translation.translator import Translator
@@ -30,11 +30,13 @@ class Lookup:
         """
         versions = self._entries.get(name)
         if versions is None:
-            raise ModelNotFound(f"there is no model {name!r}; GET /models lists them")
+            raise ModelNotFound(f"there is no model {excerpt(name)!r}; GET /models lists them")
         if version is None:
             return max(versions.values(), key=lambda entry: (entry.ready, entry.manifest is not None, entry.version))
         if version not in versions:
-            raise ModelNotFound(f"{name!r} has no version {version}, only {', '.join(map(str, sorted(versions)))}")
+            raise ModelNotFound(
+                f"{name!r} has no version {excerpt(version)}, only {', '.join(map(str, sorted(versions)))}"
+            )
         return versions[version]
 
     def classifier(self, name: str | None = None, version: int | None = None) -> Classifier:
@@ -78,7 +80,8 @@ class Lookup:
             raise ModelNotFound(f"{entry.name!r} is not a translator; GET /models lists the task of each model")
         if (source or predictor.source, target or predictor.target) != (predictor.source, predictor.target):
             raise UnsupportedLanguagePair(
-                f"{entry.name} translates from {predictor.source} to {predictor.target}, not from {source} to {target}"
+                f"{entry.name} translates from {predictor.source} to {predictor.target}, not from {excerpt(source)} "
+                f"to {excerpt(target)}"
             )
         return predictor
 
@@ -99,7 +102,7 @@ class Lookup:
             return pairs[source, target]
         for language, side in ((source, 0), (target, 1)):
             if language not in {pair[side] for pair in pairs}:
-                raise UnsupportedLanguagePair(f"{language} is not supported")
+                raise UnsupportedLanguagePair(f"{excerpt(language)} is not supported")
         raise UnsupportedLanguagePair(f"no model translates from {source} to {target}")
 
     def is_default(self, entry: Entry) -> bool:

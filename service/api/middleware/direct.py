@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.errors import answer_to
+from service.api.middleware.paths import route_path
 
 
 class DirectRoutesMiddleware:
@@ -27,7 +28,7 @@ class DirectRoutesMiddleware:
                 self.routes[method, route.path] = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self.routes.get((scope.get("method", ""), scope.get("path", "")))
+        route = self.routes.get((scope.get("method", ""), route_path(scope))) if scope["type"] == "http" else None
         if route is None:
             await self.app(scope, receive, send)
             return

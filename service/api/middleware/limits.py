@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import on_service_error
+from service.api.middleware.paths import route_path
+from service.batching import budget
 from service.errors import InferenceTimeout, ServiceError, TooManyRequests
 from service.settings import Settings
 
-BUDGET_S = 0.005
+SLICE_S = 0.005
 """Seconds of request work per iteration of the event loop."""
 UNWATCHED_S = 0.05
 """Seconds before a request's connection is watched for a disconnect. Most requests end sooner, and watching costs more
@@ -28,7 +30,7 @@ def deadline_error(settings: Settings) -> InferenceTimeout:
     return InferenceTimeout(f"no answer within {settings.timeout_s:g} s; send less text or try again later")
 
 
-class LoopBudget:
+class Throttle:
     """Spreads the work of many requests over several iterations of the event loop.
 
     A batch ends for a hundred requests in the same iteration, and encoding all their answers in it would block the loop
@@ -44,7 +46,7 @@ class LoopBudget:
         while self._ends is not None and time.perf_counter() >= self._ends:
             await asyncio.sleep(0)
         if self._ends is None:  # the first in this iteration
-            self._ends = time.perf_counter() + BUDGET_S
+            self._ends = time.perf_counter() + SLICE_S
             loop.call_soon(self._reset)
 
     def _reset(self) -> None:
@@ -58,19 +60,19 @@ class LimitsMiddleware:
         self,
         app: ASGIApp,
         settings: Settings,
-        budget: LoopBudget,
+        throttle: Throttle,
         reading: Callable[[], AbstractContextManager[None]],
     ):
         """`reading` marks the time in which a request uses models of the registry."""
         self.app = app
-        self.budget = budget
+        self.throttle = throttle
         self.settings = settings
         self.reading = reading
         self.running: set[object] = set()
         """One object per concurrent request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(UNLIMITED):
+        if scope["type"] != "http" or route_path(scope).startswith(UNLIMITED):
             await self.app(scope, receive, send)
             return
         if len(self.running) >= self.settings.max_requests:
@@ -80,7 +82,7 @@ class LimitsMiddleware:
         slot = object()
         self.running.add(slot)
         try:
-            await self.budget.wait()
+            await self.throttle.wait()
             with self.reading():
                 await self._run(scope, receive, send, slot)
         finally:
@@ -89,7 +91,8 @@ class LimitsMiddleware:
     async def _run(self, scope: Scope, receive: Receive, send: Send, slot: object) -> None:
         """Answer the request unless the deadline passes or the client disconnects first."""
         loop, timeout_s = asyncio.get_running_loop(), self.settings.timeout_s
-        deadline = scope.setdefault("state", {})["deadline"] = loop.time() + timeout_s
+        # The clock of budgets is the clock of event loops.
+        deadline = scope.setdefault("state", {})["deadline"] = budget.start(timeout_s).deadline
         # The slot is free with the last byte: the client may send its next request before this one has returned.
         request = _Watched(receive, send, deadline, lambda: self.running.discard(slot))
         timer = loop.call_later(min(UNWATCHED_S, timeout_s), request.watch)

@@ -1,12 +1,14 @@
-"""Request ids, one log line, metrics and security headers for every request."""
+"""Request ids, one log line, metrics and security headers for every request, and limits on its headers."""
 
 import logging
 import time
 
 from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import observability
+from service.api.errors import problem, stacks
 from service.registry.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -27,13 +29,20 @@ QUIET = ("/health", "/metrics")
 """Machines poll these routes; their log lines have the level debug."""
 CLIENT_CLOSED_REQUEST = 499
 """The status in logs and metrics if the client disconnected before its answer, as in nginx."""
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 65_536
+"""Maximum number and total size of the headers of a request."""
 
 
 class RequestMiddleware:
-    """Traces, logs and counts every request. `shared`: pages of other origins can read the answers."""
+    """Traces, logs and counts every request.
 
-    def __init__(self, app: ASGIApp, registry: Registry, shared: bool):
+    `shared`: pages of other origins can read the answers. `root_path`: path prefix of a reverse proxy.
+    """
+
+    def __init__(self, app: ASGIApp, registry: Registry, shared: bool, root_path: str = ""):
         self.app = app
+        self.root_path = root_path
         self.registry = registry
         self.in_flight = 0
         self.headers = [
@@ -44,6 +53,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if self.root_path:
+            add_prefix(scope, self.root_path)
         request_headers = dict(scope["headers"])
         trace = observability.new_trace(
             *(request_headers.get(n, b"").decode("latin-1") for n in (b"x-request-id", b"traceparent"))
@@ -56,37 +67,83 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = message.setdefault("headers", [])
-                present = dict(headers)
-                headers.append((b"x-request-id", trace.request_id.encode()))
-                timing = observability.server_timing(trace, time.perf_counter() - since)
-                headers.append((b"server-timing", timing.encode()))
-                added = self.headers + (JSON_HEADERS if b"json" in present.get(b"content-type", b"") else [])
-                headers.extend(header for header in added if header[0] not in present)
-                if self.registry.draining:  # the next request goes to another machine
-                    headers.append((b"connection", b"close"))
+                self._add_headers(message, trace, time.perf_counter() - since)
             await send(message)
 
         self.in_flight += 1
         observability.observe_in_flight(self.in_flight)
         try:
-            await self.app(scope, receive, send_with_headers)
+            await self._answer(scope, receive, send_with_headers)
+        except Exception as error:
+            log.error(
+                "unexpected error: %s", stacks(error)
+            )  # ServerErrorMiddleware has answered it with `on_unexpected`
         finally:
             self.in_flight -= 1
             observability.observe_in_flight(self.in_flight)
-            seconds = time.perf_counter() - since
-            # The pattern of the route: the path itself can contain anything.
-            route = getattr(scope.get("route"), "path", None) or "other"
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            observability.observe_request(method, route, status, seconds)
-            level = logging.DEBUG if route.startswith(QUIET) else logging.INFO
-            if log.isEnabledFor(level):
-                phases = {f"{name}_s": round(spent, 6) for name, spent in trace.phases.items()}
-                fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
-                log.log(level, "%s %s %s", method, route, status, extra={"fields": {**fields, **phases}})
+            self._log(scope, status, time.perf_counter() - since, trace)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer HEAD as GET without a body, and refuse large headers."""
+        if too_large(scope):
+            detail = f"at most {MAX_HEADERS} headers with {MAX_HEADER_BYTES} bytes are accepted"
+            answer = problem(Request(scope), 431, "request_header_fields_too_large", detail, {"Connection": "close"})
+            await answer(scope, receive, send)
+        elif scope["method"] == "HEAD":
+            inner = {**scope, "method": "GET"}
+            try:
+                await self.app(inner, receive, without_body(send))
+            finally:
+                scope["route"] = inner.get("route")
+        else:
+            await self.app(scope, receive, send)
+
+    def _add_headers(self, message: Message, trace: observability.Trace, seconds: float) -> None:
+        headers = message.setdefault("headers", [])
+        present = dict(headers)
+        headers.append((b"x-request-id", trace.request_id.encode()))
+        headers.append((b"server-timing", observability.server_timing(trace, seconds).encode()))
+        added = self.headers + (JSON_HEADERS if b"json" in present.get(b"content-type", b"") else [])
+        headers.extend(header for header in added if header[0] not in present)
+        if self.registry.draining and b"connection" not in present:  # the next request goes to another machine
+            headers.append((b"connection", b"close"))
+
+    def _log(self, scope: Scope, status: int, seconds: float, trace: observability.Trace) -> None:
+        # The pattern of the route: the path itself can contain anything.
+        route = getattr(scope.get("route"), "path", None) or "other"
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        observability.observe_request(method, route, status, seconds)
+        level = logging.DEBUG if route.startswith(QUIET) else logging.INFO
+        if log.isEnabledFor(level):
+            phases = {f"{name}_s": round(spent, 6) for name, spent in trace.phases.items()}
+            fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
+            log.log(level, "%s %s %s", method, route, status, extra={"fields": {**fields, **phases}})
 
 
-def install(app: FastAPI, registry: Registry, shared: bool) -> None:
+def add_prefix(scope: Scope, prefix: str) -> None:
+    """Set the prefix of a reverse proxy, which may have removed it from the path; Starlette expects it there."""
+    scope["root_path"] = prefix
+    if not f"{scope['path']}/".startswith(f"{prefix}/"):
+        scope["path"] = prefix + scope["path"]
+
+
+def too_large(scope: Scope) -> bool:
+    headers = scope["headers"]
+    return len(headers) > MAX_HEADERS or sum(len(n) + len(v) for n, v in headers) > MAX_HEADER_BYTES
+
+
+def without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
+
+
+def install(app: FastAPI, registry: Registry, shared: bool, root_path: str) -> None:
     """Wrap all other middleware, the answer to unexpected errors included."""
     inner = app.build_middleware_stack
-    app.build_middleware_stack = lambda: RequestMiddleware(inner(), registry, shared)  # type: ignore[method-assign]
+
+    def build() -> ASGIApp:
+        return RequestMiddleware(inner(), registry, shared, root_path)
+
+    app.build_middleware_stack = build  # type: ignore[method-assign]

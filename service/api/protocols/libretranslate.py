@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from service.api.body import FORM, JSON, RegistryOf, SettingsOf, parse_body, request_body
+from service.api.body import FORM, JSON, MULTIPART, RegistryOf, SettingsOf, parse_body, request_body
 from service.api.errors import BODY_ERRORS, responses
 from service.handlers import languages as handler
 from service.handlers.languages import name_of
@@ -22,12 +22,14 @@ async def languages(registry: RegistryOf) -> list[Language]:
     "/detect",
     summary="Detect the language of a text",
     responses=responses("/detect", "missing_parameter", *BODY_ERRORS, "text_too_long", "batch_too_large"),
-    openapi_extra=request_body(DetectRequest, JSON, FORM),
+    openapi_extra=request_body(DetectRequest, JSON, FORM, MULTIPART),
 )
-async def detect_language(request: Request, settings: SettingsOf) -> list[Detection] | list[list[Detection]]:
+async def detect_language(
+    request: Request, registry: RegistryOf, settings: SettingsOf
+) -> list[Detection] | list[list[Detection]]:
     """The likeliest languages of `q`, best first; for a list, those of each text."""
     body = await parse_body(request, DetectRequest, settings.max_body_bytes, form=True)
-    return await handler.detect_languages(body, settings)
+    return await handler.detect_languages(body, registry, settings)
 
 
 @router.get("/frontend/settings", summary="Settings for a translation page")

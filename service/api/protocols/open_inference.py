@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2, under /v2: the protocol of KServe's and Triton's clients.
 
 A text is an element of the input `text`. Options are `parameters`, by their names in /classify, /translate and
-/generate. Attention and tokens are optional outputs.
+/generate.
 """
 
 import time
@@ -17,17 +17,14 @@ from service.api.access import admit, bearer
 from service.api.body import JSON, RegistryOf, SettingsOf, read_body
 from service.api.errors import CALLER_ERRORS, MODEL_ERRORS, TEXT_ERRORS, describe, responses
 from service.api.health import check_ready
-from service.api.protocols.outputs import (
-    DEFAULT_OUTPUTS,
-    generation_arrays,
-    outputs_of,
-    prediction_arrays,
-    translation_arrays,
-)
+from service.api.protocols.outputs import OUTPUTS, Arrays, generation_arrays, prediction_arrays, translation_arrays
 from service.api.protocols.tensors import HEADER_LENGTH, InferRequest, Tensor, read_request, texts_of, write_answer
+from service.api.responses import LARGE, content_response
+from service.batching.offload import run_in_thread
 from service.bundle.manifest import Manifest
-from service.errors import InvalidInput, ModelNotReady, ServiceError
+from service.errors import InvalidInput, ModelNotReady, ServiceError, excerpt
 from service.handlers.classify import classify
+from service.handlers.encoding import weights_in
 from service.handlers.generate import generate_all
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
 from service.handlers.translate import translate
@@ -39,7 +36,9 @@ router = APIRouter(prefix="/v2", tags=["inference protocol"])
 
 TEXT = "text"
 PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
-"""Parameters of the protocol; all others are options of the model."""
+"""Parameters of the protocol."""
+MLSERVER_PARAMETERS = {"content_type", "headers"}
+"""Parameters of MLServer, which do not matter here. All others are options of the model."""
 
 
 @dataclass
@@ -138,7 +137,7 @@ async def model_metadata(registry: RegistryOf, name: str) -> dict[str, Any]:
 async def version_metadata(registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
     manifest = manifest_of(registry.entry(name, version))
     versions = [str(entry.version) for entry in registry.entries() if entry.name == name]
-    outputs = outputs_of(manifest.task)
+    outputs = OUTPUTS[manifest.task]
     return {
         "name": name,
         "versions": versions,
@@ -222,46 +221,61 @@ async def call(
     entry = registry.entry(name, version)
     counted, start = statistics(request, entry), time.perf_counter_ns()
     try:
-        inference, binary = read_request(raw, request.headers.get(HEADER_LENGTH))
+        inference, binary = read_request(raw, request.headers.get(HEADER_LENGTH), settings)
         texts = texts_of(inference, binary, TEXT)
-        tensors = await answer(inference, texts, entry, registry, settings)
+        content, headers = await infer_texts(inference, texts, entry, registry, settings)
     except (ServiceError, ValidationError) as error:
         counted.failures += 1
         counted.failure_ns += time.perf_counter_ns() - start
         if isinstance(error, ValidationError):
-            raise InvalidInput(describe(error.errors(include_url=False, include_context=False))) from None
+            raise InvalidInput(describe(error)) from None
         raise
     counted.requests += 1
     counted.request_ns += time.perf_counter_ns() - start
     counted.texts += len(texts)
     counted.last_ms = time.time_ns() // 1_000_000
-    header = {"model_name": entry.name, "model_version": str(entry.version), "id": inference.id or ""}
-    content, headers = write_answer(header, tensors, inference)
-    return Response(content, headers=headers)
+    return content_response(content, headers=headers)
+
+
+async def infer_texts(
+    request: InferRequest, texts: list[str], entry: Entry, registry: Registry, settings: Settings
+) -> tuple[bytes, dict[str, str]]:
+    """The body of the answer and its headers.
+
+    Raises InvalidInput, AnswerTooLarge, pydantic's ValidationError, and the errors of the handlers.
+    """
+    known = {output: datatype for output, datatype, _ in OUTPUTS[manifest_of(entry).task]}
+    wanted = [output.name for output in request.outputs] or list(known)
+    if unknown := [output for output in wanted if output not in known]:
+        raise InvalidInput(f"outputs: there is no {excerpt(', '.join(unknown))}; {entry.name} has {', '.join(known)}")
+    size, arrays = await answer(request, texts, entry, "attention" in wanted, registry, settings)
+    header = {"model_name": entry.name, "model_version": str(entry.version), "id": request.id or ""}
+
+    def write() -> tuple[bytes, dict[str, str]]:
+        return write_answer(header, [Tensor(name, known[name], arrays[name]()) for name in wanted], request)
+
+    return write() if size <= LARGE else await run_in_thread(write)
 
 
 async def answer(
-    request: InferRequest, texts: list[str], entry: Entry, registry: Registry, settings: Settings
-) -> list[Tensor]:
-    """The wanted outputs. Raises InvalidInput, pydantic's ValidationError, and the errors of the handlers."""
-    task = manifest_of(entry).task
-    options = {key: value for key, value in request.parameters.items() if key not in PROTOCOL_PARAMETERS}
-    known = {output: dtype for output, dtype, _ in outputs_of(task)}
-    wanted = [output.name for output in request.outputs] or [output for output, _, _ in DEFAULT_OUTPUTS[task]]
-    if unknown := [output for output in wanted if output not in known]:
-        raise InvalidInput(f"outputs: there is no {', '.join(unknown)}; {entry.name} has {', '.join(known)}")
-    attention = "summary" if "attention" in wanted else "none"
-    fields = {**options, "model": entry.name, "version": entry.version, "attention": attention}
+    request: InferRequest, texts: list[str], entry: Entry, attention: bool, registry: Registry, settings: Settings
+) -> tuple[int, Arrays]:
+    """The tokens and weights of the answer, and its outputs."""
+    task, limit = manifest_of(entry).task, settings.max_answer_weights
+    options = {k: v for k, v in request.parameters.items() if k not in PROTOCOL_PARAMETERS | MLSERVER_PARAMETERS}
+    detail = "summary" if attention else "none"
+    fields = {**options, "model": entry.name, "version": entry.version, "attention": detail}
     if task == "classification":
         classification = ClassifyRequest.model_validate({**fields, "text": texts}, strict=True)
-        arrays = prediction_arrays((await classify(classification, registry, settings)).predictions)
-    elif task == "generation":
+        classified = await classify(classification, registry, settings)
+        return classified.size, prediction_arrays(classified.predictions, limit)
+    if task == "generation":
         generation = GenerateRequest.model_validate({**fields, "prompt": ""}, strict=True)
-        arrays = generation_arrays(await generate_all(texts, generation, registry, settings))
-    else:
-        if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
-            raise InvalidInput(f"parameters: there is no {', '.join(unknown)}")
-        translation = TranslateRequest.model_validate({**fields, "q": texts}, strict=True)
-        found = await translate(translation, registry, settings)
-        arrays = translation_arrays(found.translations, translation.alternatives)
-    return [Tensor(output, known[output], arrays[output]) for output in wanted]
+        generated = await generate_all(texts, generation, registry, settings)
+        size = sum(len(one.tokens) + weights_in(one.attention) for one in generated)
+        return size, generation_arrays(generated, limit)
+    if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
+        raise InvalidInput(f"parameters: there is no {excerpt(', '.join(unknown))}")
+    translation = TranslateRequest.model_validate({**fields, "q": texts}, strict=True)
+    translated = await translate(translation, registry, settings)
+    return translated.size, translation_arrays(translated.translations, translation.alternatives, limit)

@@ -131,7 +131,6 @@ def test_a_body_of_just_the_limit(client: TestClient, route: str) -> None:
         ("/classify", "text/plain"),
         ("/classify", "application/x-www-form-urlencoded"),
         ("/classify", "multipart/form-data; boundary=x"),
-        ("/translate", "multipart/form-data; boundary=x"),
         ("/translate", "text/html"),
         ("/translate", "nonsense"),
     ],

@@ -27,6 +27,7 @@ EXPECTED = {
     "UnsupportedFormat": 400,
     "UnsupportedLanguagePair": 400,
     "PayloadTooLarge": 413,
+    "AnswerTooLarge": 413,
     "Unauthorized": 401,
     "Forbidden": 403,
     "ModelNotFound": 404,

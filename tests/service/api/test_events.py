@@ -36,7 +36,8 @@ def stream(client: TestClient, **body: Any) -> list[tuple[str, Any]]:
     answer = client.post("/translate", json={**PAIR, **body}, headers=STREAM)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith("text/event-stream")
-    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-accel-buffering"] == "no"
     return events(answer.text)
 
 
@@ -112,7 +113,6 @@ def test_language_detection(client: TestClient) -> None:
     ("body", "status", "error_type"),
     [
         ({"q": " "}, 422, "empty_text"),
-        ({"q": ["Wind", "\u200b"]}, 422, "empty_text"),
         ({}, 400, "missing_parameter"),
         ({"q": "Wind", "target": "zz"}, 400, "unsupported_language_pair"),
         ({"q": "Wind", "beam_size": 99}, 422, "unsupported_option"),

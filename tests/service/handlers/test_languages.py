@@ -14,10 +14,10 @@ def test_languages(registry: Registry) -> None:
     assert (name_of("fr"), name_of("zz")) == ("French", "zz")
 
 
-def test_detection_has_the_form_of_its_input(settings: Settings) -> None:
+def test_detection_has_the_form_of_its_input(registry: Registry, settings: Settings) -> None:
     text = "Bonjour tout le monde, comment allez-vous ?"
-    alone = asyncio.run(detect_languages(DetectRequest(q=text), settings))
-    assert asyncio.run(detect_languages(DetectRequest(q=[text]), settings)) == [alone]
+    alone = asyncio.run(detect_languages(DetectRequest(q=text), registry, settings))
+    assert asyncio.run(detect_languages(DetectRequest(q=[text]), registry, settings)) == [alone]
     assert len(alone) == GUESSES
     with pytest.raises(MissingParameter):
-        asyncio.run(detect_languages(DetectRequest(), settings))
+        asyncio.run(detect_languages(DetectRequest(), registry, settings))

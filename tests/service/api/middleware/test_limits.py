@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.api.middleware.limits import BUDGET_S, LoopBudget
+from service.api.middleware.limits import SLICE_S, Throttle
 from service.text.tokenizer import TextTokenizer
 from tests.fakes import before_networks, serving, until
 from tests.service.api.checks import REQUESTS, check_problem
@@ -37,12 +37,12 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 def test_requests_are_spread_over_iterations_of_the_loop() -> None:
     async def busy() -> int:
-        budget, waiting, iterations = LoopBudget(), 20, 0
+        throttle, waiting, iterations = Throttle(), 20, 0
 
         async def one() -> None:
             nonlocal waiting
-            await budget.wait()
-            time.sleep(BUDGET_S / 2)
+            await throttle.wait()
+            time.sleep(SLICE_S / 2)
             waiting -= 1
 
         requests = [asyncio.create_task(one()) for _ in range(waiting)]
