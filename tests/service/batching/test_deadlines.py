@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.batching import budget
+from service.batching.offload import TEXT_POOL
 from service.batching.scheduler import Limits
 from service.errors import InferenceTimeout
 from service.generation.generator import SamplingParams
@@ -71,10 +72,11 @@ def test_no_network_runs_after_the_deadline(
 
 
 def test_threads_return_to_their_number_after_unloading(models: Path) -> None:
+    until(lambda: TEXT_POOL.threads == 0)
     before = threading.active_count()
     for _ in range(3):
         loaded = Registry(models, Runtime("cpu", threads=2), Limits())
         loaded.load()
         asyncio.run(loaded.classifier().classify([TEXT] * 10))
         loaded.close()
-    until(lambda: threading.active_count() == before)
+    until(lambda: threading.active_count() <= before)

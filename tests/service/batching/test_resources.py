@@ -41,4 +41,4 @@ def test_threads_and_descriptors_return_to_their_number(models: Path) -> None:
             statuses = set(pool.map(send, range(60)))
         assert statuses <= {200, 422, 504} and len(statuses) > 1
         until(lambda: TEXT_POOL.threads == 0)
-        until(lambda: counts() == before)
+        until(lambda: all(now <= then for now, then in zip(counts(), before, strict=True)))

@@ -16,7 +16,15 @@ from service.batching import budget
 from service.batching import scheduler as scheduler_module
 from service.batching.engine import SinglePassEngine
 from service.batching.scheduler import Limits, Scheduler
-from service.errors import InferenceFailed, InferenceTimeout, InvalidInput, LimelightError, ModelNotReady, Overloaded
+from service.errors import (
+    InferenceFailed,
+    InferenceTimeout,
+    InvalidInput,
+    LimelightError,
+    ModelNotReady,
+    Overloaded,
+    TooManyTokens,
+)
 
 T = TypeVar("T")
 
@@ -185,6 +193,16 @@ def test_a_full_queue_refuses_at_once() -> None:
 
     network = while_a_batch_runs(crowd, queue_tokens=11)
     assert 3 not in network.numbers
+
+
+def test_a_request_of_too_many_tokens_is_refused() -> None:
+    async def play(running: Scheduler[Item, int]) -> None:
+        with pytest.raises(TooManyTokens, match="18 tokens in one request, at most 17"):
+            await running.submit([Item(1, 7), Item(2, 11)])
+        assert await running.submit([Item(1, 17)]) == [-1]
+
+    with scheduler(Network().run, request_tokens=17) as running:
+        asyncio.run(in_time(play(running)))
 
 
 def test_an_idle_scheduler_takes_a_request_of_any_size() -> None:
@@ -627,6 +645,22 @@ def test_a_long_batch_runs_in_a_worker() -> None:
         asyncio.run(in_time(play(running)))
     assert threading.get_ident() not in watched.threads
     assert watched.batches == [[0], [1], [2, 3]]
+
+
+def test_a_batch_that_grows_too_long_does_not_run_inline() -> None:
+    """Two requests of one iteration of the event loop: the first alone would fit."""
+    watched = Watched()
+
+    async def play(running: Scheduler[Item, int]) -> None:
+        await running.submit([Item(0)])
+        await rest(running)
+        running.engines[0].seconds_per_token = scheduler_module.INLINE_S / 10
+        found = await asyncio.gather(running.submit([Item(1, 7)]), running.submit([Item(2, 7)]))
+        assert [*found] == [[-1], [-2]]
+
+    with scheduler(watched.run) as running:
+        asyncio.run(in_time(play(running)))
+    assert threading.get_ident() not in watched.threads
 
 
 @pytest.mark.usefixtures("inline")
