@@ -27,7 +27,7 @@ from service.runtime import Runtime, available_cores
 from service.translation.engine import Options
 from training.batching import pad
 from training.recipe import ClassificationRecipe, load_recipe
-from training.start import start_from
+from training.start import copy_weights
 from training.tasks import build_classifier
 from training.tokenization import PAD, special_id
 
@@ -64,7 +64,7 @@ def torch_rate(model: str, texts: list[str], rounds: int) -> float:
     pad_id = special_id(tokenizer, PAD)
     labels = read_manifest(bundle, ClassificationManifest).labels
     network = build_classifier(recipe, tokenizer.get_vocab_size(), len(labels), pad_id).eval()
-    start_from(network, bundle)
+    copy_weights(network, bundle)
     torch.set_num_threads(available_cores())
 
     @torch.inference_mode()

@@ -136,31 +136,3 @@ def error_rates(folder: Path, manifest: TranslationManifest, pairs: list[Aligned
             for head in range(output.heads or 0):
                 links.setdefault(f"{name}, head {head}", []).append(linked(weights[head]))
     return {name: error_rate(found, pairs) for name, found in links.items()}
-
-
-LEAST_LETTERS = 5
-"""Of a word that means the same where it is written the same: shorter ones are too often something else."""
-
-
-def linkable_ids(tokenizer: Tokenizer) -> frozenset[int]:
-    """The tokens that are surely linked where both sides have them: long words, digits, signs, stand-ins."""
-
-    def is_linkable(token: str) -> bool:
-        text = token.removeprefix("\u2581")
-        return bool(text) and (len(text) >= LEAST_LETTERS or not text.isalpha())
-
-    return frozenset(number for token, number in tokenizer.get_vocab().items() if is_linkable(token))
-
-
-def sure_links(source: list[int], target: list[int], linkable: frozenset[int]) -> Iterator[tuple[int, int]]:
-    """(target place, source place) of the linkable tokens that stand just once on either side.
-
-    >>> list(sure_links([7, 8, 9, 8], [9, 5, 7, 8], frozenset({7, 8, 9})))
-    [(0, 2), (2, 0)]
-    """
-    places: dict[int, int | None] = {}
-    for place, token in enumerate(source):
-        places[token] = None if token in places else place
-    for place, token in enumerate(target):
-        if token in linkable and (found := places.get(token)) is not None and target.count(token) == 1:
-            yield place, found

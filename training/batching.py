@@ -1,4 +1,4 @@
-"""Batches of similar length under a token budget, so that padding is rare and memory is bounded."""
+"""Batches of texts with similar lengths and a limited number of padded tokens."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,12 +9,12 @@ from torch.utils.data import Sampler
 
 
 class TokenBatches(Sampler[list[int]]):
-    """Batches of indices whose padded size (longest x how many) stays within `batch_tokens`.
+    """Batches of indices. The padded size of a batch (longest text x number of texts) is at most `batch_tokens`.
 
-    Lengths are jittered before sorting, so that batches differ from epoch to epoch while texts of one
-    length still meet; the order of the batches is shuffled. Without a seed nothing is random.
+    Indices are sorted by length plus random noise, so that batches have similar lengths and differ between epochs. The
+    order of the batches is random. Without a seed nothing is random.
 
-    >>> list(TokenBatches([5, 1, 2, 1], batch_tokens=5))
+    >>> list(TokenBatches([5, 1, 2, 1], batch_tokens=6))
     [[1, 3, 2], [0]]
     """
 
@@ -43,7 +43,7 @@ class TokenBatches(Sampler[list[int]]):
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    """Rows of ids -> int64 [rows, longest], filled up with pad_id on the right.
+    """Rows of ids -> int64 [rows, longest], padded with pad_id on the right.
 
     >>> pad([[4, 5], [6]], pad_id=0).tolist()
     [[4, 5], [6, 0]]

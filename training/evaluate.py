@@ -1,4 +1,4 @@
-"""Measures a bundle as it is served, on the test splits, and writes the figures into its manifest and card."""
+"""Evaluation of a bundle with the service's code. The metrics of the test splits go to its manifest and card."""
 
 import asyncio
 import json
@@ -37,10 +37,10 @@ Pictures = dict[str, Path]
 
 
 def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest:
-    """Evaluate models/<name>/<version> and return its manifest with the figures.
+    """Evaluate models/<name>/<version> and return its manifest with the metrics.
 
-    Those of the test split are written into the manifest, and with pictures into the card. Raises ModelNotReady
-    if the bundle does not load, CorpusError if the data is not there.
+    Metrics of the test split are written to the manifest, and to the card with pictures. Raises ModelNotReady if the
+    bundle does not load, and CorpusError if the data is missing.
     """
     folder = models / recipe.name / str(recipe.version)
     registry = open_registry(models, recipe)
@@ -65,18 +65,18 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
             pictures |= example_texts(recipe, predictor, folder)
         if curve := length_curve(metrics):
             picture = report.bleu_by_length({recipe.name: curve}, folder / "lengths.png")
-            pictures["BLEU by the length of the source"] = picture
+            pictures["BLEU by source length"] = picture
         if isinstance(predictor, Classifier):
             confusion = multiclass_confusion_matrix(probabilities, wanted, len(predictor.labels)).numpy()
             picture = report.confusion_matrix(confusion, predictor.labels, folder / "confusion.png")
             pictures["Confusion matrix of the test split"] = picture
-            sure, predicted = probabilities.max(1)
-            picture = report.reliability(sure.numpy(), (predicted == wanted).numpy(), folder / "calibration.png")
-            pictures["How often it is right, by how sure it is"] = picture
+            highest, predicted = probabilities.max(1)
+            picture = report.reliability(highest.numpy(), (predicted == wanted).numpy(), folder / "calibration.png")
+            pictures["Accuracy by predicted probability"] = picture
     finally:
         registry.close()
     journal, curves = run_folder(recipe) / "task.json", folder / "learning.png"
-    if journal.is_file():  # a bundle can be evaluated where it was not trained
+    if journal.is_file():  # absent if the bundle was trained elsewhere
         report.learning_curves(json.loads(journal.read_text())["epochs"], curves)
     if curves.is_file():
         pictures["Learning curves"] = curves
@@ -86,13 +86,14 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
 
 
 def open_registry(models: Path, recipe: AnyRecipe, precision: Literal["auto", "float32"] = "auto") -> Registry:
+    """A registry with the recipe's bundle, without a limit of the queue."""
     registry = Registry(models, Runtime("auto", precision=precision), Limits(queue_tokens=10**12))
     registry.load(recipe.name)
     return registry
 
 
 def in_float32(recipe: TranslationRecipe, models: Path, split: Split) -> list[Metric]:
-    """What the precision that is served cost: the same figures without it, as `BLEU (float32)` and so on."""
+    """Metrics in float32, as a reference for the served precision: `BLEU (float32)` and `chrF2 (float32)`."""
     registry = open_registry(models, recipe, "float32")
     try:
         translator = registry.translator(None, None, recipe.name, recipe.version)
@@ -103,21 +104,21 @@ def in_float32(recipe: TranslationRecipe, models: Path, split: Split) -> list[Me
 
 
 SHOWN_TOKENS = 24
-"""How far a prompt is written on for its picture."""
+"""Tokens of a continuation in a picture."""
 
 
 def label(token: Token) -> str:
-    """How a token is named beside a heatmap."""
+    """Label of a token in a heatmap."""
     return token.special or spelled(token.text)
 
 
 def spelled(text: str) -> str:
-    """A token's text; one that is nothing but a space is shown as an open box."""
+    """Text of a token without surrounding spaces. A token of spaces only becomes an open box."""
     return text.strip() or "\u2423"
 
 
 def example_heatmaps(recipe: AnyRecipe, predictor: Predictor, folder: Path) -> Pictures:
-    """The recipe's examples as the service answers them, each with its summary attention."""
+    """Draw the summary attention of the service's answers to the recipe's examples."""
     pictures = {}
     for number, text in enumerate(recipe.examples, start=1):
         path = folder / f"attention-{number}.png"
@@ -150,14 +151,14 @@ def example_heatmaps(recipe: AnyRecipe, predictor: Predictor, folder: Path) -> P
 
 
 def example_texts(recipe: AnyRecipe, generator: Generator, folder: Path) -> Pictures:
-    """The recipe's examples as they are written on, each token shaded by how unlikely it was."""
+    """Draw continuations of the recipe's examples, with unlikely tokens shaded."""
     pictures = {}
     for number, prompt in enumerate(recipe.examples, start=1):
         found = asyncio.run(
             generator.generate(prompt, SamplingParams(300, temperature=0.7, seed=number, attention="none"))
         )
         tokens = [(token.text, token.log_prob or 0.0) for token in found.tokens]
-        caption = f"{prompt.strip()} ... (temperature 0.7, seed {number}; the darker, the less likely)"
+        caption = f"{prompt.strip()} ... (temperature 0.7, seed {number}; darker tokens are less likely)"
         pictures[caption] = report.generated_text(prompt, tokens, folder / f"written-{number}.png")
     return pictures
 
@@ -165,8 +166,8 @@ def example_texts(recipe: AnyRecipe, generator: Generator, folder: Path) -> Pict
 def evaluate_classifier(
     recipe: ClassificationRecipe, classifier: Classifier, split: Split
 ) -> tuple[list[Metric], Tensor, Tensor]:
-    """Accuracy, balanced accuracy (mean recall), macro F1, each label's F1, the calibration error (expected, 15 bins;
-    Guo et al. 2017); and what they come from: the probabilities [N, C] and the true labels [N]."""
+    """Accuracy, balanced accuracy (mean recall), macro F1, F1 per label, and expected calibration error (15 bins; Guo
+    et al. 2017). Also returns the probabilities [N, C] and the true labels [N]."""
     rows = labelled_texts(recipe.data, split)
     predictions = asyncio.run(classifier.classify([row.text for row in rows], "none", truncate=True))
     labels = classifier.labels
@@ -190,8 +191,10 @@ def evaluate_classifier(
 
 
 def evaluate_generator(recipe: GenerationRecipe, generator: Generator, split: Split) -> list[Metric]:
-    """Bits a character of the text, and the perplexity it is the logarithm of: read on through the served model, in
-    pieces as long as it takes, of which the first character counts for nothing."""
+    """Bits per character and perplexity of the text, read in pieces of the bundle's maximum length.
+
+    The first character of each piece has no prediction and is not counted.
+    """
     text = running_text(recipe.data, split)
     length = generator.manifest.limits.max_tokens
     pieces = [text[start : start + length] for start in range(0, len(text), length)]
@@ -203,93 +206,93 @@ def evaluate_generator(recipe: GenerationRecipe, generator: Generator, split: Sp
         count += sum(len(token.text) for token in read.prompt_tokens[1:])
     bits = -total / count / math.log(2)
     data = f"{' + '.join(Path(corpus).name for corpus in recipe.data.corpora)} {split} ({len(text)} characters)"
-    how = f"{generator.precision}, in {len(pieces)} pieces"
+    method = f"{generator.precision}, in {len(pieces)} pieces"
     return [
-        Metric(name="bits per character", value=round(bits, 4), data=data, detail=how),
-        Metric(name="perplexity per character", value=round(2**bits, 4), data=data, detail=how),
+        Metric(name="bits per character", value=round(bits, 4), data=data, detail=method),
+        Metric(name="perplexity per character", value=round(2**bits, 4), data=data, detail=method),
     ]
 
 
 def alignment_error(folder: Path, manifest: TranslationManifest) -> list[Metric]:
-    """How well the alignment that is shown fits one made by hand, where there is one for these languages."""
+    """Alignment error rate of the summary attention, if there are manual alignments for the languages."""
     path = ALIGNMENTS / f"{manifest.source}-{manifest.target}.tsv"
-    shown = next((output for output in manifest.attention if output.summary), None)
-    if not path.is_file() or shown is None:
+    summary = next((output for output in manifest.attention if output.summary), None)
+    if not path.is_file() or summary is None:
         return []
     pairs = read_alignments(path)
     rates = error_rates(folder, manifest, pairs)
-    name = attention_name(shown)
+    name = attention_name(summary)
     others = ", ".join(f"{other} {rate:.3f}" for other, rate in rates.items() if other != name and "head" not in other)
     return [
         Metric(
             name="alignment error rate",
             value=round(rates[name], 4),
-            data=f"{len(pairs)} pairs aligned by hand",
-            detail=f"{name}{', heads averaged' if shown.heads else ''}" + (f"; {others}" if others else ""),
+            data=f"{len(pairs)} manually aligned pairs",
+            detail=f"{name}{', heads averaged' if summary.heads else ''}" + (f"; {others}" if others else ""),
         )
     ]
 
 
 Scored = tuple[SentencePair, str]
-"""A pair and what the translator made of its source."""
+"""A pair and its translation."""
 
 
-def corpus_scores(scored: list[Scored], data: str, how: str, metrics: Sequence[BLEU | CHRF]) -> list[Metric]:
-    """sacreBLEU's metrics of translations against all the references each sentence has."""
+def corpus_scores(scored: list[Scored], data: str, method: str, metrics: Sequence[BLEU | CHRF]) -> list[Metric]:
+    """Metrics of sacreBLEU against all references."""
     most = max(len(pair.references) for pair, _ in scored)
-    # sacreBLEU wants one list per reference number; a sentence with fewer of them has None.
+    # sacreBLEU takes one list per reference number, with None for sentences with fewer references.
     references: list[Any] = [
         [pair.references[k] if k < len(pair.references) else None for pair, _ in scored] for k in range(most)
     ]
     found = []
     for metric in metrics:
         score = metric.corpus_score([output for _, output in scored], references)
-        detail = f"{how}, {metric.get_signature()}"
+        detail = f"{method}, {metric.get_signature()}"
         found.append(Metric(name=score.name, value=round(score.score, 2), data=data, detail=detail))
     return found
 
 
 LENGTHS = [(1, 5), (6, 10), (11, 15), (16, 20), (21, 1000)]
-"""Words of a source, first and last, to tell scores apart by."""
+"""Ranges of source length in words."""
 
 
-def scores_by_length(scored: list[Scored], how: str) -> list[Metric]:
-    """BLEU of short and of long sources, as `BLEU, 6-10 words`; of lengths that are there."""
+def scores_by_length(scored: list[Scored], method: str) -> list[Metric]:
+    """BLEU per range of source length, as `BLEU, 6-10 words`. Empty ranges are skipped."""
     found = []
     for first, last in LENGTHS:
         some = [(pair, output) for pair, output in scored if first <= len(pair.source.split()) <= last]
         if some:
-            [metric] = corpus_scores(some, f"all tests ({len(some)} sentences)", how, [BLEU()])
+            [metric] = corpus_scores(some, f"all tests ({len(some)} sentences)", method, [BLEU()])
             words = f"{first}-{last}" if last < 1000 else f"{first} or more"
             found.append(metric.model_copy(update={"name": f"BLEU, {words} words"}))
     return found
 
 
 def length_curve(metrics: Sequence[Metric]) -> dict[str, float]:
-    """Words of the source -> BLEU, as `scores_by_length` measured it."""
+    """Range of source length -> BLEU, from the metrics of `scores_by_length`."""
     by_length = [(re.fullmatch(r"BLEU, (.+) words", metric.name), metric.value) for metric in metrics]
     return {match[1]: value for match, value in by_length if match}
 
 
 def length_counts(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Words of the source -> how many sentences have so many, as `scores_by_length` counted them."""
+    """Range of source length -> number of sentences, from the metrics of `scores_by_length`."""
     data = {metric.name: metric.data for metric in metrics}
     return {words: re.sub(r"\D", "", data[f"BLEU, {words} words"]) for words in length_curve(metrics)}
 
 
-def scores_by_domain(scored: list[Scored], corpus: str, split: Split, how: str) -> list[Metric]:
-    """sacreBLEU and chrF of a corpus, and of each of its domains where it has several."""
+def scores_by_domain(scored: list[Scored], corpus: str, split: Split, method: str) -> list[Metric]:
+    """BLEU and chrF of a corpus, and of each domain if it has several."""
     name = Path(corpus).name
-    found = corpus_scores(scored, f"{name} {split} ({len(scored)} sentences)", how, (BLEU(), CHRF()))
+    found = corpus_scores(scored, f"{name} {split} ({len(scored)} sentences)", method, (BLEU(), CHRF()))
     domains = sorted({pair.domain for pair, _ in scored})
     for domain in domains if len(domains) > 1 else []:
         some = [(pair, output) for pair, output in scored if pair.domain == domain]
-        found += corpus_scores(some, f"{name}, {domain}, {split} ({len(some)} sentences)", how, (BLEU(), CHRF()))
+        found += corpus_scores(some, f"{name}, {domain}, {split} ({len(some)} sentences)", method, (BLEU(), CHRF()))
     return found
 
 
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:
-    """sacreBLEU and chrF of each corpus and domain against all references, decoded as the service does by default."""
+    """BLEU and chrF of each corpus and domain, with the service's default options."""
     metrics: list[Metric] = []
     everything: list[Scored] = []
     for corpus in dict.fromkeys([*recipe.data.corpora, *recipe.data.measured]):
@@ -297,7 +300,7 @@ def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split
         options = Options(attention="none")
         translations = asyncio.run(translator.translate([pair.source for pair in pairs], options))
         scored = list(zip(pairs, (translation.text for translation in translations), strict=True))
-        how = f"beam {options.beam_size}, {translator.precision}"
-        metrics += scores_by_domain(scored, corpus, split, how)
+        method = f"beam {options.beam_size}, {translator.precision}"
+        metrics += scores_by_domain(scored, corpus, split, method)
         everything += scored
-    return metrics + scores_by_length(everything, how)
+    return metrics + scores_by_length(everything, method)

@@ -1,4 +1,4 @@
-"""Trains a recipe's network into a run folder; stopped at any time, it goes on from its last epoch.
+"""Training of a recipe's network in a run folder. An interrupted run resumes after its last epoch.
 
 runs/<recipe>/  tokenizer.json | task.json | last.ckpt | best.ckpt
 """
@@ -22,21 +22,22 @@ from training.tasks import AnyTask, ClassificationTask, GenerationTask, Translat
 
 
 class RunError(RuntimeError):
-    """The run folder cannot be used; the message says why and what to do."""
+    """The run folder cannot be used. The message gives the reason and the remedy."""
 
 
 def run_folder(recipe: AnyRecipe) -> Path:
+    """Folder of a recipe's run, in LIMELIGHT_RUNS or `runs`."""
     return Path(os.environ.get("LIMELIGHT_RUNS", "runs")) / recipe.name
 
 
 def open_task(recipe: AnyRecipe) -> AnyTask:
-    """The run's task with its tokenizer and labels, the network at its first weights. Raises RunError."""
+    """The task of a run with its tokenizer and labels, and with random weights. Raises RunError."""
     folder = run_folder(recipe)
     if not (folder / "task.json").is_file():
-        raise RunError(f"{folder} holds no run: fit {recipe.name} first")
+        raise RunError(f"{folder} has no run; fit {recipe.name} first")
     saved = json.loads((folder / "task.json").read_text())
     if saved["recipe_hash"] != recipe_hash(recipe):
-        raise RunError(f"{folder} was trained with another version of this recipe: delete it, or restore the recipe")
+        raise RunError(f"{folder} was trained with another version of this recipe; delete it or restore the recipe")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     if isinstance(recipe, ClassificationRecipe):
         return ClassificationTask(recipe, saved["labels"], tokenizer)
@@ -46,7 +47,7 @@ def open_task(recipe: AnyRecipe) -> AnyTask:
 
 
 def hardware() -> str:
-    """What the training runs on, for the card."""
+    """Name of the processor or GPU, for the card."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     threads = torch.get_num_threads()
@@ -54,18 +55,18 @@ def hardware() -> str:
 
 
 def load_best(recipe: AnyRecipe) -> AnyTask:
-    """The run's task with its best weights, ready to be exported. Raises RunError."""
+    """The task of a run with its best weights. Raises RunError."""
     task = open_task(recipe)
     path = run_folder(recipe) / "best.ckpt"
     if not path.is_file():
-        raise RunError(f"{path} is missing: fit {recipe.name} for one epoch at least")
+        raise RunError(f"{path} is missing; fit {recipe.name} for at least one epoch")
     state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     task.load_state_dict(state)
     return task.eval()
 
 
 def prepare_run(recipe: AnyRecipe) -> AnyTask:
-    """Open the run folder, or make it with a freshly trained tokenizer."""
+    """Open the run folder, or create it with a new tokenizer."""
     folder = run_folder(recipe)
     if (folder / "task.json").is_file():
         return open_task(recipe)
@@ -79,32 +80,32 @@ def prepare_run(recipe: AnyRecipe) -> AnyTask:
 
 
 def training_minutes(recipe: AnyRecipe) -> float:
-    """How long the run was trained, its pre-training included."""
+    """Training time of the run, pre-training included."""
     folder = run_folder(recipe)
     journals = [path for path in (folder / "task.json", folder / "pretraining" / "task.json") if path.is_file()]
     return round(sum(json.loads(path.read_text())["minutes"] for path in journals), 2)
 
 
 def bfloat16_is_fast() -> bool:
-    """Whether a GPU or the processor multiplies in bfloat16 itself (AVX-512 BF16, AMX), instead of by conversion."""
+    """True if the GPU or the processor has bfloat16 instructions (AVX-512 BF16, AMX)."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def chosen_precision(wanted: PrecisionName) -> Literal["float32", "bfloat16"]:
-    """What is trained in; says which where the recipe leaves it open, and warns where it wants what is slow here."""
+    """Resolve `auto` and print the choice. Warn if bfloat16 is slow on this processor."""
     fast = bfloat16_is_fast()
     if wanted == "auto":
         wanted = "bfloat16" if fast else "float32"
-        print(f"precision: {wanted}, since bfloat16 is {'fast' if fast else 'slow'} here")
+        print(f"precision: {wanted} (bfloat16 is {'fast' if fast else 'slow'} on this processor)")
     elif wanted == "bfloat16" and not fast:
-        warnings.warn("this processor is slow in bfloat16; the recipe's precision `auto` takes float32", stacklevel=2)
+        warnings.warn("this processor is slow in bfloat16; the precision `auto` would choose float32", stacklevel=2)
     return wanted
 
 
 class Journal(L.Callback):
-    """Writes what each epoch took and reached into task.json, where an interruption loses none of it."""
+    """Writes time and metrics to task.json after each epoch."""
 
     def __init__(self, folder: Path):
         self.path = folder / "task.json"
@@ -123,10 +124,10 @@ class Journal(L.Callback):
 
 
 def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = None) -> Path:
-    """Train, or go on training, and return the run folder. `epochs` overrides the recipe's (for a trial); with
-    `minutes`, training ends after so many in all if not before, and the learning rate reaches zero then.
+    """Start or resume a run, and return its folder.
 
-    Raises RecipeError, CorpusError or RunError before any training.
+    `epochs` overrides the recipe's. `minutes` limits the training time; the learning rate is zero at its end. Raises
+    RecipeError, CorpusError or RunError before any training.
     """
     L.seed_everything(recipe.seed, verbose=False)
     task, folder = prepare_run(recipe), run_folder(recipe)
@@ -137,7 +138,7 @@ def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = No
 
 
 def pretrain(task: ClassificationTask, folder: Path) -> Path:
-    """Train the network's embedding and first layer on its texts, and return the checkpoint with the weights."""
+    """Pre-train embedding and first layer, and return the checkpoint."""
     journal = folder / "task.json"
     if not journal.is_file():
         folder.mkdir(exist_ok=True)
@@ -149,15 +150,15 @@ def pretrain(task: ClassificationTask, folder: Path) -> Path:
 
 
 def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: float | None = None) -> None:
-    """Train a task into a folder that has a task.json, going on from its last checkpoint if there is one."""
+    """Train a task in a folder with a task.json. Training resumes from the last checkpoint if there is one."""
     options, last = task.optimisation, folder / "last.ckpt"
     timer = Timer(duration=timedelta(minutes=minutes)) if minutes else None
     if timer is not None:
-        task.spent = lambda: timer.time_elapsed() / (60 * (minutes or 1))
+        task.elapsed_share = lambda: timer.time_elapsed() / (60 * (minutes or 1))
     monitor, mode = task.monitor
     task.load("train")
     task.load("valid")
-    # Two of them: `save_last` would write the last epoch only where it is the best.
+    # Two callbacks: `save_last` writes the last epoch only if it is the best.
     callbacks: list[L.Callback] = [
         ModelCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False),
         ModelCheckpoint(folder, "last", enable_version_counter=False),
@@ -183,8 +184,8 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: f
         task.initialise()
     with warnings.catch_warnings():
         for advice in (
-            ".*does not have many workers",  # the examples are ids in memory already
-            ".*exists and is not empty",  # it holds the tokenizer, and what a run goes on from
+            ".*does not have many workers",  # the examples are in memory
+            ".*exists and is not empty",  # the folder holds the tokenizer and checkpoints
             ".*number of training batches .* is smaller than the logging interval",
         ):
             warnings.filterwarnings("ignore", message=advice)

@@ -107,7 +107,7 @@ def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]
         embedding.weight[torch.tensor(list(vectors))] = torch.from_numpy(matrix)
 
 
-def start_from_pretraining(network: nn.Module, checkpoint: Path) -> None:
+def copy_pretrained_weights(network: nn.Module, checkpoint: Path) -> None:
     """Copy the weights of a PretrainingTask: the embedding and the first recurrent layer."""
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
     own = dict(network.named_parameters())
@@ -117,7 +117,7 @@ def start_from_pretraining(network: nn.Module, checkpoint: Path) -> None:
                 parameter.copy_(weights)
 
 
-def start_from(network: nn.Module, bundle: Path) -> None:
+def copy_weights(network: nn.Module, bundle: Path) -> None:
     """Copy all weights of a bundle. Raises StartError, which names the parameters that differ."""
     stored = load_file(bundle / WEIGHTS)
     own = dict(network.named_parameters())
@@ -133,7 +133,7 @@ def start_from(network: nn.Module, bundle: Path) -> None:
             parameter.copy_(stored[name])
 
 
-def borrow_from(network: nn.Module, tokenizer: Tokenizer, bundle: Path) -> None:
+def copy_matching_weights(network: nn.Module, tokenizer: Tokenizer, bundle: Path) -> None:
     """Copy the matching weights of a bundle of another architecture or language (Kocmi and Bojar 2018).
 
     Copied are weights of equal name and shape, and the embeddings of tokens in both vocabularies. The others stay

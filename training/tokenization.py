@@ -1,4 +1,4 @@
-"""Trains the `tokenizer.json` of a bundle: the file that decides what a token is, in training and in serving alike."""
+"""Training of the tokenizer. Its file, `tokenizer.json`, is used in training and in serving."""
 
 import json
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from training.recipe import TokenizerRecipe
 
 PAD, UNK, BOS, EOS = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
-"""What the tokens of single bytes are called."""
+"""Names of the byte tokens."""
 
 
 def _bpe(recipe: TokenizerRecipe) -> tuple[Any, Any]:
@@ -33,9 +33,9 @@ def _word(recipe: TokenizerRecipe) -> tuple[Any, Any]:
 
 
 def _character(recipe: TokenizerRecipe) -> tuple[Any, Any]:
-    most = min(recipe.vocabulary, recipe.alphabet + len(SPECIAL_TOKENS))
-    # A character that is there once only is as good as unknown, and the unknown has to be learned from something.
-    options = trainers.WordLevelTrainer(vocab_size=most, min_frequency=2, **TRAINING)
+    vocabulary = min(recipe.vocabulary, recipe.alphabet + len(SPECIAL_TOKENS))
+    # Characters that occur once become <unk>, so that <unk> has training examples.
+    options = trainers.WordLevelTrainer(vocab_size=vocabulary, min_frequency=2, **TRAINING)
     return models.WordLevel(unk_token=UNK), options
 
 
@@ -44,14 +44,14 @@ MODELS = {"bpe": _bpe, "unigram": _unigram, "word": _word, "character": _charact
 
 
 def special_id(tokenizer: Tokenizer, name: str) -> int:
-    """The id of a special token, which every tokenizer trained here has."""
+    """Id of a special token. Every tokenizer of this module has all of them."""
     token_id = tokenizer.token_to_id(name)
     assert token_id is not None
     return token_id
 
 
 def set_sampling(tokenizer: Tokenizer, recipe: TokenizerRecipe, sampling: float) -> None:
-    """Let the tokenizer draw its sub-words (`TokenizerRecipe.sampling`), or with 0 take the best again."""
+    """Set the random sampling of sub-words (`TokenizerRecipe.sampling`). 0 disables it."""
     if recipe.model == "bpe":
         tokenizer.model.dropout = sampling or None
     elif recipe.model == "unigram":
@@ -59,13 +59,12 @@ def set_sampling(tokenizer: Tokenizer, recipe: TokenizerRecipe, sampling: float)
 
 
 def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
-    """A tokenizer of `recipe.vocabulary` tokens: sub-words (BPE, Sennrich et al. 2016; unigram, Kudo 2018), words or
-    characters.
+    """Train a tokenizer of `recipe.vocabulary` tokens: sub-words (BPE, Sennrich et al. 2016; unigram, Kudo 2018), words
+    or characters.
 
-    Text is NFKC-normalised and its white space made single; a word carries its leading space as U+2581;
-    digits and punctuation stand alone, so that no token joins a word and its comma. The tokenizer keeps
-    the character offsets of every token through all of that. Characters are taken as they are. A stand-in is a
-    token of its own, apart from the space before it.
+    Texts are normalised to NFKC or NFC, and runs of white space to one space. A word includes its leading space, as
+    U+2581. Each digit, punctuation mark and stand-in is a token; a stand-in does not include its leading space. The
+    offsets of tokens refer to the original text. A character tokenizer does not normalise.
     """
     model, trainer = MODELS[recipe.model](recipe)
     tokenizer = Tokenizer(model)
@@ -78,7 +77,7 @@ def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
     steps = [form, normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     tokenizer.normalizer = normalizers.Sequence(steps + ([normalizers.Lowercase()] if recipe.lowercase else []))
     alone = r"▁?[\p{P}\p{N}]"
-    if recipe.stand_ins:  # signs such as < and = too, which stand beside them
+    if recipe.stand_ins:  # also symbols such as < and =, which often precede a stand-in
         alone = rf"▁?[\p{{P}}\p{{N}}\p{{S}}&&[^▁]]|[{STAND_INS[0]}-{STAND_INS[recipe.stand_ins - 1]}]"
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -92,8 +91,8 @@ def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
 
 
 def with_bytes(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer of sub-words with a token for each byte behind its own: a character that it does not know becomes
-    its bytes in UTF-8, which all have that character's span."""
+    """Append a token for each byte to a sub-word tokenizer. An unknown character becomes its UTF-8 bytes; all of them
+    have the span of the character."""
     content = json.loads(tokenizer.to_str())
     vocabulary = content["model"]["vocab"]
     vocabulary |= {name: len(vocabulary) + byte for byte, name in enumerate(BYTES)}

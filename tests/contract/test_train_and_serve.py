@@ -45,7 +45,7 @@ SHRINK = {
         "warmup_steps = 100": "warmup_steps = 2",
         "batch_tokens = 4096": "batch_tokens = 128",
         "stretch = 128": "stretch = 16",
-        'precision = "bfloat16"': 'precision = "float32"',
+        'precision = "auto"': 'precision = "float32"',
         "max_tokens = 10000": "max_tokens = 300",
     },
     "en-fr": {
@@ -55,7 +55,7 @@ SHRINK = {
         "feed_forward = 1024": "feed_forward = 17",
         "epochs = 9": "epochs = 2",
         "warmup_steps = 1000": "warmup_steps = 2",
-        'precision = "bfloat16"': 'precision = "float32"',
+        'precision = "auto"': 'precision = "float32"',
         'target = "fr"': 'target = "fr"\nhidden = 0.3',
     },
 }

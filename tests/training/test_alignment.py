@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
 
 from service.bundle.files import read_manifest
 from service.bundle.manifest import TranslationManifest
@@ -14,11 +12,9 @@ from training.alignment import (
     ALIGNMENTS,
     error_rate,
     error_rates,
-    linkable_ids,
     linked,
     membership,
     read_alignments,
-    sure_links,
     word_weights,
 )
 
@@ -71,13 +67,3 @@ def test_the_summary_layer_has_the_lowest_error_rate() -> None:
     assert min(rates, key=lambda name: rates[name]) == f"layer {shown.layer}"
     [recorded] = [metric for metric in manifest.metrics if metric.name == "alignment error rate"]
     assert rates[f"layer {shown.layer}"] == pytest.approx(recorded.value, abs=0.005)
-
-
-def test_what_is_written_alike_is_surely_linked_if_it_stands_once() -> None:
-    tokenizer = Tokenizer(
-        WordLevel({"\u2581animal": 0, "\u2581chat": 1, "\u2581NASA": 2, "7": 3, "\ue000": 4, "\u2581": 5, ".": 6})
-    )
-    linkable = linkable_ids(tokenizer)
-    assert linkable == {0, 3, 4, 6}
-    assert list(sure_links([0, 1, 3, 3, 4, 6], [4, 0, 1, 3, 6], linkable)) == [(0, 4), (1, 0), (4, 5)]
-    assert list(sure_links([0, 6], [0, 0, 6], linkable)) == [(2, 1)]

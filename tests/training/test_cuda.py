@@ -26,15 +26,17 @@ def modes(model: onnx.ModelProto) -> list[int]:
 
 def translator() -> tuple[nn.Module, Description]:
     torch.manual_seed(0)
-    config = TransformerConfig(17, size=12, heads=3, encoder_layers=2, decoder_layers=2, feed_forward=19)
-    network = Transformer(config, pad_id=0).eval()
+    config = TransformerConfig(
+        network="transformer", size=12, heads=3, encoder_layers=2, decoder_layers=2, feed_forward=19
+    )
+    network = Transformer(config, vocabulary=17, pad_id=0).eval()
     return network, transformer.describe(network, 3, 1, 138)
 
 
 def language_model() -> tuple[nn.Module, Description]:
     torch.manual_seed(0)
-    config = TransformerLanguageConfig(17, size=12, heads=2, layers=3, feed_forward=7, window=5)
-    network = TransformerLanguageModel(config).eval()
+    config = TransformerLanguageConfig(network="decoder", size=12, heads=2, layers=3, feed_forward=7, window=5)
+    network = TransformerLanguageModel(config, vocabulary=17).eval()
     return network, language.describe(network, 3, 0)
 
 

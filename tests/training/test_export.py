@@ -53,17 +53,18 @@ TRANSLATORS: list[dict[str, Any]] = [
     {"decoder": "luong", "attention": "general", "local": "monotonic", "window": 2, "cell": "gru"},
     {"decoder": "luong", "attention": "general", "local": "predictive", "window": 2},
     {"decoder": "luong", "attention": "general", "local": "monotonic", "window": 2, "input_feeding": True},
-    {"attention": None},
+    {"attention": "none"},
 ]
 
 
 @pytest.mark.parametrize("options", TRANSLATORS, ids=lambda options: "-".join(map(str, options.values())))
 def test_every_recurrent_translator_graph_equals_pytorch(options: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(0)
-    network = Seq2Seq(Seq2SeqConfig(17, max_length=67, embedding=5, size=6, **options), pad_id=0).eval()
+    config = Seq2SeqConfig(network="seq2seq", embedding=5, size=6, **options)
+    network = Seq2Seq(config, vocabulary=17, max_length=67, pad_id=0).eval()
     described = seq2seq.describe(network, eos_id=3)
     write_and_check(network, described, tmp_path)
-    assert [output.kind for output in described.attention] == ([] if options["attention"] is None else ["cross"])
+    assert [output.kind for output in described.attention] == ([] if options["attention"] == "none" else ["cross"])
     assert_int8_is_close(described, tmp_path)
 
 

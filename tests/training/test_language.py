@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from service.bundle.bundle import read_bundle
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from service.batching.scheduler import Limits
+from service.bundle.bundle import read_bundle
 from service.bundle.files import find_bundles, read_manifest
 from service.bundle.manifest import WEIGHTS, GenerationManifest
 from service.generation.generator import Generator, SamplingParams
@@ -47,10 +47,10 @@ every_kind = pytest.mark.parametrize("options", KINDS, ids=lambda options: "-".j
 def network(options: dict[str, Any]) -> LanguageModel:
     torch.manual_seed(0)
     if "heads" in options:
-        config = TransformerLanguageConfig(VOCABULARY, size=12, feed_forward=7, window=WINDOW, **options)
-        return TransformerLanguageModel(config).eval()
-    recurrent = RecurrentLanguageConfig(VOCABULARY, embedding=4, size=6, window=WINDOW, **options)
-    return RecurrentLanguageModel(recurrent).eval()
+        config = TransformerLanguageConfig(network="decoder", size=12, feed_forward=7, window=WINDOW, **options)
+        return TransformerLanguageModel(config, VOCABULARY).eval()
+    recurrent = RecurrentLanguageConfig(network="recurrent", embedding=4, size=6, window=WINDOW, **options)
+    return RecurrentLanguageModel(recurrent, VOCABULARY).eval()
 
 
 def text(length: int, rows: int = 2) -> Tensor:

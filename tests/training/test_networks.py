@@ -1,7 +1,5 @@
 """The networks: padding and caches change no result, and no position sees a later one."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
@@ -14,13 +12,13 @@ from training.networks.transformer import EncoderLayer, NormName, Transformer, T
 VOCABULARY = 17
 
 
-CONFIG = TransformerConfig(VOCABULARY, size=12, heads=3, encoder_layers=2, decoder_layers=3, feed_forward=19)
+CONFIG = TransformerConfig(network="transformer", size=12, heads=3, encoder_layers=2, decoder_layers=3, feed_forward=19)
 
 
 @pytest.fixture(params=["pre", "post"])
 def network(request: pytest.FixtureRequest) -> Transformer:
     torch.manual_seed(0)
-    return Transformer(replace(CONFIG, norm=request.param), pad_id=0).eval()
+    return Transformer(CONFIG.model_copy(update={"norm": request.param}), VOCABULARY, pad_id=0).eval()
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
@@ -47,10 +45,8 @@ def test_last_states_of_both_directions() -> None:
 @pytest.mark.parametrize("cell", sorted(CELLS))
 def test_classifier_is_independent_of_the_batch(attention: ScoreName, query: QueryName, cell: CellName) -> None:
     torch.manual_seed(0)
-    config = ClassifierConfig(
-        VOCABULARY, classes=3, max_length=11, cell=cell, embedding=5, hidden=7, attention=attention, query=query
-    )
-    network = AttentionClassifier(config, pad_id=0).eval()
+    config = ClassifierConfig(network="classifier", cell=cell, embedding=5, hidden=7, attention=attention, query=query)
+    network = AttentionClassifier(config, VOCABULARY, classes=3, max_length=11, pad_id=0).eval()
     ids = torch.randint(1, VOCABULARY, (2, 11))
     logits, weights = network(ids, torch.tensor([11, 5]))
     alone, alone_weights = network(ids[1:, :5], torch.tensor([5]))
@@ -65,8 +61,8 @@ def test_classifier_is_independent_of_the_batch(attention: ScoreName, query: Que
 
 def test_last_states_get_dropout_once() -> None:
     """Only the dropout of the decision applies, not the dropout of the states."""
-    config = ClassifierConfig(vocabulary=9, classes=2, max_length=4, embedding=3, hidden=5, attention=None)
-    network = AttentionClassifier(config, pad_id=0).eval()
+    config = ClassifierConfig(network="classifier", embedding=3, hidden=5, attention="none")
+    network = AttentionClassifier(config, vocabulary=9, classes=2, max_length=4, pad_id=0).eval()
     embedded, lengths = torch.randn(2, 4, 3), torch.tensor([4, 2])
     expected, _ = network.decide(embedded, lengths)
     network.text_dropout.register_forward_hook(lambda *args: torch.zeros_like(args[-1]))
@@ -121,7 +117,7 @@ def test_one_token_at_a_time_equals_the_whole_target(network: Transformer) -> No
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_the_encoder_layer_equals_pytorch(norm: NormName) -> None:
     torch.manual_seed(0)
-    ours = EncoderLayer(replace(CONFIG, norm=norm)).eval()
+    ours = EncoderLayer(CONFIG.model_copy(update={"norm": norm})).eval()
     theirs = nn.TransformerEncoderLayer(12, 3, 19, batch_first=True, norm_first=norm == "pre").eval()
     attention = ours.self_attention
     projections = [attention.query_layer, attention.key_layer, attention.value_layer]

@@ -1,10 +1,23 @@
 """Recipes: what they refuse, and what makes two of them the same."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from training.recipe import RECIPES, RecipeError, TranslationRecipe, load_recipe, recipe_hash
+from service.bundle.files import find_bundles, read_manifest
+from tests.conftest import REAL_MODELS
+from training.recipe import (
+    RECIPES,
+    AnyRecipe,
+    ClassificationRecipe,
+    GenerationRecipe,
+    RecipeError,
+    TranslationRecipe,
+    load_recipe,
+    recipe_hash,
+)
+from training.tasks import build_classifier, build_language_model, build_translator
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
@@ -59,8 +72,35 @@ def test_a_bad_recipe_names_the_key(tmp_path: Path, old: str, new: str, message:
 
 
 def test_an_unknown_recipe_is_told_with_the_known_ones() -> None:
-    with pytest.raises(RecipeError, match=r"no recipe 'nope'; known are: .*sms-spam"):
+    with pytest.raises(RecipeError, match=r"no recipe 'nope'. Known recipes: .*sms-spam"):
         load_recipe("nope")
+
+
+RECIPE_TYPES: dict[str, type[AnyRecipe]] = {
+    "classification": ClassificationRecipe,
+    "translation": TranslationRecipe,
+    "generation": GenerationRecipe,
+}
+BUNDLES = [folder for versions in find_bundles(REAL_MODELS).values() for folder in versions.values()]
+
+
+@pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+def test_the_hash_of_a_stored_recipe_does_not_change(folder: Path) -> None:
+    """A run resumes and a bundle is exported only with the hash that training stored."""
+    manifest = read_manifest(folder)
+    recipe = RECIPE_TYPES[manifest.task].model_validate_json(json.dumps(manifest.training.recipe))
+    assert recipe_hash(recipe) == manifest.training.recipe_sha256
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recipe_contains_the_config_of_the_network(name: str) -> None:
+    recipe = load_recipe(name)
+    if isinstance(recipe, ClassificationRecipe):
+        assert build_classifier(recipe, 17, 2, 0).config is recipe.network
+    elif isinstance(recipe, TranslationRecipe):
+        assert build_translator(recipe, 17, 0).config is recipe.network
+    else:
+        assert build_language_model(recipe, 17).config is recipe.network
 
 
 def test_the_hash_is_of_what_decides_the_weights(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import ClassificationRecipe, RecipeError, VectorsRecipe, load_recipe
 from training.start import (
     StartError,
-    borrow_from,
+    copy_matching_weights,
+    copy_weights,
     initial_vectors,
     read_vectors,
     set_vectors,
-    start_from,
     stored_bundle,
     train_vectors,
 )
@@ -87,7 +87,7 @@ def test_word2vec_gives_similar_vectors_to_words_in_similar_contexts() -> None:
     assert similarity("cat", "dog") > similarity("cat", "red")
 
 
-def test_start_from_copies_weights_or_names_the_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_weights_copies_weights_or_names_the_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMELIGHT_MODELS", str(tmp_path))
     (tmp_path / "model" / "2").mkdir(parents=True)
     (tmp_path / "model" / "10").mkdir()
@@ -95,18 +95,18 @@ def test_start_from_copies_weights_or_names_the_differences(tmp_path: Path, monk
     assert bundle.name == "10"
     save_file({name: p.detach().half() for name, p in stored.named_parameters()}, bundle / WEIGHTS)
     network = torch.nn.Linear(3, 2)
-    start_from(network, bundle)
+    copy_weights(network, bundle)
     torch.testing.assert_close(network.weight, stored.weight.half().float())
     with pytest.raises(StartError, match="differ in weight"):
-        start_from(torch.nn.Linear(4, 2), bundle)
+        copy_weights(torch.nn.Linear(4, 2), bundle)
     with pytest.raises(StartError, match="has no bundle"):
         stored_bundle("nope")
 
 
 def small_translator(texts: list[str], size: int = 8) -> tuple[Transformer, Tokenizer]:
     tokenizer = train_tokenizer(texts, load_recipe("en-fr").tokenizer)
-    config = TransformerConfig(tokenizer.get_vocab_size(), size, heads=2, encoder_layers=1, decoder_layers=1)
-    return Transformer(config, pad_id=0), tokenizer
+    config = TransformerConfig(network="transformer", size=size, heads=2, encoder_layers=1, decoder_layers=1)
+    return Transformer(config, tokenizer.get_vocab_size(), pad_id=0), tokenizer
 
 
 def test_a_translator_copies_matching_weights_and_shared_tokens(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_translator_copies_matching_weights_and_shared_tokens(tmp_path: Path) 
     save_file({name: p.detach().half() for name, p in theirs.named_parameters()}, tmp_path / WEIGHTS)
     ours, our_tokenizer = small_translator(["the cats sleep", "die Katze"])
     first = ours.embedding.weight.detach().clone()
-    borrow_from(ours, our_tokenizer, tmp_path)
+    copy_matching_weights(ours, our_tokenizer, tmp_path)
     name = "encoder_layers.0.feed_forward.inner.weight"
     torch.testing.assert_close(ours.get_parameter(name), theirs.get_parameter(name).half().float())
     shared = our_tokenizer.get_vocab().keys() & their_tokenizer.get_vocab().keys()
@@ -127,7 +127,7 @@ def test_a_translator_copies_matching_weights_and_shared_tokens(tmp_path: Path) 
             expected = first[row]
         torch.testing.assert_close(ours.embedding.weight[row], expected)
     with pytest.raises(StartError, match="embeddings of 8, not 16"):
-        borrow_from(small_translator(["a"], size=16)[0], our_tokenizer, tmp_path)
+        copy_matching_weights(small_translator(["a"], size=16)[0], our_tokenizer, tmp_path)
 
 
 def test_a_recipe_extends_its_base(tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ def describe(network: AttentionClassifier) -> Description:
         *tensors(["ids"], "int64", ["batch", "length"]),
         *tensors(["lengths"], "int64", ["batch"]),
     ]
-    outputs = tensors(["probabilities"], "float32", ["batch", config.classes])
+    outputs = tensors(["probabilities"], "float32", ["batch", network.classes])
     attention = []
-    if config.attention is not None:
+    if config.attention != "none":
         full = config.query == "self"
         name = "attention_weights"
         outputs += tensors([name], "float32", ["batch", "length" if full else 1, "length"])
@@ -47,7 +47,7 @@ def describe(network: AttentionClassifier) -> Description:
         network="classifier",
         cell=config.cell,
         bidirectional=config.bidirectional,
-        attention=config.attention,
+        attention=None if config.attention == "none" else config.attention,
         parameters=parameters(network),
     )
     return Description(
@@ -60,8 +60,8 @@ def check(network: AttentionClassifier, folder: Path, graph: Graph) -> None:
     """Compare probabilities and attention weights on every batch of LENGTHS. Raises ParityError."""
     run = open_graphs(folder, [graph])["classify"]
     generator = torch.Generator().manual_seed(0)
-    for lengths in [[min(n, network.config.max_length) for n in batch] for batch in LENGTHS]:
-        ids, lengths_tensor = padded_batch(lengths, network.config.vocabulary, generator)
+    for lengths in [[min(n, network.max_length) for n in batch] for batch in LENGTHS]:
+        ids, lengths_tensor = padded_batch(lengths, network.vocabulary, generator)
         logits, weights = network(ids, lengths_tensor)
         outputs = run({"ids": ids.numpy(), "lengths": lengths_tensor.numpy()})
         require_equal(f"probabilities of lengths {lengths}", logits.softmax(-1), outputs["probabilities"])

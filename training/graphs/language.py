@@ -92,6 +92,13 @@ def step_graph(network: LanguageModel, weights: list[TensorInfo]) -> Graph:
     )
 
 
+def attention_name(network: LanguageModel) -> str | None:
+    """Name of the attention in the manifest."""
+    if not isinstance(network, RecurrentLanguageModel):
+        return "multi_head"
+    return None if network.config.attention == "none" else network.config.attention
+
+
 def describe(network: LanguageModel, eos_id: int, summary_layer: int) -> Description:
     """Describe the step graph of a language model."""
     recurrent = network.config if isinstance(network, RecurrentLanguageModel) else None
@@ -112,7 +119,7 @@ def describe(network: LanguageModel, eos_id: int, summary_layer: int) -> Descrip
         network="recurrent" if recurrent else "decoder",
         cell=recurrent.cell if recurrent else None,
         bidirectional=False,
-        attention=recurrent.attention if recurrent else "multi_head",
+        attention=attention_name(network),
         parameters=parameters(network),
     )
     return Description(
@@ -133,7 +140,7 @@ def check(network: LanguageModel, eos_id: int, folder: Path, step: Graph) -> Non
     """Compare the graph, step by step, with the network on whole texts longer than the window. Raises ParityError."""
     window = network.config.window if attends(network) else 16
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(4, network.config.vocabulary, (ROWS, window + 8), generator=generator)
+    ids = torch.randint(4, network.vocabulary, (ROWS, window + 8), generator=generator)
     expected = network(ids, network.initial_state(ROWS))
     logits = network.logits(expected.states)
     run = open_graphs(folder, [step])

@@ -12,7 +12,7 @@ from service.bundle.manifest import Architecture, AttentionOutput, Graph, StateP
 from training.graphs import Description, parameters
 from training.graphs.parity import check_scores, require_equal, trials
 from training.graphs.tensors import score_tensors, scores, step_tensors, tensors
-from training.networks.seq2seq import DecoderState, Encoded, Seq2Seq
+from training.networks.seq2seq import DecoderState, Encoded, Seq2Seq, Seq2SeqConfig
 
 
 def state_shapes(network: Seq2Seq) -> dict[str, list[int | str]]:
@@ -23,7 +23,7 @@ def state_shapes(network: Seq2Seq) -> dict[str, list[int | str]]:
         "hidden": state,
         **({"cell": state} if config.cell == "lstm" else {}),
         **({"fed": ["before", config.embedding]} if network.feeds_input else {}),
-        **({"position": ["before"]} if config.attention is not None and config.local == "monotonic" else {}),
+        **({"position": ["before"]} if network.attention is not None and config.local == "monotonic" else {}),
     }
 
 
@@ -110,6 +110,13 @@ def step_graph(network: Seq2Seq, weights: list[TensorInfo]) -> Graph:
     )
 
 
+def attention_name(config: Seq2SeqConfig) -> str | None:
+    """Name of the attention in the manifest."""
+    if config.attention == "none":
+        return None
+    return "local" if config.local is not None else config.attention
+
+
 def describe(network: Seq2Seq, eos_id: int) -> Description:
     """Describe the graphs of a recurrent translator."""
     config = network.config
@@ -119,7 +126,7 @@ def describe(network: Seq2Seq, eos_id: int) -> Description:
         network="seq2seq",
         cell=config.cell,
         bidirectional=True,
-        attention="local" if attends and config.local is not None else config.attention,
+        attention=attention_name(config),
         parameters=parameters(network),
     )
     graphs = [encode_graph(network), step_graph(network, weights)]
@@ -138,8 +145,7 @@ def describe(network: Seq2Seq, eos_id: int) -> Description:
 @torch.no_grad()
 def check(network: Seq2Seq, eos_id: int, folder: Path, graphs: list[Graph]) -> None:
     """Compare the step graph, step by step, with the network on whole targets. Raises ParityError."""
-    config = network.config
-    for trial in trials(folder, graphs, config.vocabulary, network.pad_id, config.max_length):
+    for trial in trials(folder, graphs, network.vocabulary, network.pad_id, network.max_length):
         decoded = network(trial.row_source_ids, trial.target_ids)
         logits = network.logits(decoded.states)
         for t, outputs in enumerate(trial.steps):

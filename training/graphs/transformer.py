@@ -175,7 +175,7 @@ def describe(network: Transformer, eos_id: int, summary_layer: int, max_target_l
 def check(network: Transformer, eos_id: int, folder: Path, graphs: list[Graph]) -> None:
     """Compare both graphs, step by step, with the network on whole targets. Raises ParityError."""
     config = network.config
-    for trial in trials(folder, graphs, config.vocabulary, network.pad_id):
+    for trial in trials(folder, graphs, network.vocabulary, network.pad_id):
         encoded, decoded = network.encode(trial.source_ids), network(trial.row_source_ids, trial.target_ids)
         for layer, weights in enumerate(encoded.self_weights):
             mask = encoded.source_mask[:, None, :, None]  # rows of padded queries are unused

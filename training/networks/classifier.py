@@ -3,38 +3,40 @@
 Legend: B batch, S text length, C classes, E embedding, H encoder output size, M maximum text length.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from training.networks.attention import ATTENTIONS, Attention, ScoreName
 from training.networks.recurrent import CellName, RecurrentEncoder
+from training.section import Section
 
 QueryName = Literal["last", "learned", "self"]
 
 
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """Sizes and choices of an AttentionClassifier."""
+class ClassifierConfig(Section):
+    """Sizes and choices of an AttentionClassifier; the section `network` of a recipe."""
 
-    vocabulary: int
-    classes: int
-    max_length: int
-    """M: size of `location` attention and of the dense layer of query `self`."""
+    network: Literal["classifier"]
     cell: CellName = "lstm"
     bidirectional: bool = True
-    layers: int = 1
-    embedding: int = 128
-    hidden: int = 64
-    attention: ScoreName | None = "additive"
+    layers: int = Field(default=1, gt=0)
+    embedding: int = Field(default=128, gt=0)
+    hidden: int = Field(default=64, gt=0)
+    """Hidden size per direction."""
+    attention: ScoreName | Literal["none"] = "additive"
     query: QueryName = "last"
-    dense: int | None = None
-    dropout: float = 0.3
-    word_dropout: float = 0.0
+    """Query of the attention: the last states, a learned vector, or every position (self-attention)."""
+    dense: int | None = Field(default=None, gt=0)
+    """Units of a ReLU layer before the decision."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    word_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of words whose embedding is set to zero in training."""
     variational: bool = False
+    """Use one dropout mask for all positions of a text."""
 
 
 class TextDropout(nn.Module):
@@ -75,31 +77,35 @@ class AttentionClassifier(nn.Module):
     learned  one trained vector. The decision reads the context (Yang et al. 2016)
     self     every position (query = key = value). The decision reads the concatenation of all contexts
 
-    Without attention the decision reads the last states. `dense` adds a ReLU layer before the decision.
+    Without attention the decision reads the last states. `dense` adds a ReLU layer before the decision. max_length is
+    M, the size of `location` attention and of the dense layer of query `self`.
     """
 
-    def __init__(self, config: ClassifierConfig, pad_id: int):
+    def __init__(self, config: ClassifierConfig, vocabulary: int, classes: int, max_length: int, pad_id: int):
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary, config.embedding, padding_idx=pad_id)
+        self.vocabulary = vocabulary
+        self.classes = classes
+        self.max_length = max_length
+        self.embedding = nn.Embedding(vocabulary, config.embedding, padding_idx=pad_id)
         self.encoder = RecurrentEncoder(
             config.cell, config.embedding, config.hidden, config.layers, config.bidirectional, config.dropout
         )
         size = self.encoder.output_size
         self.attention: Attention | None = None
-        if config.attention is not None:
-            self.attention = ATTENTIONS[config.attention](size, size, config.max_length)
-        if config.attention is not None and config.query == "learned":
+        if config.attention != "none":
+            self.attention = ATTENTIONS[config.attention](size, size, max_length)
+        if config.attention != "none" and config.query == "learned":
             self.query = nn.Parameter(torch.randn(size) * size**-0.5)
-        features = 2 * size if config.attention is not None and config.query == "last" else size
+        features = 2 * size if config.attention != "none" and config.query == "last" else size
         self.dense_layer: nn.Module | None = None
-        if config.attention is not None and config.query == "self":
+        if config.attention != "none" and config.query == "self":
             features = config.dense or 64
-            self.dense_layer = FlattenedDense(config.max_length, size, features)
+            self.dense_layer = FlattenedDense(max_length, size, features)
         elif config.dense is not None:
             self.dense_layer = nn.Linear(features, config.dense)
             features = config.dense
-        self.output_layer = nn.Linear(features, config.classes)
+        self.output_layer = nn.Linear(features, classes)
         self.text_dropout = TextDropout(config.dropout, config.variational)
         self.dropout = nn.Dropout(config.dropout)
 

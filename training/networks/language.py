@@ -12,41 +12,43 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from training.networks.attention import ATTENTIONS, KeysValues
 from training.networks.recurrent import CELLS, CellName
 from training.networks.transformer import EncoderLayer, NormName, TransformerConfig
+from training.section import Section
 
 PastScoreName = Literal["dot", "scaled_dot", "general", "additive"]
 
 
-@dataclass(frozen=True)
-class RecurrentLanguageConfig:
-    """Sizes and choices of a RecurrentLanguageModel."""
+class RecurrentLanguageConfig(Section):
+    """Sizes and choices of a RecurrentLanguageModel; the section `network` of a recipe."""
 
-    vocabulary: int
+    network: Literal["recurrent"]
     cell: CellName = "lstm"
-    embedding: int = 128
-    size: int = 512
-    layers: int = 1
-    attention: PastScoreName | None = None
-    """Score function of attention to earlier states; None for no attention."""
-    window: int = 128
-    dropout: float = 0.3
+    embedding: int = Field(default=128, gt=0)
+    size: int = Field(default=512, gt=0)
+    layers: int = Field(default=1, gt=0)
+    attention: PastScoreName | Literal["none"] = "none"
+    """Score function of attention to earlier states."""
+    window: int = Field(default=128, gt=1)
+    """Maximum number of visible tokens, the current one included."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
 
 
-@dataclass(frozen=True)
-class TransformerLanguageConfig:
-    """Sizes and choices of a TransformerLanguageModel."""
+class TransformerLanguageConfig(Section):
+    """Sizes and choices of a TransformerLanguageModel; the section `network` of a recipe."""
 
-    vocabulary: int
-    size: int = 256
-    heads: int = 4
-    layers: int = 4
-    feed_forward: int = 1024
-    window: int = 128
-    dropout: float = 0.2
+    network: Literal["decoder"]
+    size: int = Field(default=256, gt=0)
+    heads: int = Field(default=4, gt=0)
+    layers: int = Field(default=4, gt=0)
+    feed_forward: int = Field(default=1024, gt=0)
+    window: int = Field(default=128, gt=1)
+    """Maximum number of visible tokens in each layer, the current one included."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     norm: NormName = "pre"
 
 
@@ -105,19 +107,20 @@ class RecurrentLanguageModel(nn.Module):
     states (Daniluk et al. 2017, without separate keys and values).
     """
 
-    def __init__(self, config: RecurrentLanguageConfig):
+    def __init__(self, config: RecurrentLanguageConfig, vocabulary: int):
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocabulary, config.embedding)
+        self.vocabulary = vocabulary
+        self.embedding = nn.Embedding(vocabulary, config.embedding)
         between = config.dropout if config.layers > 1 else 0.0
         self.layers = CELLS[config.cell](
             config.embedding, config.size, num_layers=config.layers, batch_first=True, dropout=between
         )
         self.attention = None
-        if config.attention is not None:
+        if config.attention != "none":
             self.attention = ATTENTIONS[config.attention](config.size, config.size, config.window)
             self.combine = nn.Linear(2 * config.size, config.size, bias=False)
-        self.output = nn.Linear(config.size, config.vocabulary)
+        self.output = nn.Linear(config.size, vocabulary)
         self.dropout = nn.Dropout(config.dropout)
 
     def initial_state(self, batch: int) -> LanguageModelState:
@@ -173,21 +176,22 @@ class TransformerLanguageModel(nn.Module):
     slope (ALiBi, Press, Smith and Lewis 2022). Texts have no maximum length.
     """
 
-    def __init__(self, config: TransformerLanguageConfig):
+    def __init__(self, config: TransformerLanguageConfig, vocabulary: int):
         super().__init__()
         self.config = config
+        self.vocabulary = vocabulary
         layer = TransformerConfig(
-            vocabulary=config.vocabulary,
+            network="transformer",
             size=config.size,
             heads=config.heads,
             feed_forward=config.feed_forward,
             dropout=config.dropout,
             norm=config.norm,
         )
-        self.embedding = nn.Embedding(config.vocabulary, config.size)
+        self.embedding = nn.Embedding(vocabulary, config.size)
         self.layers = nn.ModuleList(EncoderLayer(layer) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.size) if config.norm == "pre" else nn.Identity()
-        self.output = nn.Linear(config.size, config.vocabulary)
+        self.output = nn.Linear(config.size, vocabulary)
         self.dropout = nn.Dropout(config.dropout)
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1 and name != "embedding.weight":

@@ -13,34 +13,36 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from training.networks.attention import ATTENTIONS, Attention, LocalAttention, LocalName, ScoreName
 from training.networks.recurrent import CELLS, RecurrentEncoder
+from training.section import Section
 
 DecoderName = Literal["bahdanau", "luong"]
 
 
-@dataclass(frozen=True)
-class Seq2SeqConfig:
-    """Sizes and choices of a Seq2Seq network."""
+class Seq2SeqConfig(Section):
+    """Sizes and choices of a Seq2Seq network; the section `network` of a recipe."""
 
-    vocabulary: int
-    max_length: int
-    """Maximum source length, the size of `location` attention."""
-    cell: Literal["lstm", "gru"] = "lstm"
-    embedding: int = 256
-    size: int = 256
-    """D: size of the decoder state, and of both encoder directions together."""
-    encoder_layers: int = 1
-    decoder_layers: int = 1
+    network: Literal["seq2seq"]
     decoder: DecoderName = "luong"
-    attention: ScoreName | None = "general"
+    """Attention before a token is read (bahdanau), or after it (luong)."""
+    attention: ScoreName | Literal["none"] = "general"
     input_feeding: bool = False
     """Read the vector of a position together with the next token (Luong et al. 2015, section 3.3)."""
     local: LocalName | None = None
-    window: int = 10
-    dropout: float = 0.2
+    """Attend only to a window, around the target position (monotonic) or a computed position (predictive)."""
+    window: int = Field(default=10, gt=0)
+    """Number of visible tokens on each side of the centre of local attention."""
+    cell: Literal["lstm", "gru"] = "lstm"
+    embedding: int = Field(default=256, gt=0)
+    size: int = Field(default=256, gt=0, multiple_of=2)
+    """D: size of the decoder state, and of both encoder directions together."""
+    encoder_layers: int = Field(default=1, gt=0)
+    decoder_layers: int = Field(default=1, gt=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
 @dataclass
@@ -88,22 +90,27 @@ class Decoded:
 
 
 class Seq2Seq(nn.Module):
-    """A bidirectional encoder and a recurrent decoder with attention to the encoder states."""
+    """A bidirectional encoder and a recurrent decoder with attention to the encoder states.
 
-    def __init__(self, config: Seq2SeqConfig, pad_id: int):
+    max_length: maximum source length, the size of `location` attention.
+    """
+
+    def __init__(self, config: Seq2SeqConfig, vocabulary: int, max_length: int, pad_id: int):
         super().__init__()
         self.config = config
+        self.vocabulary = vocabulary
+        self.max_length = max_length
         self.pad_id = pad_id
         size, embedding = config.size, config.embedding
-        self.embedding = nn.Embedding(config.vocabulary, embedding)
+        self.embedding = nn.Embedding(vocabulary, embedding)
         nn.init.normal_(self.embedding.weight, std=embedding**-0.5)
         self.encoder = RecurrentEncoder(
             config.cell, embedding, size // 2, config.encoder_layers, bidirectional=True, dropout=config.dropout
         )
         self.bridge = nn.Linear(size, config.decoder_layers * size)
         self.attention: Attention | LocalAttention | None = None
-        if config.attention is not None:
-            inner = ATTENTIONS[config.attention](size, size, config.max_length)
+        if config.attention != "none":
+            inner = ATTENTIONS[config.attention](size, size, max_length)
             self.attention = LocalAttention(inner, config.local, size, config.window) if config.local else inner
         attends_first = self.attends_first
         input_size = embedding + size * attends_first + embedding * self.feeds_input

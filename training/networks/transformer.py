@@ -13,25 +13,29 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from training.networks.attention import KeysValues, MultiHeadAttention
+from training.section import Section
 
 NormName = Literal["pre", "post"]
 
 
-@dataclass(frozen=True)
-class TransformerConfig:
-    """Sizes and choices of a Transformer."""
+class TransformerConfig(Section):
+    """Sizes and choices of a Transformer; the section `network` of a recipe."""
 
-    vocabulary: int
-    size: int = 256
-    heads: int = 4
-    encoder_layers: int = 3
-    decoder_layers: int = 3
-    feed_forward: int = 1024
-    dropout: float = 0.1
+    network: Literal["transformer"]
+    size: int = Field(default=256, gt=0)
+    """D: model size, also of the embeddings."""
+    heads: int = Field(default=4, gt=0)
+    encoder_layers: int = Field(default=3, gt=0)
+    decoder_layers: int = Field(default=3, gt=0)
+    feed_forward: int = Field(default=1024, gt=0)
+    """Inner size of the feed-forward layers."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     norm: NormName = "pre"
+    """Layer norm before each sub-layer (pre), or after it as in the paper (post)."""
 
 
 def sinusoidal_positions(positions: Tensor, size: int) -> Tensor:
@@ -170,11 +174,12 @@ class Decoded:
 class Transformer(nn.Module):
     """Encoder and decoder over one vocabulary; source, target and output embeddings are one matrix (section 3.4)."""
 
-    def __init__(self, config: TransformerConfig, pad_id: int):
+    def __init__(self, config: TransformerConfig, vocabulary: int, pad_id: int):
         super().__init__()
         self.config = config
+        self.vocabulary = vocabulary
         self.pad_id = pad_id
-        self.embedding = nn.Embedding(config.vocabulary, config.size)
+        self.embedding = nn.Embedding(vocabulary, config.size)
         nn.init.normal_(self.embedding.weight, std=config.size**-0.5)
         self.encoder_layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
         self.decoder_layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
