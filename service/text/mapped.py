@@ -48,7 +48,10 @@ class MappedText:
         """
         if start < end:
             return int(self.starts[start]), int(self.ends[end - 1])
-        place = int(self.starts[start]) if start < len(self.text) else self.length
+        if start < len(self.text):
+            place = int(self.starts[start])
+        else:
+            place = int(self.ends[-1]) if self.text else self.length
         return place, place
 
     def replace(self, edits: Sequence[tuple[int, int, str]]) -> tuple["MappedText", Offsets]:

@@ -15,7 +15,9 @@ INVISIBLE = {"Cc", "Cf", "Zs", "Zl", "Zp"}
 
 def is_blank(text: str) -> bool:
     """True if a text has no visible character: empty, white space, control and zero-width characters only."""
-    return all(unicodedata.category(character) in INVISIBLE for character in text)
+    if text and unicodedata.category(text[0]) not in INVISIBLE:
+        return False
+    return all(unicodedata.category(character) in INVISIBLE for character in set(text))
 
 
 LINE = re.compile(r"[^\r\n\v\f\x85\u2028\u2029]+")

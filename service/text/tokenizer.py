@@ -1,11 +1,13 @@
 """Tokenizer: text -> token ids and character offsets, and back. Offsets count Unicode code points."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenizers import Encoding, Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from service.batching import budget
 from service.errors import BundleCorrupt
 
 
@@ -33,6 +35,19 @@ WORD_START = "\u2581"
 """The tokenizers' symbol for the space before a word."""
 
 
+CHARACTERS_PER_TOKEN = 8
+"""Characters per token in the first attempt to encode the beginning of a text."""
+
+# `encode_batch` starts threads without this setting.
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+
+def token_count(encoded: Encoded, limit: int) -> str:
+    """The number of tokens in a message, for the result of `TextTokenizer.encode_beginning`."""
+    count = len(encoded.ids)
+    return str(count) if count <= 2 * limit else f"more than {2 * limit}"
+
+
 class TextTokenizer:
     """A tokenizer, from the content of a bundle's tokenizer.json. Raises BundleCorrupt if it is invalid."""
 
@@ -57,7 +72,20 @@ class TextTokenizer:
         One text at a time: the library's own threads compete with those of the networks, and are no faster.
         """
         piece = text[start:end]
-        return self._encoded(self._tokenizer.encode(piece), piece, start)
+        # `encode` holds the GIL, `encode_batch` does not.
+        [encoding] = self._tokenizer.encode_batch([piece])
+        return self._encoded(encoding, piece, start)
+
+    def encode_beginning(self, text: str, limit: int) -> Encoded:
+        """The tokens of a text; of a long text, those of a beginning with more than 2 * limit tokens.
+
+        The first `limit` tokens are those of the whole text, and the time does not depend on the rest of it.
+        """
+        reach = CHARACTERS_PER_TOKEN * limit
+        while len((encoded := self.encode(text, 0, reach)).ids) <= 2 * limit and reach < len(text):
+            budget.check()
+            reach *= 2
+        return encoded
 
     def _encoded(self, encoding: Encoding, text: str, shift: int) -> Encoded:
         tokens: list[Token] = []

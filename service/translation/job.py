@@ -51,6 +51,10 @@ class Job:
         """Requests for all segments. With `streams`, new tokens of final segments are reported."""
         return [self._request(item.segment, streams) for item in self.items]
 
+    @property
+    def is_finished(self) -> bool:
+        return all(item.sentence is not None for item in self.items)
+
     def retries(self) -> list[TranslationRequest]:
         """Requests for the segments whose numbers were not kept, with their numbers protected."""
         self.retried = [item for item in self.items if item.retry is not None]
@@ -91,13 +95,13 @@ class Job:
         attention = decoded.attention_of(chosen.index)
         text, targets = self._restored(protected, segment, decoded, chosen)
         rest = others(self.target_tokenizer, segment, decoded, chosen.index, self.options.alternatives)
-        sources = segment.encoded.tokens
+        start, end = protected.span(segment.start, segment.end)
         return Sentence(
             text=text,
             score=chosen.score,
-            start=protected.span(segment.start, segment.end)[0],
-            end=protected.span(segment.start, segment.end)[1],
-            source_tokens=[moved(token, protected.span(token.start, token.end), protected.raw) for token in sources],
+            start=start,
+            end=end,
+            source_tokens=[_in_text(token, protected, end) for token in segment.encoded.tokens],
             target_tokens=targets,
             attention=attention if self.options.attention != "none" else [],
             alternatives=[
@@ -138,6 +142,12 @@ class Job:
             on_token(TokenEvent(item.translation, item.number, item.protected.escape(text), token.weights))
 
         return listen
+
+
+def _in_text(token: Token, protected: ProtectedText, end: int) -> Token:
+    """A token of a sentence with its span in the text as sent, where the sentence ends at `end`."""
+    first, last = protected.span(token.start, token.end)
+    return moved(token, (min(first, end), min(last, end)), protected.raw)
 
 
 def items_of(texts: Sequence[ProtectedText], segmenter: Segmenter) -> list[Item]:

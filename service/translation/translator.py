@@ -84,23 +84,23 @@ class Translator:
         # A translation has about as many tokens as its source.
         check_weights(sum(count_weights(options.attention, outputs, n, n) for n in lengths), self._answer_weights)
         results = await self.scheduler.submit(requests, listener, job.finish if on_sentence is not None else None)
-        retries = await self._finish(texts, job, results, job.finish)
-        if retries:
-            results = await self.scheduler.submit(retries)
-            await self._finish(texts, job, results, job.finish_retry)
-        with observability.timed(self.manifest.name, "decode"):
-            return await run_in_thread_if_long(texts, job.translations)
+        translations = await self._finish(texts, job, results, job.finish)
+        if translations is None:
+            retried = await self.scheduler.submit(job.retries())
+            translations = await self._finish(texts, job, retried, job.finish_retry)
+        assert translations is not None  # a segment is translated twice at most
+        return translations
 
     async def _finish(
         self, texts: Sequence[str], job: Job, results: Sequence[Decoded], finish: Callable[[int, Decoded], None]
-    ) -> list[TranslationRequest]:
-        """Take the results of a submission, and return the requests for those that are translated again."""
+    ) -> list[Translation] | None:
+        """Take the results of a submission. Returns the translations, or None if segments are translated again."""
         observability.observe_tokens(self.manifest.name, written=sum(len(r.hypotheses[0].token_ids) for r in results))
 
-        def finish_all() -> list[TranslationRequest]:
+        def finish_all() -> list[Translation] | None:
             for place, decoded in enumerate(results):
                 finish(place, decoded)
-            return job.retries() if finish == job.finish else []
+            return job.translations() if job.is_finished else None
 
         with observability.timed(self.manifest.name, "decode"):
             if job.on_sentence is not None:
