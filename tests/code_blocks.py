@@ -50,7 +50,8 @@ def run_blocks(page: Path, address: str, folder: Path, namespace: dict[str, Any]
             load_recipe(str(path))
         elif kind == "json" and before == "sh":
             tolerance = CONFIDENCE_TOLERANCE if "detectedLanguage" in text else TOLERANCE
-            assert differences(json.loads(text), json.loads(printed), tolerance) == []
+            found = differences(json.loads(text), json.loads(printed), tolerance)
+            assert not found, f"{found}\nin {text}"
         elif kind == "text" and before in ("sh", "python"):
             assert printed == text
         elif kind not in ("json", "text"):
