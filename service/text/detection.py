@@ -32,6 +32,11 @@ def _identifier() -> LanguageIdentifier:
     return identifier
 
 
+def load() -> None:
+    """Load the model before its first use: loading holds the GIL."""
+    _identifier()
+
+
 def detect(text: str) -> list[Guess]:
     """The languages that a text may be in, most likely first."""
     return [Guess(language, confidence) for language, confidence in _identifier().rank(text[:MAX_CHARACTERS])]

@@ -29,6 +29,8 @@ def same_numbers(source: str, target: str) -> bool:
     >>> same_numbers("1,299.99 in 2015", "En 2015 : 1 299,99"), same_numbers("3-5 days", "35 jours")
     (True, False)
     """
+    if not (has_digits(source) or has_digits(target)):
+        return True
     sources, targets = _readings(source), _readings(target)
     return any(one == other for one in sources for other in targets)
 

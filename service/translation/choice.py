@@ -33,7 +33,7 @@ def candidate(tokenizer: TextTokenizer, segment: Segment, decoded: Decoded, inde
     hypothesis = decoded.hypotheses[index]
     copied = {place: segment.encoded.tokens[source].text for place, source in decoded.copied[index].items()}
     text, tokens = tokenizer.decode(hypothesis.token_ids, copied=copied)
-    source = segment.source.mapped.text
+    source = segment.source.text
     lost = sum(
         max(0, source.count(placeholder) - text.count(placeholder))
         for placeholder in {piece.placeholder for piece in segment.source.pieces}

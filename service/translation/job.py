@@ -96,12 +96,15 @@ class Job:
         text, targets = self._restored(protected, segment, decoded, chosen)
         rest = others(self.target_tokenizer, segment, decoded, chosen.index, self.options.alternatives)
         start, end = protected.span(segment.start, segment.end)
+        sources = segment.encoded.tokens
+        if segment.source.changed is not None or protected.mapped is not None:
+            sources = [_in_text(token, protected, end) for token in sources]
         return Sentence(
             text=text,
             score=chosen.score,
             start=start,
             end=end,
-            source_tokens=[_in_text(token, protected, end) for token in segment.encoded.tokens],
+            source_tokens=sources,
             target_tokens=targets,
             attention=attention if self.options.attention != "none" else [],
             alternatives=[

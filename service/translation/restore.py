@@ -88,7 +88,7 @@ def _place_group(
     """
     source = segment.source
     by_read = {piece.read: piece for piece in pieces}
-    sources = [match.span() for match in re.finditer(re.escape(placeholder), source.mapped.text)]
+    sources = [match.span() for match in re.finditer(re.escape(placeholder), source.text)]
     targets = [match.span() for match in re.finditer(re.escape(placeholder), text)]
     if len(sources) == len(targets) == 1:
         source_of = {0: 0}

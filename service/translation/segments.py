@@ -37,7 +37,7 @@ class Segment:
     @property
     def is_final(self) -> bool:
         """True if the translation is used as the network writes it: nothing is restored or checked."""
-        return self.is_plain and not self.source.capitals and not has_digits(self.source.mapped.text)
+        return self.is_plain and not self.source.capitals and not has_digits(self.source.text)
 
 
 class Segmenter:
@@ -60,7 +60,7 @@ class Segmenter:
                 continue
             source = self._reader.read(protected, first, last)
             for low, high in self._parts(source):
-                for start, end, encoded in self._split_sentence(source.mapped.text, low, high):
+                for start, end, encoded in self._split_sentence(source.text, low, high):
                     part = source.slice(start, end)
                     if part.has_letters:
                         segments.append(self._segment(protected, part, encoded, start))
@@ -71,7 +71,7 @@ class Segmenter:
         source = self._reader.with_numbers_protected(segment.source)
         if source is None:
             return None
-        encoded = self._tokenizer.encode(source.mapped.text)
+        encoded = self._tokenizer.encode(source.text)
         if len(encoded.ids) > self._max_tokens:
             return None
         changed = self._segment(protected, source, encoded, 0)
@@ -79,18 +79,26 @@ class Segmenter:
 
     def _segment(self, protected: ProtectedText, source: SourceText, encoded: Encoded, shift: int) -> Segment:
         """encoded: with spans in the network's text, `shift` characters before those of `source`."""
-        mapped = source.mapped
+        if source.changed is None:
+            return self._plain_segment(protected, source, encoded, source.start - shift)
+        mapped = source.changed
         tokens = [
             Token(token.text, *mapped.span(token.start - shift, token.end - shift), token.special)
             for token in encoded.tokens
         ]
-        start, end = mapped.span(0, len(mapped.text))
+        start, end = mapped.span(0, len(source.text))
         return Segment(start, end, source, Encoded(encoded.ids, tokens), protected.tags_in(start, end))
+
+    def _plain_segment(self, protected: ProtectedText, source: SourceText, encoded: Encoded, shift: int) -> Segment:
+        """encoded: with spans `shift` characters before those in the protected text."""
+        end = source.start + len(source.text)
+        tokens = [Token(token.text, token.start + shift, token.end + shift, token.special) for token in encoded.tokens]
+        return Segment(source.start, end, source, Encoded(encoded.ids, tokens), protected.tags_in(source.start, end))
 
     def _parts(self, source: SourceText) -> Iterator[tuple[int, int]]:
         """Spans of a sentence with no more pieces than there are placeholders."""
         limit, start = len(self._reader.placeholders), 0
-        text = source.mapped.text
+        text = source.text
         for piece in source.pieces[limit::limit]:
             cut = start + len(text[start : piece.read[0]].rstrip())
             yield start, cut

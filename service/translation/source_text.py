@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from service.markup.protect import ProtectedText
+from service.markup.protect import PIECE, ProtectedText
 from service.text.casing import Truecaser, is_title, is_upper
 from service.text.characters import INVISIBLE, has_letters
 from service.text.mapped import MappedText, Span
@@ -40,31 +41,51 @@ class PlacedPiece:
 class SourceText:
     """A sentence as the network reads it."""
 
-    mapped: MappedText
-    """Text of the network, mapped to the protected text."""
-    pieces: list[PlacedPiece]
+    text: str
+    start: int
+    """Where it starts in the protected text, if it is a part of it without changes."""
+    changed: MappedText | None = None
+    """The text, mapped to the protected text. None if nothing was changed."""
+    pieces: Sequence[PlacedPiece] = ()
     """In order."""
     capitals: bool = False
     """The source is written in capitals, and its translation is to be."""
 
+    @cached_property
+    def mapped(self) -> MappedText:
+        """The text, mapped to the protected text."""
+        if self.changed is not None:
+            return self.changed
+        end = self.start + len(self.text)
+        return MappedText.from_runs([(self.text, self.start, end)], end)
+
     def slice(self, start: int, end: int) -> "SourceText":
-        """mapped.text[start:end], which must not divide a placeholder."""
+        """text[start:end], which must not divide a placeholder."""
+        if self.changed is None:
+            return SourceText(self.text[start:end], self.start + start)
         pieces = [
             replace(piece, read=(piece.read[0] - start, piece.read[1] - start))
             for piece in self.pieces
             if start <= piece.read[0] and piece.read[1] <= end
         ]
-        return SourceText(self.mapped.slice(start, end), pieces, self.capitals)
+        return SourceText(self.text[start:end], 0, self.changed.slice(start, end), pieces, self.capitals)
 
     @property
     def has_letters(self) -> bool:
         """True if there is something to translate besides the pieces."""
         position = 0
-        for start, end in [*(piece.read for piece in self.pieces), (len(self.mapped.text),) * 2]:
-            if has_letters(self.mapped.text[position:start]):
+        for start, end in [*(piece.read for piece in self.pieces), (len(self.text),) * 2]:
+            if has_letters(self.text[position:start]):
                 return True
             position = end
         return False
+
+
+CHANGES = re.compile(
+    rf"[A-Z\u00c0-\u00de]{{2}}|\b[A-Z\u00c0-\u00de]\w.{{0,100}}?\s[A-Z\u00c0-\u00de]|{PIECE}|{INVISIBLE.pattern}"
+)
+"""A sentence without a match is read as it is: it has no pieces, no capitals in a row, no second capitalised word, and
+no invisible characters."""
 
 
 class SourceReader:
@@ -80,6 +101,8 @@ class SourceReader:
     def read(self, protected: ProtectedText, start: int, end: int) -> SourceText:
         """The sentence protected.text[start:end]. Placeholders are used in turn, from the first on."""
         text = protected.text[start:end]
+        if CHANGES.search(text) is None:
+            return SourceText(text, start)
         capitals = is_upper(text)
         pieces = [
             (piece.place - start, piece.place - start + 1, piece.raw) for piece in protected.pieces_in(start, end)
@@ -91,12 +114,11 @@ class SourceReader:
         if capitals or (self._source in TITLE_CASE_LANGUAGES and is_title(text)):
             changes += [edit for edit in self._truecaser.sentence_case(text) if edit[0] not in taken]
         changes += [(*match.span(), "") for match in INVISIBLE.finditer(text)]
-        mapped = self._mapped(protected, start, end)
-        return self._replaced(mapped, pieces, changes, capitals)
+        return self._replaced(SourceText(text, start), pieces, changes, capitals)
 
     def with_numbers_protected(self, source: SourceText) -> SourceText | None:
         """The same sentence with a placeholder for each number, while there are unused ones. None if there is none."""
-        text = source.mapped.text
+        text = source.text
         used = {piece.placeholder for piece in source.pieces}
         free = [p for p in self.placeholders if p not in used or len(set(self.placeholders)) == 1]
         inside = {place for piece in source.pieces for place in range(*piece.read)}
@@ -112,7 +134,8 @@ class SourceReader:
             raw = localized(text[start:end], self._source, self._target)
             read = (int(places[start]), int(places[end]))
             pieces.append(PlacedPiece(*source.mapped.span(start, end), raw, placeholder, read))
-        return SourceText(mapped, sorted(pieces, key=lambda piece: piece.read), source.capitals)
+        pieces.sort(key=lambda piece: piece.read)
+        return SourceText(mapped.text, 0, mapped, pieces, source.capitals)
 
     def _acronyms(self, text: str, capitals: bool) -> Iterator[tuple[int, int, str | None]]:
         """Acronyms, which are copied, and known words in capitals with their lower-case form."""
@@ -129,12 +152,9 @@ class SourceReader:
             elif word not in TRANSLATED_ACRONYMS:
                 yield *match.span(), None
 
-    def _mapped(self, protected: ProtectedText, start: int, end: int) -> MappedText:
-        return MappedText.from_runs([(protected.text[start:end], start, end)], len(protected.text))
-
     def _replaced(
         self,
-        mapped: MappedText,
+        source: SourceText,
         pieces: Sequence[tuple[int, int, str]],
         changes: Sequence[tuple[int, int, str]],
         capitals: bool,
@@ -144,11 +164,10 @@ class SourceReader:
         edits = [(a, b, placeholder) for (a, b, _), placeholder in zip(pieces, placeholders, strict=True)]
         inside = {place for first, last, _ in pieces for place in range(first, last)}
         edits += [edit for edit in changes if edit[0] not in inside]
-        if not edits:
-            return SourceText(mapped, [], capitals)
+        mapped = source.mapped
         replaced, places = mapped.replace(sorted(edits))
         placed = [
             PlacedPiece(*mapped.span(a, b), raw, placeholder, (int(places[a]), int(places[b])))
             for (a, b, raw), placeholder in zip(pieces, placeholders, strict=True)
         ]
-        return SourceText(replaced, placed, capitals)
+        return SourceText(replaced.text, 0, replaced, placed, capitals)

@@ -80,9 +80,8 @@ class Translator:
         job.on_sentence = on_sentence
         listener = job.token_listener(on_token) if on_token is not None and options.width == 1 else None
         requests = job.requests(listener is not None)
-        outputs, lengths = self.manifest.attention, [len(request.source_ids) for request in requests]
-        # A translation has about as many tokens as its source.
-        check_weights(sum(count_weights(options.attention, outputs, n, n) for n in lengths), self._answer_weights)
+        lengths = [len(request.source_ids) for request in requests]
+        check_weights(count_weights(options.attention, self.manifest.attention, lengths), self._answer_weights)
         results = await self.scheduler.submit(requests, listener, job.finish if on_sentence is not None else None)
         translations = await self._finish(texts, job, results, job.finish)
         if translations is None:
