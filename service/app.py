@@ -20,6 +20,7 @@ from service.memory import limit_arenas, trim
 from service.registry.registry import Registry
 from service.runtime import Runtime, available_cores
 from service.settings import Settings
+from service.text import detection
 
 TAGS = [
     {"name": "classify", "description": "Classify texts, with the attention weights of their tokens."},
@@ -123,6 +124,8 @@ def add_middleware(app: FastAPI, settings: Settings, registry: Registry) -> None
 
 async def keep_ready(registry: Registry) -> None:
     """Load every model, then repeat golden checks, and return freed memory to the system."""
+    if registry.pairs():
+        await asyncio.to_thread(detection.load)
     await asyncio.to_thread(registry.load)
     while True:
         await registry.check(CHECK_S)

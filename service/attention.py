@@ -3,7 +3,7 @@
 Legend: N heads, Q queries, K keys.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,17 +34,16 @@ def outputs_for(detail: AttentionDetail, outputs: list[AttentionOutput]) -> list
     return [output for output in outputs if detail == "full" or output.summary]
 
 
-def count_weights(detail: AttentionDetail, outputs: list[AttentionOutput], source: int, target: int = 0) -> int:
-    """Return the number of weights in the matrices of one text, from its numbers of source and target tokens."""
-    sizes = {
-        "pooling": source,
-        "self": source * source,
-        "cross": target * source,
-        "encoder_self": source * source,
-        "decoder_self": target * target,
-    }
-    heads = (1 if detail == "summary" else output.heads or 1 for output in outputs_for(detail, outputs))
-    return sum(n * sizes[output.kind] for n, output in zip(heads, outputs_for(detail, outputs), strict=True))
+def count_weights(detail: AttentionDetail, outputs: list[AttentionOutput], lengths: Sequence[int]) -> int:
+    """Return the number of weights in the matrices of some texts, from their numbers of tokens.
+
+    A translation has about as many tokens as its source.
+    """
+    linear, square = sum(lengths), sum(length * length for length in lengths)
+    return sum(
+        (1 if detail == "summary" else output.heads or 1) * (linear if output.kind == "pooling" else square)
+        for output in outputs_for(detail, outputs)
+    )
 
 
 def check_weights(weights: int, limit: int) -> None:

@@ -166,7 +166,7 @@ def generate(
             print(dumps(found.encode(AS_JSON)).decode())
             return
 
-        def show(_name: str, event: dict[str, Any]) -> None:
+        def show(_name: str, event: Any) -> None:
             out.print(shaded_by_surprise(event["text"], event["logprob"]), end="")
 
         out.print(Text(request.prompt, "dim"), end="")

@@ -112,6 +112,7 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
     Raises Unauthorized, Forbidden, RateLimited, PayloadTooLarge, InvalidInput, or HTTPException (415) for another
     media type.
     """
+    settings: Settings = request.app.state.settings
     in_body = "api_key" in schema.model_fields
     admitted = admit_by_header(request, in_body)
     media_type = _media_type(request, form)
@@ -119,8 +120,9 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
     if media_type == JSON:
         body = body.removeprefix(BYTE_ORDER_MARK)
         if not admitted:
-            admit(request, _key_in_json(body))
-        check_size(body, request.app.state.settings)
+            # A body with too many values takes long to parse. Its caller is refused without its key.
+            admit(request, None if await count_excess(body, settings) else _key_in_json(body))
+        await check_size(body, settings)
         parsed = _validated(lambda: schema.model_validate_json(body, strict=True))
     else:
         fields = await _fields(request, media_type, body)
@@ -128,7 +130,7 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
             key = fields.get("api_key")
             admit(request, key if isinstance(key, str) else None)
         parsed = _validated(lambda: schema.model_validate(fields))
-    if request.app.state.settings.log_texts:
+    if settings.log_texts:
         log.info("%s", parsed.model_dump_json(exclude={"api_key"}, exclude_unset=True))
     return parsed
 
@@ -175,10 +177,18 @@ def _key_in_json(body: bytes) -> str | None:
         return None
 
 
-def check_size(body: bytes, settings: Settings) -> None:
+async def count_excess(body: bytes, settings: Settings) -> int:
+    """The number of values of a JSON body if it is over the limit, else 0."""
+    if len(body) <= SMALL:
+        return 0
+    count = await run_in_thread(lambda: count_values(body))
+    return count if count > MAX_VALUES + settings.max_texts else 0
+
+
+async def check_size(body: bytes, settings: Settings) -> None:
     """Bound the time of validation. Raises InvalidInput if a JSON body has too many values."""
     limit = MAX_VALUES + settings.max_texts
-    if len(body) > SMALL and (count := count_values(body)) > limit:
+    if count := await count_excess(body, settings):
         raise InvalidInput(f"the body has {count} values; the limit is {limit}")
 
 

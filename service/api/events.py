@@ -19,9 +19,9 @@ from starlette.responses import Response, StreamingResponse
 from service.api.errors import body as problem_body
 from service.api.errors import snake_case, status_of
 from service.api.middleware.limits import deadline_error
-from service.api.responses import accepted, encode_answer
+from service.api.responses import accepted, chunks, encode_answer
 from service.errors import ServiceError
-from service.handlers.encoding import AS_JSON, Answer, Emit, dumps
+from service.handlers.encoding import AS_JSON, Answer, Content, Emit, dumps
 
 EVENTS_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -57,9 +57,11 @@ async def stream(request: Request, work: Work, frame: Frame = event) -> Response
 
     async def whole() -> AsyncIterator[bytes]:
         try:
-            yield first
-            async for one in events:
+            async for one in chunks(first):
                 yield one
+            async for one in events:
+                async for chunk in chunks(one):
+                    yield chunk
         finally:
             await events.aclose()
 
@@ -68,8 +70,8 @@ async def stream(request: Request, work: Work, frame: Frame = event) -> Response
 
 async def _events(request: Request, work: Work, frame: Frame) -> AsyncGenerator[bytes]:
     """Framed events. Raises errors before the first event; later errors are events."""
-    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-    running = asyncio.ensure_future(work(lambda name, content: queue.put_nowait(frame(name, content))))
+    queue: asyncio.Queue[tuple[str, Content] | None] = asyncio.Queue()
+    running = asyncio.ensure_future(work(lambda name, content: queue.put_nowait((name, content))))
     running.add_done_callback(lambda _: queue.put_nowait(None))
     disconnected = asyncio.ensure_future(request.receive())  # the body is read: the next message is the disconnect
     begun = False
@@ -91,13 +93,15 @@ async def _events(request: Request, work: Work, frame: Frame) -> AsyncGenerator[
             if (found := following.result()) is None:
                 break
             begun = True
-            yield found
+            await request.app.state.throttle.wait()
+            name, content = found
+            yield frame(name, content() if callable(content) else content)
         yield frame("done", orjson.Fragment(await encode_answer(running.result(), AS_JSON)))
     except ServiceError as error:
         if not begun:
             raise
-        content = problem_body(request.url.path, status_of(error), snake_case(type(error).__name__), str(error))
-        yield frame("error", content)
+        path, error_type = request.url.path, snake_case(type(error).__name__)
+        yield frame("error", problem_body(path, status_of(error), error_type, str(error)))
     finally:
         for task in (disconnected, running):
             task.cancel()

@@ -69,13 +69,16 @@ def content_response(content: bytes, media_type: str | None = None, headers: dic
     if len(content) <= CHUNK_BYTES:
         return Response(content, media_type=media_type, headers=headers)
 
-    async def chunks() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), CHUNK_BYTES):
-            yield content[start : start + CHUNK_BYTES]
-            await asyncio.sleep(0)
-
     length = {"Content-Length": str(len(content))}
-    return StreamingResponse(chunks(), media_type=media_type, headers={**(headers or {}), **length})
+    return StreamingResponse(chunks(content), media_type=media_type, headers={**(headers or {}), **length})
+
+
+async def chunks(content: bytes) -> AsyncIterator[bytes]:
+    """Parts of CHUNK_BYTES, between which other requests can run."""
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield content[start : start + CHUNK_BYTES]
+        if start + CHUNK_BYTES < len(content):
+            await asyncio.sleep(0)
 
 
 def documented(model: str) -> dict[str, Any]:

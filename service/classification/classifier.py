@@ -7,6 +7,7 @@ import numpy as np
 
 from service import observability
 from service.attention import AttentionDetail, AttentionMatrix, check_weights, count_weights, matrices, outputs_for
+from service.batching import budget
 from service.batching.engine import SinglePassEngine
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
@@ -16,7 +17,7 @@ from service.bundle.manifest import ClassificationManifest
 from service.errors import EmptyText, TextTooLong
 from service.runtime import Runtime
 from service.text.sentences import is_blank
-from service.text.tokenizer import Encoded, TextTokenizer, Token
+from service.text.tokenizer import Encoded, TextTokenizer, Token, token_count
 
 
 @dataclass(slots=True)
@@ -92,8 +93,8 @@ class Classifier:
         """
         with observability.timed(self.manifest.name, "tokenise"):
             encodings = await run_in_thread_if_long(texts, lambda: self._encode(texts, truncate))
-        outputs, lengths = self.manifest.attention, [len(encoded.ids) for encoded, _ in encodings]
-        check_weights(sum(count_weights(attention, outputs, n) for n in lengths), self._answer_weights)
+        lengths = [len(encoded.ids) for encoded, _ in encodings]
+        check_weights(count_weights(attention, self.manifest.attention, lengths), self._answer_weights)
         results = await self.scheduler.submit([ClassificationRequest(encoded, attention) for encoded, _ in encodings])
         return [
             _prediction(encoded, truncated, result)
@@ -105,13 +106,14 @@ class Classifier:
         limit = self.manifest.limits.max_tokens
         encodings = []
         for index, text in enumerate(texts):
-            encoded = self._tokenizer.encode(text)
+            budget.check()
+            encoded = self._tokenizer.encode_beginning(text, limit)
             if is_blank(text) or not encoded.ids:
                 raise EmptyText(f"text {index} has no visible character")
             too_long = len(encoded.ids) > limit
             if too_long and not truncate:
                 raise TextTooLong(
-                    f"text {index} has {len(encoded.ids)} tokens, {self.manifest.name} reads up to {limit}; "
+                    f"text {index} has {token_count(encoded, limit)} tokens, {self.manifest.name} reads up to {limit}; "
                     'shorten it, or allow it to be cut with "truncate": true'
                 )
             if too_long:

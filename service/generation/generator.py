@@ -19,7 +19,7 @@ from service.errors import EmptyText, TextTooLong, UnsupportedOption
 from service.generation.engine import CompletionRequest, CompletionResult, GenerationEngine, NewToken
 from service.generation.stop_strings import StopDetector, find_stop, safe_length
 from service.runtime import Runtime
-from service.text.tokenizer import Encoded, TextTokenizer
+from service.text.tokenizer import Encoded, TextTokenizer, token_count
 
 MAX_ATTENTION_WEIGHTS = 2_000_000
 """Maximum attention weights in one answer, which is tens of megabytes of JSON."""
@@ -140,7 +140,9 @@ class Generator:
     ) -> tuple[Encoded, CompletionRequest]:
         """Tokenise and check a prompt."""
         with observability.timed(self.manifest.name, "tokenise"):
-            encoded = await run_in_thread_if_long([prompt], lambda: self._tokenizer.encode(prompt))
+            encoded = await run_in_thread_if_long(
+                [prompt], lambda: self._tokenizer.encode_beginning(prompt, self.manifest.limits.max_tokens)
+            )
         self._check(encoded, params)
         sampling = SamplingRequest(
             encoded.ids,
@@ -163,21 +165,26 @@ class Generator:
             raise EmptyText("prompt is empty: give the text something to begin with")
         if len(encoded.ids) > max_prompt:
             raise TextTooLong(
-                f"prompt has {len(encoded.ids)} tokens, {name} reads up to {max_prompt}; send the end of it only"
+                f"prompt has {token_count(encoded, max_prompt)} tokens, {name} reads up to {max_prompt}; "
+                "send the end of it only"
             )
         if params.max_tokens > self.max_tokens:
             raise UnsupportedOption(f"Invalid request: max_tokens parameter must be <= {self.max_tokens} for {name}")
-        if (weights := self._weights(encoded, params)) > MAX_ATTENTION_WEIGHTS:
+        if self._weights(encoded, params) > MAX_ATTENTION_WEIGHTS:
             raise UnsupportedOption(
-                f"{weights:,} attention weights are more than {MAX_ATTENTION_WEIGHTS:,}; ask for fewer tokens, "
-                'or for "attention": "none"'
+                f"{self._matrices(params)} attention matrices of {params.max_tokens} x "
+                f"{len(encoded.ids) + params.max_tokens} are more than {MAX_ATTENTION_WEIGHTS:,} weights; "
+                'ask for fewer tokens, or for "attention": "none"'
             )
+
+    def _matrices(self, params: SamplingParams) -> int:
+        """Return the number of attention matrices in an answer."""
+        outputs = outputs_for(params.attention, self.manifest.attention)
+        return sum((output.heads or 1) if params.attention == "full" else 1 for output in outputs)
 
     def _weights(self, encoded: Encoded, params: SamplingParams) -> int:
         """Return the number of attention weights in an answer of `max_tokens` tokens."""
-        outputs = outputs_for(params.attention, self.manifest.attention)
-        matrices = sum((output.heads or 1) if params.attention == "full" else 1 for output in outputs)
-        return matrices * params.max_tokens * (len(encoded.ids) + params.max_tokens)
+        return self._matrices(params) * params.max_tokens * (len(encoded.ids) + params.max_tokens)
 
     def _generation(
         self, encoded: Encoded, request: CompletionRequest, params: SamplingParams, result: CompletionResult

@@ -20,7 +20,10 @@ from service.text.tokenizer import Token
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
-Emit = Callable[[str, dict[str, Any]], None]
+Content = dict[str, Any] | Callable[[], dict[str, Any]]
+"""The content of an event, or a function that makes it when the event is sent."""
+
+Emit = Callable[[str, Content], None]
 """Takes the name and the content of an event of a request that is still running."""
 
 DTYPES = {"float16": "<f2", "float32": "<f4"}

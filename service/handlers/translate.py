@@ -263,11 +263,15 @@ def _position(event: TokenEvent | SentenceEvent, places: list[int]) -> dict[str,
 
 
 def _emit_sentence(event: SentenceEvent, plan: TranslationPlan, places: list[int], emit: Emit) -> None:
-    translation = Translation(event.sentence.text, [event.sentence], [])
-    if plan.request.attention_unit == "word":
-        translation = in_words(translation, plan.texts[places[event.translation]])
-    sentence = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON)
-    emit("sentence", {**_position(event, places), "sentence": sentence})
+    def content() -> dict[str, Any]:
+        translation = Translation(event.sentence.text, [event.sentence], [])
+        if plan.request.attention_unit == "word":
+            translation = in_words(translation, plan.texts[places[event.translation]])
+        sentence = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON)
+        return {**_position(event, places), "sentence": sentence}
+
+    # A batch ends for many sentences together. Encoding waits until the event is sent.
+    emit("sentence", content)
 
 
 def steps(translation: Translation, route: Route) -> dict[str, Any]:

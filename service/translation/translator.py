@@ -37,7 +37,7 @@ class Translator:
         self._source_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["source"]])
         self._target_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["target"]])
         truecaser = Truecaser(self._source_tokenizer, self.source)
-        reader = SourceReader(placeholders_of(manifest), truecaser, self.source, self.target)
+        reader = SourceReader(placeholders_of(manifest), truecaser, self.source, self.target, bool(manifest.stand_ins))
         self.segmenter = Segmenter(self._source_tokenizer, reader, self.source, manifest.limits.max_tokens)
         encode, step = runtime.open(bundle, "encode"), runtime.open(bundle, "step")
         self.precision = step.graph.precision

@@ -188,7 +188,10 @@ def test_codes_with_a_region(pivot: TestClient, source: str, target: str) -> Non
     for body in ({"source": source, "target": target}, {"source": source, "target": target, "model": "en-fr"}):
         answer = pivot.post("/translate", json={"q": "Wind", **body}).json()
         assert (answer["translatedText"], answer["model"]) == (doubled("Wind"), "en-fr")
-    assert pivot.post("/translate", json={"q": "The wind is cold.", "source": "auto", "target": target}).json()["model"] == "en-fr"
+    assert (
+        pivot.post("/translate", json={"q": "The wind is cold.", "source": "auto", "target": target}).json()["model"]
+        == "en-fr"
+    )
     assert pivot.get("/languages").json() == before
 
 
@@ -340,7 +343,12 @@ def test_allowed_hosts(models: Path) -> None:
 
 def test_detection_of_short_texts(pivot: TestClient) -> None:
     check_problem(pivot.post("/detect", json={"q": ""}), 400, "missing_parameter")
-    for text, language in (("hello handsome", "en"), ("bonjour", "fr"), ("Speichern", "de"), ("Привет, как дела?", "ru")):
+    for text, language in (
+        ("hello handsome", "en"),
+        ("bonjour", "fr"),
+        ("Speichern", "de"),
+        ("Привет, как дела?", "ru"),
+    ):
         guesses = pivot.post("/detect", json={"q": text}).json()
         assert guesses[0]["language"] == language
         confidences = [guess["confidence"] for guess in guesses]

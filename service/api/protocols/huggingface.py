@@ -154,7 +154,7 @@ async def stream_tokens(
     async def work(emit: Emit) -> GenerationAnswer:
         held: list[dict[str, Any]] = []
 
-        def on_token(_name: str, event: dict[str, Any]) -> None:
+        def on_token(_name: str, event: Any) -> None:
             number = held[0]["index"] + 1 if held else 0
             if held:
                 emit("token", held.pop())

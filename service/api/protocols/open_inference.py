@@ -221,7 +221,7 @@ async def call(
     entry = registry.entry(name, version)
     counted, start = statistics(request, entry), time.perf_counter_ns()
     try:
-        inference, binary = read_request(raw, request.headers.get(HEADER_LENGTH), settings)
+        inference, binary = await read_request(raw, request.headers.get(HEADER_LENGTH), settings)
         texts = texts_of(inference, binary, TEXT)
         content, headers = await infer_texts(inference, texts, entry, registry, settings)
     except (ServiceError, ValidationError) as error:

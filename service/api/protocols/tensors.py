@@ -84,7 +84,7 @@ class Tensor:
         return flat.tolist() if self.datatype == "BYTES" else json_array(flat)
 
 
-def read_request(body: bytes, header_length: str | None, settings: Settings) -> tuple[InferRequest, bytes]:
+async def read_request(body: bytes, header_length: str | None, settings: Settings) -> tuple[InferRequest, bytes]:
     """Read a request and the bytes after it. Raises InvalidInput, or pydantic's ValidationError."""
     length = len(body)
     if header_length is not None:
@@ -94,7 +94,7 @@ def read_request(body: bytes, header_length: str | None, settings: Settings) -> 
             )
         length = int(header_length)
     header = body[:length].removeprefix(BYTE_ORDER_MARK)
-    check_size(header, settings)
+    await check_size(header, settings)
     return InferRequest.model_validate_json(header, strict=True), body[length:]
 
 

@@ -16,7 +16,7 @@ from service.settings import Settings
 def test_events_are_the_tokens_of_the_answer(registry: Registry, settings: Settings) -> None:
     events: list[tuple[str, dict[str, Any]]] = []
     request = GenerateRequest(prompt="The wind", max_tokens=7, seed=3)
-    answer = asyncio.run(generate(request, registry, settings, lambda name, event: events.append((name, event))))
+    answer = asyncio.run(generate(request, registry, settings, lambda name, event: events.append((name, event))))  # type: ignore[arg-type]
     encoded = answer.encode(AS_JSON)
     assert {name for name, _ in events} == {"token"}
     assert [event["text"] for _, event in events] == [token["text"] for token in encoded["tokens"]]

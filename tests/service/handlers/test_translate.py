@@ -40,7 +40,11 @@ def test_detected_languages(registry: Registry, settings: Settings) -> None:
 def test_events_are_those_of_the_answer(registry: Registry, settings: Settings) -> None:
     events: list[tuple[str, dict[str, Any]]] = []
     wanted = request(q=["Wind. No!", "Rain"], beam_size=1)
-    answer = asyncio.run(translate(wanted, registry, settings, lambda name, event: events.append((name, event))))
+
+    def emit(name: str, content: Any) -> None:
+        events.append((name, content() if callable(content) else content))
+
+    answer = asyncio.run(translate(wanted, registry, settings, emit))
     found = {(e["translation"], e["number"]): e["sentence"]["text"] for name, e in events if name == "sentence"}
     assert found == {
         (place, number): sentence.text

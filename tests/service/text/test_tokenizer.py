@@ -1,3 +1,5 @@
+import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.errors import BundleCorrupt
 from service.text.sentences import is_blank, sentences
-from service.text.tokenizer import Encoded, TextTokenizer, Token
+from service.text.tokenizer import Encoded, TextTokenizer, Token, token_count
 from tests.fakes import SPECIAL, source_tokenizer, target_tokenizer
 
 REAL = Path(__file__).parents[3] / "models"
@@ -128,6 +130,16 @@ def test_every_letter_twice(tmp_path: Path, fake: TextTokenizer) -> None:
     assert TextTokenizer((tmp_path / "tokenizer.json").read_bytes()).decode(ids)[0] == "NNoo wwiinndd!!"
 
 
+@pytest.mark.parametrize("length", [0, 1, 6, 13, 14, 15, 400])
+def test_the_beginning_of_a_text(fake: TextTokenizer, length: int) -> None:
+    text = "wind and rain, " * length
+    whole, beginning = fake.encode(text), fake.encode_beginning(text, 7)
+    assert beginning.tokens[:7] == whole.tokens[:7]
+    assert len(beginning.ids) == len(whole.ids) or 14 < len(beginning.ids) < 64
+    count = token_count(beginning, 7)
+    assert count == (str(len(whole.ids)) if len(beginning.ids) <= 14 else "more than 14")
+
+
 def test_token_id(fake: TextTokenizer) -> None:
     assert fake.encode("wind").ids[0] == fake.token_id("\u2581wind")
     with pytest.raises(BundleCorrupt, match=r"no token '\\ue000'"):
@@ -144,6 +156,13 @@ def test_what_is_no_tokenizer(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize("text", ["", " ", "\t\r\n", "\u00a0\u2003", "\u200b\u200d", "\x00\x1b", "\ufeff"])
 def test_blank(text: str) -> None:
     assert is_blank(text)
+
+
+def test_invisible_characters_are_blank() -> None:
+    """Every character alone, and between blanks."""
+    for code in range(0, sys.maxunicode + 1, 7):
+        blank = unicodedata.category(chr(code)) in {"Cc", "Cf", "Zs", "Zl", "Zp"}
+        assert is_blank(chr(code)) == is_blank(f" \u200b{chr(code)}\n") == blank
 
 
 @pytest.mark.parametrize("text", ["a", " . ", "\u200b日", "👧", "\u0301", "\U0001fae8", "\U0010ffff"])
