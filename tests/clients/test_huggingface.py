@@ -1,5 +1,6 @@
 """Hugging Face's own client, given an address instead of a model."""
 
+import json
 from typing import Any
 
 import pytest
@@ -69,3 +70,17 @@ def test_unknown_parameters_are_refused(
     client: TestClient, name: str, parameters: dict[str, object], status: int
 ) -> None:
     check_problem(client.post(f"/huggingface/{name}", json={"inputs": "wind", "parameters": parameters}), status)
+
+
+def test_a_stream_of_tokens(address: str, client: TestClient) -> None:
+    hub = InferenceClient(f"{address}/huggingface/writer", token="none")
+    whole = client.post("/generate", json={"prompt": "Wind", "max_tokens": 7, "temperature": 0}).json()
+    tokens = list(hub.text_generation("Wind", max_new_tokens=7, stream=True))
+    assert tokens == [token["text"] for token in whole["tokens"]]
+    body = {"inputs": "Wind", "parameters": {"max_new_tokens": 7}, "stream": True}
+    answer = client.post("/huggingface/writer", json=body)
+    events = [json.loads(line.removeprefix("data:")) for line in answer.text.split("\n\n") if line]
+    assert [event["generated_text"] for event in events] == [None] * 6 + [whole["text"]]
+    assert [event["token"]["id"] for event in events] == list(range(7))
+    check_problem(client.post("/huggingface/writer", json={**body, "inputs": ["a", "b"]}), 422, "invalid_input")
+    check_problem(client.post("/huggingface/writer", json={**body, "parameters": {"top_k": 0}}), 422, "invalid_input")

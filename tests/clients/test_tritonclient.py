@@ -132,6 +132,15 @@ def test_the_attention_of_a_translation_is_that_of_its_sentences(
 
 
 @pytest.mark.parametrize("binary", [True, False])
+def test_gzip(client: InferenceServerClient, binary: bool) -> None:
+    result = client.infer("toy", texts(binary), outputs=wanted(binary, "label"), request_compression_algorithm="gzip")
+    plain = client.infer("toy", texts(binary), outputs=wanted(binary, "label"), response_compression_algorithm="gzip")
+    assert strings(result, "label") == strings(plain, "label")
+    with pytest.raises(InferenceServerException, match="not with deflate"):
+        client.infer("toy", texts(binary), request_compression_algorithm="deflate")
+
+
+@pytest.mark.parametrize("binary", [True, False])
 def test_async(address: str, binary: bool) -> None:
     async def ask() -> list[InferResult]:
         async with http_aio.InferenceServerClient(address.removeprefix("http://")) as client:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from service.api.body import count_values
 from tests.fakes import serving
 from tests.service.api.checks import REQUESTS, check_problem
 
@@ -192,3 +195,22 @@ def test_model_names(client: TestClient, name: str, status: int) -> None:
 )
 def test_model_versions(client: TestClient, version: str, status: int, error_type: str) -> None:
     check_problem(client.get("/models/toy", params={"version": version}), status, error_type)
+
+
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.integers(), st.text(st.sampled_from('a,[]{}"\\'), max_size=5)),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=4),
+            st.dictionaries(st.text(st.sampled_from('b,"\\'), max_size=3), inner, max_size=4),
+        ),
+        max_leaves=20,
+    )
+)
+def test_values_are_counted_outside_strings(value: object) -> None:
+    def separators(value: object) -> int:
+        if isinstance(value, dict):
+            return 1 + max(len(value) - 1, 0) + sum(map(separators, value.values()))
+        return 1 + max(len(value) - 1, 0) + sum(map(separators, value)) if isinstance(value, list) else 0
+
+    assert count_values(json.dumps(value).encode()) == 1 + separators(value)

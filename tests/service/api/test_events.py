@@ -203,3 +203,18 @@ def test_a_stream_is_one_request_for_the_limit_on_tokens(models: Path) -> None:
         for headers in ({}, STREAM):
             body = {**PAIR, "q": q, "beam_size": 1}
             check_problem(client.post("/translate", json=body, headers=headers), 422, "too_many_tokens")
+
+
+def test_comments_keep_the_connection_alive(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    translate = Translator.translate
+
+    async def slow(self: Translator, texts: Sequence[str], *options: Any) -> Any:
+        await asyncio.sleep(0.25)
+        return await translate(self, texts, *options)
+
+    monkeypatch.setattr(Translator, "translate", slow)
+    monkeypatch.setattr("service.api.events.KEEP_ALIVE_S", 0.1)
+    answer = client.post("/translate", json={**PAIR, "q": "Wind"}, headers=STREAM)
+    blocks = answer.text.split("\n\n")
+    assert blocks[:2] == [": keep-alive"] * 2
+    assert [block.split("\n")[0] for block in blocks[2:-1]] == ["event: sentence", "event: done"]
