@@ -57,7 +57,7 @@ export class ModelPicker {
     const model = this.catalogue.get(key);
     const measured = headline(model);
     const use = model?.training?.recipe?.intended_use;
-    return [model?.description, use && `Intended use: ${use}`, measured ? `Measured: ${metricText(model)} on ${measured.data}.` : ""].filter(Boolean).join(" ");
+    return [use && `Intended use: ${use}`, model?.description, measured ? `Measured: ${metricText(model)} on ${measured.data}.` : ""].filter(Boolean).join(" ");
   }
 
   /** @param {string[]} keys @param {string[]} chosen */

@@ -36,7 +36,7 @@ def test_the_first_example_is_shown(page: Page, address: str) -> None:
     expect(page.locator(".verdict")).to_be_visible()
     expect(model_select(page)).to_contain_text("accuracy 75.0 %")
     expect(page.locator("#classifier-about")).to_have_text(
-        f"A fake. Intended use: {USE} Measured: accuracy 75.0 % on {METRICS[0]['data']}."
+        f"Intended use: {USE} A fake. Measured: accuracy 75.0 % on {METRICS[0]['data']}."
     )
     page.get_by_role("button", name=EXAMPLES[1]).click()
     expect(page.get_by_label("Text to classify")).to_have_value(EXAMPLES[1])
