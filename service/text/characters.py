@@ -9,5 +9,17 @@ INVISIBLE = re.compile(
 """Soft hyphens, zero-width characters, marks of writing direction, byte order marks and control characters."""
 
 
+MEASURE = re.compile(
+    r"\d[\d.,]*+\s?(?:km/h|[kMGT]?i?B|[kMG]?bit|[kcm\u00b5\u03bc]?m(?:/s)?|[km]?g|[cm]?l|m?s|min|h|[kMG]?Hz|[kMG]?Wh?|[kKm]?V"
+    r"|m?Ah?|px|pt|em|dpi|\u00b0[CF]|[xX]|fps)(?![^\W\d_])"
+)
+"""A number with the symbol of its unit."""
+
+
 def has_letters(text: str) -> bool:
     return any(map(str.isalpha, text))
+
+
+def has_words(text: str) -> bool:
+    """True if a text has letters besides the units of its numbers."""
+    return has_letters(text) and has_letters(MEASURE.sub("", text))

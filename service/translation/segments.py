@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from service.batching import budget
 from service.markup.protect import ProtectedText
 from service.markup.tags import Tag
-from service.text.characters import has_letters
+from service.text.characters import has_words
 from service.text.numbers import has_digits
 from service.text.sentences import sentences
 from service.text.tokenizer import Encoded, TextTokenizer, Token
@@ -56,13 +56,13 @@ class Segmenter:
         for first, last in sentences(text, self._language):
             budget.check()
             first = _without_list_marks(text, first, last)
-            if not has_letters(text[first:last]):
+            if not has_words(text[first:last]):
                 continue
             source = self._reader.read(protected, first, last)
             for low, high in self._parts(source):
                 for start, end, encoded in self._split_sentence(source.text, low, high):
                     part = source.slice(start, end)
-                    if part.has_letters:
+                    if part.has_words:
                         segments.append(self._segment(protected, part, encoded, start))
         return segments
 

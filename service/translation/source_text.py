@@ -7,7 +7,7 @@ from functools import cached_property
 
 from service.markup.protect import PIECE, ProtectedText
 from service.text.casing import Truecaser, is_title, is_upper
-from service.text.characters import INVISIBLE, has_letters
+from service.text.characters import INVISIBLE, has_letters, has_words
 from service.text.mapped import MappedText, Span
 from service.text.numbers import NUMBER, localized
 
@@ -15,9 +15,20 @@ NAME_PLACEHOLDER = "Tom"
 """Placeholder for networks that were not trained to copy. Of 17 sentences, en-fr/1 kept this name in 16, `X` in 13, a
 number in 12."""
 
-ACRONYM = re.compile(r"(?<![\w\u2019'])[A-Z\u00c0-\u00de](?:[A-Z\u00c0-\u00de&]{1,11}+)s?(?![\w\u2019])")
+ACRONYM = re.compile(
+    r"(?<![\w\u2019'])[A-Z\u00c0-\u00de](?:[A-Z\u00c0-\u00de&]{1,11}+)s?(?![\w\u2019'])(?: \d{1,6}+(?![\w,:/-]|\.\d))?"
+)
+ROMAN = re.compile("M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 TRANSLATED_ACRONYMS = {"AM", "EU", "NATO", "OK", "PM", "TV", "UK", "UN", "US", "USA", "UE", "ONU", "OTAN", "UNO"}
 """Acronyms that have a form of their own in other languages."""
+LATIN_LANGUAGES = set(
+    "ca cs da de en eo es et eu fi fr ga gl hu id it lt lv ms nl no pl pt ro sk sl sq sv tl tr vi".split()
+)
+FOREIGN_WORDS = re.compile(
+    r"[\u0370-\u1dff\u1f00-\u1fff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\uff9f]+"
+    r"(?: [\u0370-\u1dff\u1f00-\u1fff\u2c00-\ud7ff\uf900-\ufdff\ufe70-\uff9f]+)*"
+)
+"""Words in another script than Latin."""
 MAX_ACRONYM = 4
 """Length of unknown words that are taken as acronyms within a text in capitals."""
 TITLE_CASE_LANGUAGES = {"en", "fr"}
@@ -71,11 +82,11 @@ class SourceText:
         return SourceText(self.text[start:end], 0, self.changed.slice(start, end), pieces, self.capitals)
 
     @property
-    def has_letters(self) -> bool:
+    def has_words(self) -> bool:
         """True if there is something to translate besides the pieces."""
         position = 0
         for start, end in [*(piece.read for piece in self.pieces), (len(self.text),) * 2]:
-            if has_letters(self.text[position:start]):
+            if has_words(self.text[position:start]):
                 return True
             position = end
         return False
@@ -91,8 +102,14 @@ no invisible characters."""
 class SourceReader:
     """Prepares sentences for the network of one bundle."""
 
-    def __init__(self, placeholders: Sequence[str], truecaser: Truecaser, source: str, target: str):
-        """placeholders: one for each piece of a sentence; all may be the same."""
+    def __init__(
+        self, placeholders: Sequence[str], truecaser: Truecaser, source: str, target: str, copies_foreign: bool = False
+    ):
+        """placeholders: one for each piece of a sentence; all may be the same.
+
+        copies_foreign: words in another script are pieces. For networks that do not copy unknown symbols.
+        """
+        self._copies_foreign = copies_foreign and source in LATIN_LANGUAGES
         self.placeholders = placeholders
         self._truecaser = truecaser
         self._source = source
@@ -101,13 +118,14 @@ class SourceReader:
     def read(self, protected: ProtectedText, start: int, end: int) -> SourceText:
         """The sentence protected.text[start:end]. Placeholders are used in turn, from the first on."""
         text = protected.text[start:end]
-        if CHANGES.search(text) is None:
+        foreign = [(*m.span(), None) for m in FOREIGN_WORDS.finditer(text)] if self._copies_foreign else []
+        if not foreign and CHANGES.search(text) is None:
             return SourceText(text, start)
         capitals = is_upper(text)
         pieces = [
             (piece.place - start, piece.place - start + 1, piece.raw) for piece in protected.pieces_in(start, end)
         ]
-        acronyms = list(self._acronyms(text, capitals))
+        acronyms = [*self._acronyms(text, capitals), *foreign]
         taken = {place for first, last, _ in acronyms for place in range(first, last)}
         pieces = sorted([*pieces, *((a, b, protected.escape(text[a:b])) for a, b, lower in acronyms if lower is None)])
         changes = [(a, b, lower) for a, b, lower in acronyms if lower is not None]
@@ -140,15 +158,15 @@ class SourceReader:
     def _acronyms(self, text: str, capitals: bool) -> Iterator[tuple[int, int, str | None]]:
         """Acronyms, which are copied, and known words in capitals with their lower-case form."""
         for match in ACRONYM.finditer(text):
-            word = match[0]
-            known = self._truecaser.is_emphasised(word)
+            word = match[0].split()[0]
+            known = self._truecaser.is_emphasised(word) and not ROMAN.fullmatch(word)
             if capitals:
                 alone = has_letters(text[: match.start()] + text[match.end() :]) is False
                 if not known and len(word) <= MAX_ACRONYM and (alone or not re.search("[AEIOUYÀ-Ý]", word)):
                     yield *match.span(), None
             elif known:
                 lower = word.lower() if has_letters(text[: match.start()]) else word.capitalize()
-                yield *match.span(), lower
+                yield match.start(), match.start() + len(word), lower
             elif word not in TRANSLATED_ACRONYMS:
                 yield *match.span(), None
 
