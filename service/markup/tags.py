@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
@@ -45,11 +46,16 @@ class Element:
 
 def place_tags(tags: Sequence[Tag], sentence: Span, alignment: WordAlignment, edits: TextEdits) -> None:
     """Insert each tag of a source sentence around the target words aligned with its content."""
+    if len(tags) > MAX_TAGS:
+        groups = groupby(tags, key=lambda tag: tag.place)
+        tags = [Tag(place, "".join(tag.raw for tag in group)) for place, group in groups]
     elements = element_tree(tags, sentence)
     _assign_words(elements, sentence, 0, len(alignment.words), alignment)
     _insert(elements, alignment.words, edits)
 
 
+MAX_TAGS = 500
+"""Maximum tags of a sentence. Of more, those at one place are one tag that stands alone."""
 MAX_DEPTH = 50
 """Maximum nesting of elements. A tag further down stands alone."""
 

@@ -10,6 +10,8 @@ from service.text.tokenizer import TextTokenizer
 WORD = re.compile(r"[^\W\d_]+")
 COMMA = re.compile("[,;]")
 SENTENCE_ENDS = ".!?\u2026:"
+MAX_TITLE = 200
+"""Maximum characters of a heading."""
 MANY_TIMES = 4
 """A lower-case word is preferred unless the capitalised one has a token id that is smaller by this factor."""
 MAX_WORD = 40
@@ -25,10 +27,11 @@ def is_upper(text: str) -> bool:
 def is_title(text: str) -> bool:
     """True for a heading in title case: each longer word is capitalised, at least two are, and there is no comma and no
     final stop."""
+    if len(text) > MAX_TITLE or COMMA.search(text) or text.rstrip()[-1:] in SENTENCE_ENDS:
+        return False
     words = WORD.findall(text)
-    capitalised = [word for word in words if word[0].isupper() and word[1:].islower()]
-    others = [word for word in words if len(word) > 3 and word not in capitalised]
-    return len(capitalised) > 1 and not others and not COMMA.search(text) and text.rstrip()[-1:] not in SENTENCE_ENDS
+    capitalised = [word[0].isupper() and word[1:].islower() for word in words]
+    return sum(capitalised) > 1 and all(yes or len(word) <= 3 for yes, word in zip(capitalised, words, strict=True))
 
 
 class Truecaser:

@@ -10,7 +10,7 @@ INVISIBLE = re.compile(
 
 
 MEASURE = re.compile(
-    r"\d[\d.,]*+\s?(?:km/h|[kMGT]?i?B|[kMG]?bit|[kcm\u00b5\u03bc]?m(?:/s)?|[km]?g|[cm]?l|m?s|min|h|[kMG]?Hz|[kMG]?Wh?|[kKm]?V"
+    r"(?<![\d.,])\d[\d.,]*+\s?(?:km/h|[kMGT]?i?B|[kMG]?bit|[kcm\u00b5\u03bc]?m(?:/s)?|[km]?g|[cm]?l|m?s|min|h|[kMG]?Hz|[kMG]?Wh?|[kKm]?V"
     r"|m?Ah?|px|pt|em|dpi|\u00b0[CF]|[xX]|fps)(?![^\W\d_])"
 )
 """A number with the symbol of its unit."""

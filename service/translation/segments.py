@@ -107,10 +107,10 @@ class Segmenter:
 
     def _split_sentence(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, Encoded]]:
         """Split a sentence over the limit after punctuation, else between words, else anywhere."""
-        limit = self._max_tokens
+        limit = size = self._max_tokens
         while True:
             budget.check()
-            reach, encoded = self._encode_beginning(text, start, end)
+            reach, encoded = self._encode_beginning(text, start, end, size)
             if len(encoded.ids) <= limit or end - start == 1:
                 yield start, end, encoded
                 return
@@ -120,14 +120,16 @@ class Segmenter:
             after_clauses = [place for place in between_words if text[start:place].rstrip()[-1] in CLAUSE_ENDS]
             cut = (after_clauses or between_words or starts or [(start + reach) // 2])[-1]
             yield from self._split_sentence(text, start, start + len(text[start:cut].rstrip()))
+            size = 2 * (cut - start)
             start = end - len(text[cut:end].lstrip())
 
-    def _encode_beginning(self, text: str, start: int, end: int) -> tuple[int, Encoded]:
-        """Encode as much of text[start:end] as exceeds the limit, and return where that ends.
+    def _encode_beginning(self, text: str, start: int, end: int, size: int) -> tuple[int, Encoded]:
+        """Encode as much of text[start:end] as exceeds the limit, from `size` characters on, and return where that
+        ends.
 
         A long text is not encoded again for each of its parts.
         """
-        reach = min(start + self._max_tokens, end)
+        reach = min(start + size, end)
         while True:
             encoded = self._tokenizer.encode(text, start, reach)
             if len(encoded.ids) > self._max_tokens or reach == end:

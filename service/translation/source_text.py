@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from service.markup.protect import PIECE, ProtectedText
-from service.text.casing import Truecaser, is_title, is_upper
-from service.text.characters import INVISIBLE, has_letters, has_words
+from service.text.casing import WORD, Truecaser, is_title, is_upper
+from service.text.characters import INVISIBLE, has_words
 from service.text.mapped import MappedText, Span
 from service.text.numbers import NUMBER, localized
 
@@ -157,15 +157,17 @@ class SourceReader:
 
     def _acronyms(self, text: str, capitals: bool) -> Iterator[tuple[int, int, str | None]]:
         """Acronyms, which are copied, and known words in capitals with their lower-case form."""
+        words = WORD.finditer(text)
+        first, second = next(words, None), next(words, None)
         for match in ACRONYM.finditer(text):
             word = match[0].split()[0]
             known = self._truecaser.is_emphasised(word) and not ROMAN.fullmatch(word)
             if capitals:
-                alone = has_letters(text[: match.start()] + text[match.end() :]) is False
-                if not known and len(word) <= MAX_ACRONYM and (alone or not re.search("[AEIOUYÀ-Ý]", word)):
+                if not known and len(word) <= MAX_ACRONYM and (second is None or not re.search("[AEIOUYÀ-Ý]", word)):
                     yield *match.span(), None
             elif known:
-                lower = word.lower() if has_letters(text[: match.start()]) else word.capitalize()
+                starts = first is not None and first.start() == match.start()
+                lower = word.capitalize() if starts else word.lower()
                 yield match.start(), match.start() + len(word), lower
             elif word not in TRANSLATED_ACRONYMS:
                 yield *match.span(), None

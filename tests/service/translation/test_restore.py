@@ -334,7 +334,7 @@ def test_nothing_is_lost_whatever_the_network_says(
     for match in re.finditer(r"[^\n]*\S[^\n]*", protected.text):
         start = match.start() + len(match[0]) - len(match[0].lstrip())
         segment = segment_of(protected, start, start + len(match[0].strip()), placeholders)
-        if not segment.source.has_letters:
+        if not segment.source.has_words:
             continue
         answer = " ".join(words)
         tokens = [Token(m[0], *m.span()) for m in re.finditer(r"\S+", answer)]
