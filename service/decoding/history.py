@@ -3,8 +3,6 @@
 Legend: R rows.
 """
 
-import numpy as np
-
 from service.decoding.step import Arrays, Floats, Ids, Rows
 
 
@@ -16,7 +14,7 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._steps: list[tuple[Rows, Ids, Arrays]] = []
+        self._steps: list[tuple[list[int], list[int], Arrays]] = []  # lists: reading single items of arrays is slow
         self._num_dropped = 0
         """Steps that were dropped because no live hypothesis is that long."""
 
@@ -31,7 +29,7 @@ class History:
         token_ids [R]: the token of each new row.
         attention [R_before, ...]: weights by name, one entry per parent row.
         """
-        self._steps.append((parents, token_ids, attention))
+        self._steps.append((parents.tolist(), token_ids.tolist(), attention))
 
     def keep(self, rows: Rows, longest: int) -> None:
         """Select rows of the last step, in the given order, and drop steps before the last `longest`.
@@ -40,8 +38,8 @@ class History:
         """
         if self._steps:
             parents, token_ids, attention = self._steps[-1]
-            rows = np.where(rows < len(parents), rows, 0)  # a new sentence's row is never read
-            self._steps[-1] = (parents[rows], token_ids[rows], attention)
+            kept = [row if row < len(parents) else 0 for row in rows.tolist()]  # a new sentence's row is never read
+            self._steps[-1] = ([parents[row] for row in kept], [token_ids[row] for row in kept], attention)
         excess = max(0, len(self._steps) - longest)
         del self._steps[:excess]
         self._num_dropped += excess
@@ -50,7 +48,7 @@ class History:
         """Return the token and the attention weights of the last step for the given rows."""
         parents, token_ids, attention = self._steps[-1]
         return [
-            (int(token_ids[row]), {name: weights[parents[row]] for name, weights in attention.items()})
+            (token_ids[row], {name: weights[parents[row]] for name, weights in attention.items()})
             for row in rows.tolist()
         ]
 
@@ -59,15 +57,14 @@ class History:
     ) -> tuple[list[int], dict[str, list[Floats]]]:
         """Return the last `length` tokens of the hypothesis in `row` after `steps` steps, with the named attention
         weights of each token."""
-        tokens: list[int] = []
-        attention: dict[str, list[Floats]] = {name: [] for name in names}
         end = steps - self._num_dropped
-        for parents, token_ids, weights in reversed(self._steps[end - length : end]):
-            tokens.append(int(token_ids[row]))
-            row = int(parents[row])
-            for name, positions in attention.items():
-                positions.append(weights[name][row])
+        path = self._steps[end - length : end]
+        tokens: list[int] = []
+        rows: list[int] = []  # of each token's step, before its choice
+        for parents, token_ids, _ in reversed(path):
+            tokens.append(token_ids[row])
+            row = parents[row]
+            rows.append(row)
         tokens.reverse()
-        for positions in attention.values():
-            positions.reverse()
-        return tokens, attention
+        rows.reverse()
+        return tokens, {name: [step[2][name][row] for step, row in zip(path, rows, strict=True)] for name in names}
