@@ -10,6 +10,10 @@ from service.access import parse_keys, parse_rate
 from service.bundle.manifest import Precision
 from service.runtime import Device
 
+MAX_RATE = 100_000
+"""Maximum number of requests in LIMELIGHT_RATE_LIMIT."""
+DAY_S = 86_400
+
 
 class Settings(BaseSettings):
     """Settings of the service. Raises pydantic's ValidationError for an invalid value."""
@@ -64,16 +68,21 @@ class Settings(BaseSettings):
         default=False, description="Classify an empty text as an empty label instead of refusing it."
     )
     timeout_s: float = Field(
-        default=30.0, gt=0, description="Maximum seconds for a request, reading its body included; then it gets a 504."
+        default=30.0,
+        gt=0,
+        le=DAY_S,
+        description="Maximum seconds for a request, reading its body included; then it gets a 504.",
     )
     drain_delay_s: float = Field(
         default=1.0,
         ge=0,
+        le=DAY_S,
         description="Seconds after SIGTERM in which requests are still accepted while /health/ready answers 503.",
     )
     drain_timeout_s: float = Field(
         default=30.0,
         gt=0,
+        le=DAY_S,
         description="Seconds after that in which running requests can finish before they are cancelled.",
     )
     api_keys: str = Field(
@@ -126,7 +135,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_rate(cls, value: str | None, others: ValidationInfo) -> str | None:
         if value is not None:
-            parse_rate(value)
+            if parse_rate(value).amount > MAX_RATE:
+                raise ValueError(f"at most {MAX_RATE} requests: the time of each one is kept")
             if others.data.get("processes", 1) > 1:
                 raise ValueError("a rate is counted within one process: LIMELIGHT_PROCESSES must be 1")
         return value

@@ -14,6 +14,7 @@ Fields = dict[str, str | list[str]]
 
 MAX_FIELDS = 10_000
 """Maximum fields of a form, repeated ones included."""
+MAX_CONTENT_TYPE = 1_000
 DECODED_AT_ONCE = 10_000
 """Bytes between two checks of the time budget."""
 
@@ -56,6 +57,8 @@ def _text(value: bytes) -> str:
 
 def parse_multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
     """The fields of a multipart form; files are left out. Raises InvalidInput."""
+    if len(content_type) > MAX_CONTENT_TYPE:  # its parser takes quadratic time
+        raise InvalidInput(f"the media type has more than {MAX_CONTENT_TYPE} characters")
     header = Message()
     header["content-type"] = content_type
     boundary = header.get_boundary()

@@ -49,6 +49,7 @@ def test_boundaries_and_names(content_type: str) -> None:
     [
         (b"", "multipart/form-data; boundary=x"),
         (b"--x--", "multipart/form-data"),
+        (b"--x--", "multipart/form-data" + ";" * 60_000 + " boundary=x"),
         (multipart([b"\r\nWind"]), "multipart/form-data; boundary=x"),
         (multipart([b"Content-Disposition: form-data\r\n\r\nWind"]), "multipart/form-data; boundary=x"),
         (multipart([b'Content-Disposition: form-data; name="q"']), "multipart/form-data; boundary=x"),
