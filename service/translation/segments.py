@@ -60,7 +60,7 @@ class Segmenter:
                 continue
             source = self._reader.read(protected, first, last)
             for low, high in self._parts(source):
-                for start, end, encoded in self._split_sentence(source.text, low, high):
+                for start, end, encoded in self._split_sentence(source, low, high):
                     part = source.slice(start, end)
                     if part.has_words:
                         segments.append(self._segment(protected, part, encoded, start))
@@ -105,9 +105,11 @@ class Segmenter:
             start = piece.read[0]
         yield start, len(text)
 
-    def _split_sentence(self, text: str, start: int, end: int) -> Iterator[tuple[int, int, Encoded]]:
-        """Split a sentence over the limit after punctuation, else between words, else anywhere."""
-        limit = size = self._max_tokens
+    def _split_sentence(self, source: SourceText, start: int, end: int) -> Iterator[tuple[int, int, Encoded]]:
+        """Split a sentence over the limit after punctuation, else between words, else anywhere but in a placeholder."""
+        text, limit = source.text, self._max_tokens
+        size = limit
+        inside = {place for piece in source.pieces for place in range(piece.read[0] + 1, piece.read[1])}
         while True:
             budget.check()
             reach, encoded = self._encode_beginning(text, start, end, size)
@@ -116,10 +118,17 @@ class Segmenter:
                 return
             # Only starts of tokens in the second half of the limit, so that parts stay long.
             starts = [token.start for token in encoded.tokens[limit // 2 : limit - 1] if start < token.start < end]
+            starts = [place for place in starts if place not in inside]
             between_words = [place for place in starts if text[place - 1].isspace()]
             after_clauses = [place for place in between_words if text[start:place].rstrip()[-1] in CLAUSE_ENDS]
-            cut = (after_clauses or between_words or starts or [(start + reach) // 2])[-1]
-            yield from self._split_sentence(text, start, start + len(text[start:cut].rstrip()))
+            middle = (start + reach) // 2
+            while middle in inside:
+                middle += 1
+            cut = (after_clauses or between_words or starts or [middle])[-1]
+            if cut == end:
+                yield start, end, encoded
+                return
+            yield from self._split_sentence(source, start, start + len(text[start:cut].rstrip()))
             size = 2 * (cut - start)
             start = end - len(text[cut:end].lstrip())
 

@@ -374,3 +374,123 @@ def test_a_network_that_copies_is_given_a_symbol(copying: Translator, beam_size:
 def test_a_network_that_was_not_taught_is_given_a_name(translator: Translator) -> None:
     [translation] = translated(translator, ["wind {{x}}"], "text")
     assert translation.text == "wwiinndd {{x}}"
+
+
+MARKUP = st.sampled_from(
+    [
+        "<",
+        ">",
+        "</",
+        "/>",
+        "<!--",
+        "-->",
+        "<![",
+        "]]>",
+        "<!",
+        "<?",
+        "&",
+        "&#",
+        "&#x",
+        ";",
+        "1",
+        "12",
+        "a",
+        "Wind",
+        "NO WAY",
+    ]
+    + [
+        "rain.",
+        " ",
+        "\n",
+        "<b>",
+        "</b>",
+        "<p>",
+        "<code>",
+        "<script>",
+        "=",
+        "'",
+        '"',
+        "-",
+        "!",
+        "\u00e9",
+        "\x00",
+        "&amp;",
+    ]
+    + [
+        "{",
+        "}",
+        "{x}",
+        "{n, plural, one {",
+        "} other {",
+        "#",
+        "\\n",
+        "%s",
+        "\u201c",
+        "\u201d",
+        "\ue000",
+        "\u00ad",
+        "\ufffc",
+    ]
+    + ["3. ", "A1", "@a", "\U0001f600", "\ud55c", "\ufdfa", "[b]", "[/b]", "Tom"]
+)
+
+
+@given(
+    text=st.lists(MARKUP, max_size=25).map("".join),
+    format=st.sampled_from(["text", "html"]),
+    join_lines=st.booleans(),
+    alternatives=st.integers(0, 1),
+)
+def test_any_text_is_translated(
+    copying: Translator, translator: Translator, text: str, format: Format, join_lines: bool, alternatives: int
+) -> None:
+    for network in (copying, translator):
+        options = Options(beam_size=2, alternatives=alternatives)
+        [translation] = asyncio.run(network.translate([text], options, format, join_lines=join_lines))
+        check_offsets(translation, text)
+        assert len(translation.alternatives) == alternatives
+        if not any(map(str.isalpha, text)):
+            assert translation.text == text
+
+
+def test_any_numeric_reference_is_accepted(translator: Translator) -> None:
+    texts = [f"a &#{'1' * size}; b &#x{'f' * size}" for size in (1, 4, 5, 6, 7, 8, 9, 4301)]
+    for text, translation in zip(texts, translated(translator, texts, "html"), strict=True):
+        check_offsets(translation, text)
+
+
+def restored(text: str, answer: str, *rows: list[float]) -> str:
+    """The translation of a text of one sentence. rows: attention of the words of the answer."""
+    protected = protect(text, "text")
+    segment = segment_of(protected, 0, len(protected.text), STAND_INS)
+    tokens = [Token(match[0], *match.span()) for match in re.finditer(r"\S+", answer)]
+    matrix = AttentionMatrix("cross", 0, None, np.array(rows or [[1.0] * len(segment.encoded.tokens)] * len(tokens)))
+    return restore(protected, segment, answer, tokens, [matrix])[0]
+
+
+def test_a_stand_in_is_replaced_by_its_piece_whatever_the_attention() -> None:
+    zero, one = STAND_INS[:2]
+    assert restored("see {a} and {b}", f"vois {one} et {zero}", *[[1.0, 0, 0, 0]] * 4) == "vois {b} et {a}"
+
+
+def test_a_stand_in_that_is_there_twice() -> None:
+    zero, one = STAND_INS[:2]
+    rows = [[1.0, 0, 0, 0], [0, 0.2, 0.8, 0], [0, 0.9, 0.1, 0], [0, 0, 0, 1.0]]
+    assert restored("see {a} and {b}", f"vois {zero} {zero} {one}", *rows) == "vois {a} {b}"
+
+
+def test_a_stand_in_that_is_not_in_the_source_is_removed() -> None:
+    assert restored("see {a}.", f"vois {STAND_INS[0]} {STAND_INS[7]}.") == "vois {a}."
+
+
+def test_a_missing_stand_in_is_found_by_attention() -> None:
+    assert restored("see {a} now", "vois chose maintenant", [1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]) == (
+        "vois {a} maintenant"
+    )
+    assert restored("see {a} now", "vois maintenant", [1.0, 0, 0], [0, 0, 1.0]) == "vois maintenant {a}"
+
+
+def test_capitals_are_restored_around_pieces() -> None:
+    protected = protect("SEE {a} NOW!", "text")
+    segment = segment_of(protected, 0, len(protected.text), STAND_INS)
+    assert restore(protected, segment, f"Vois {STAND_INS[0]} à l'été !", [], [])[0] == "VOIS {a} À L'ÉTÉ !"
