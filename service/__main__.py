@@ -2,6 +2,11 @@
 
 import sys
 
+from service.server import signals
+
+if __name__ == "__main__" and not sys.argv[1:]:
+    signals.install()  # before the other imports, which take a second
+
 from pydantic import ValidationError
 
 from service import terminal

@@ -17,11 +17,9 @@ async def health() -> Health:
     return Health(status="ok")
 
 
-@router.get(
-    "/health/ready", summary="Readiness of the default models", responses=responses("/health/ready", "model_not_ready")
-)
+@router.get("/health/ready", summary="Readiness of the models", responses=responses("/health/ready", "model_not_ready"))
 async def ready(registry: RegistryOf) -> Health:
-    """200 once every default model has answered its golden inputs; else 503 with the reasons."""
+    """200 once every model is loaded or refused; else 503 with the reasons. GET /models lists refused models."""
     check_ready(registry)
     return Health(status="ok")
 

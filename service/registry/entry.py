@@ -1,6 +1,7 @@
 """One version of a model in the registry, and the predictor that serves it."""
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from service.batching.scheduler import Limits
@@ -13,7 +14,14 @@ from service.runtime import Runtime
 from service.translation.translator import Translator
 
 Predictor = Classifier | Translator | Generator
-LOADING = "still loading"
+
+
+class State(Enum):
+    LOADING = "still loading"
+    READY = "ready"
+    REFUSED = "cannot be loaded"
+    FAILING = "loaded, and fails its golden inputs"
+    CLOSED = "unloaded"
 
 
 @dataclass
@@ -29,12 +37,17 @@ class Entry:
     """None before it is loaded, and if it cannot be loaded."""
     golden: AnyGolden | None = None
     """The golden cases of a loaded model."""
-    problem: str | None = LOADING
+    state: State = State.LOADING
+    problem: str | None = State.LOADING.value
     """The reason why it is not ready; None when it is ready."""
 
     @property
     def ready(self) -> bool:
-        return self.problem is None
+        return self.state is State.READY
+
+    def refuse(self, error: Exception) -> None:
+        """Note that the bundle cannot be loaded."""
+        self.state, self.problem = State.REFUSED, str(error)
 
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"

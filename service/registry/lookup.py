@@ -148,6 +148,11 @@ class Lookup:
                 return entry.name
         raise ModelNotFound(f"this service has no model for {task}")
 
+    def _named_default(self) -> Entry | None:
+        """Return the entry of the classifier in LIMELIGHT_DEFAULT_CLASSIFIER, if there is one."""
+        name = self._default_classifier
+        return self.entry(name) if name in self._entries and name is not None else None
+
     def _default_problem(self) -> str | None:
         """Return the problem of the classifier in LIMELIGHT_DEFAULT_CLASSIFIER, or None."""
         name = self._default_classifier

@@ -1,7 +1,7 @@
 """Loads the bundles of a folder, and replaces them while the service runs.
 
-`reload` reads the folder again and swaps all entries at once. A version that cannot be loaded is refused. Its
-predecessor continues. A replaced or removed version is unloaded after the last request that may use it.
+`reload` reads the folder again and swaps all entries at once. A version that cannot be loaded is refused, and
+the version loaded before stays. A replaced or removed version is unloaded after the last request that may use it.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from service.batching.scheduler import Limits
 from service.bundle.bundle import read_bundle, verify
-from service.bundle.files import find_bundles, read_manifest
+from service.bundle.files import find_bundles, misnamed_bundles, read_manifest
 from service.bundle.golden import parse_golden
 from service.bundle.manifest import GOLDEN, AnyManifest
 from service.errors import (
@@ -29,7 +29,7 @@ from service.errors import (
     Overloaded,
 )
 from service.memory import settle
-from service.registry.entry import Entry, Predictor, open_predictor
+from service.registry.entry import Entry, Predictor, State, open_predictor
 from service.registry.golden import golden_problem
 from service.registry.lookup import Lookup
 from service.runtime import Runtime
@@ -79,9 +79,11 @@ class Registry(Lookup):
             try:
                 entry.manifest = _read(entry)
             except BundleError as error:
-                entry.problem = str(error)
+                entry.refuse(error)
                 log.error("%s", error)
             self._entries.setdefault(entry.name, {})[entry.version] = entry
+        for model, reason in self._misnamed().items():
+            log.error("refused %s: %s", model, reason)
         if not any(entry.manifest for entry in self.entries()):
             raise BundleCorrupt("no bundle can be read: " + "; ".join(e.problem or "" for e in self.entries()))
         if (problem := self._default_problem()) is not None:
@@ -97,17 +99,27 @@ class Registry(Lookup):
         return self._runtime.providers[0]
 
     def problems(self) -> dict[str, str]:
-        """Return the default models that are not ready, with the reasons. The service is ready if there are none."""
+        """Return the reasons why the service is not ready, by model. It is ready if there are none.
+
+        It waits for every model that is loading, and for default models that fail. Refused bundles do not count, except
+        the default classifier of the settings. A reload loads models before it adds them, so it changes nothing here.
+        """
         if self._draining:
             return {"service": "it is shutting down"}
-        problems = {
-            str(entry): entry.problem
-            for entry in self.entries()
-            if entry.problem is not None and self.is_default(entry)
-        }
+        entries = self.entries()
+        problems = {str(entry): entry.problem or "" for entry in entries if self._delays_readiness(entry)}
         if (problem := self._default_problem()) is not None:
             problems[str(self._default_classifier)] = problem
+        if not problems and not any(entry.ready for entry in entries):
+            problems = {str(entry): entry.problem or "" for entry in entries}
         return problems
+
+    def _delays_readiness(self, entry: Entry) -> bool:
+        if entry.state is State.LOADING:
+            return True
+        if entry.state is State.FAILING:
+            return self.is_default(entry)
+        return entry.state is State.REFUSED and entry is self._named_default()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -131,6 +143,8 @@ class Registry(Lookup):
         with self._changing:
             # The highest version first: no older version answers before it.
             for entry in sorted(self.entries(), key=lambda entry: (entry.name, -entry.version)):
+                if self._draining:
+                    break
                 if entry.manifest is None or entry.predictor is not None or name not in (None, entry.name):
                     continue
                 try:
@@ -138,7 +152,7 @@ class Registry(Lookup):
                 except DeviceUnavailable:
                     raise
                 except LimelightError as error:
-                    entry.problem = str(error)
+                    entry.refuse(error)
                     log.error("%s", error)
             settle()
 
@@ -159,7 +173,8 @@ class Registry(Lookup):
                 raise
             # A damaged bundle can cause any error. Other bundles must still load.
             raise BundleCorrupt(f"{entry.folder} cannot be loaded: {error!r}") from error
-        entry.predictor, entry.golden, entry.problem = predictor, golden, None
+        entry.predictor, entry.golden = predictor, golden
+        entry.state, entry.problem = State.READY, None
         log.info("%s is ready", entry)
 
     def _find(self) -> list[Entry]:
@@ -173,6 +188,11 @@ class Registry(Lookup):
             for version, folder in sorted(versions.items(), reverse=True)
         ]
 
+    def _misnamed(self) -> dict[str, str]:
+        """Return the folders that look like a version and are none, with the reason. They would shadow a version."""
+        reason = "the folder's name must be a number in ASCII digits without leading zeros"
+        return {f"{folder.parent.name}/{folder.name}": reason for folder in misnamed_bundles(self._models)}
+
     # Reload
 
     def reload(self) -> Reload:
@@ -182,7 +202,7 @@ class Registry(Lookup):
         Raises BundleNotFound, and changes nothing, if the folder holds no bundle.
         """
         with self._changing:
-            report = Reload()
+            report = Reload(refused=self._misnamed())
             fresh: dict[str, dict[int, Entry]] = {}
             for entry in self._find():
                 kept = self._renewed(entry, self._entries.get(entry.name, {}).get(entry.version), report)
@@ -209,7 +229,8 @@ class Registry(Lookup):
                 return old
             self._load(entry)
         except LimelightError as error:
-            entry.problem = report.refused[str(entry)] = str(error)
+            entry.refuse(error)
+            report.refused[str(entry)] = str(error)
             return old if old is not None and old.predictor is not None else entry
         report.loaded.append(str(entry))
         return entry
@@ -240,7 +261,7 @@ class Registry(Lookup):
                 hangs = isinstance(error, InferenceTimeout)
             if self._draining:
                 return
-            entry.problem = problem
+            entry.state, entry.problem = State.FAILING if problem else State.READY, problem
             if problem is not None:
                 log.error("%s: %s", entry, problem)
                 if not hangs:  # a second copy of a hanging model would only use memory
@@ -271,7 +292,7 @@ class Registry(Lookup):
         with self._changing:
             loaded = [entry for entry in self.entries() if entry.predictor is not None]
             for entry in loaded:
-                entry.problem = "the service is shutting down"
+                entry.state, entry.problem = State.CLOSED, "the service is shutting down"
             until = None if timeout_s is None else time.monotonic() + timeout_s
             for closing in [_close(entry.predictor) for entry in loaded if entry.predictor is not None]:
                 closing.join(None if until is None else max(0.0, until - time.monotonic()))
@@ -292,7 +313,8 @@ def _unload(entries: list[Entry], readers: Readers) -> None:
     for entry in entries:
         if entry.predictor is not None:
             entry.predictor.close()
-            entry.predictor, entry.problem = None, "it has been unloaded"
+            entry.predictor = None
+            entry.state, entry.problem = State.CLOSED, "it has been unloaded"
 
 
 def _close(predictor: Predictor) -> threading.Thread:

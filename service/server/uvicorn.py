@@ -1,74 +1,92 @@
-"""uvicorn with a graceful drain, and with a time limit for the headers of a request."""
+"""uvicorn with bounded headers, a graceful drain and a bounded end."""
 
 import asyncio
 import contextlib
+import faulthandler
+import logging
+import os
 import socket
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from signal import SIGINT, SIGTERM
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEADERS_TIMEOUT_S = 10.0
-"""Maximum time from a connection, or the first byte of a request, to the end of the request's headers."""
+from service.server.protocol import Protocol
+from service.server.sockets import refuse_new_connections
+
+log = logging.getLogger(__name__)
+
+ACCEPT_S = 0.1
+"""Time in which established connections are accepted before the sockets are closed."""
+CLOSE_S = 2.0
+"""Time to free the models after the drain timeout. Then the process ends, even if a thread never returns."""
+BEAT_INTERVAL_S = 1.0
 
 
-class Protocol(HttpToolsProtocol):
-    """Closes connections whose request does not start or whose headers do not end in time."""
+@dataclass(frozen=True)
+class Drain:
+    """The end of a server after SIGTERM."""
 
-    _in_headers = False
-    """The first byte of a request has arrived, and its headers are incomplete."""
-    _timer: asyncio.TimerHandle | None = None
+    begin: Callable[[], None]
+    """Reports that the service is not ready. Called when the signal arrives."""
+    delay_s: float
+    """Time in which new connections are still accepted."""
+    timeout_s: float
+    """Time after the delay in which requests may finish."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._start_timer()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_headers:  # headers usually arrive in one piece, and need no timer
-            self._start_timer()
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_headers = True
-
-    def on_headers_complete(self) -> None:
-        self._in_headers = False
-        self._stop_timer()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def _start_timer(self) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(HEADERS_TIMEOUT_S, self.transport.close)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    @property
+    def limit_s(self) -> float:
+        """Maximum time from the signal to the end of the process."""
+        return self.delay_s + self.timeout_s + CLOSE_S
 
 
 class Server(uvicorn.Server):
-    """On SIGTERM calls `drain`, serves for `drain_delay_s` more, and closes its socket. SIGINT skips the delay."""
+    """On SIGTERM begins the drain, serves for its delay, and closes its sockets. SIGINT skips the delay.
 
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_delay_s: float):
+    `on_start` is called when the sockets listen, and `beat` every second while the event loop runs.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        on_start: Callable[[], None] = lambda: None,
+        beat: Callable[[], None] | None = None,
+    ):
         super().__init__(config)
         self._drain = drain
-        self._drain_delay_s = drain_delay_s
+        self._on_start = on_start
+        self._beat = beat
+        self._beating: asyncio.Task[None] | None = None
+        self._is_ending = False
+        """A signal has arrived."""
         self._open_until = 0.0
         self._interrupted = False
+        self._exit_timer = ExitTimer()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._beating = asyncio.create_task(self._keep_beating())
+        await super().startup(sockets)
+        self._on_start()
+
+    async def _keep_beating(self) -> None:
+        while self._beat is not None:
+            self._beat()
+            await asyncio.sleep(BEAT_INTERVAL_S)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig == SIGTERM and not self.should_exit:
-            self._drain()
-            self._open_until = time.monotonic() + self._drain_delay_s
+        if not self._is_ending:
+            self._is_ending = True
+            self._exit_timer.start(self._drain.limit_s)
+            self._drain.begin()
+            if sig == SIGTERM:
+                self._open_until = time.monotonic() + self._drain.delay_s
         super().handle_exit(sig, frame)
         if sig == SIGINT and not self._interrupted:
             # uvicorn cuts off requests at any SIGINT after another signal. Only a second SIGINT may do so: the parent
@@ -80,30 +98,57 @@ class Server(uvicorn.Server):
         ending = await super().on_tick(counter)
         return ending and (self.force_exit or time.monotonic() >= self._open_until)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for sock in sockets or []:
+            refuse_new_connections(sock)
+        await asyncio.sleep(ACCEPT_S)
+        await super().shutdown(sockets)
+        if self._is_ending:
+            self._exit_timer.start(CLOSE_S)
+
+
+class ExitTimer:
+    """Ends the process after a time, even if threads or the event loop never return.
+
+    `start` can be called in a signal handler: it takes no lock.
+    """
+
+    def __init__(self) -> None:
+        self._ends: SimpleQueue[float] = SimpleQueue()
+        threading.Thread(target=self._run, name="exit-timer", daemon=True).start()
+
+    def start(self, seconds: float) -> None:
+        """End the process after this time. The earliest end of all calls counts."""
+        self._ends.put(time.monotonic() + seconds)
+        # Code that never releases the interpreter lock blocks all threads. This second timer runs no Python code.
+        faulthandler.dump_traceback_later(seconds + CLOSE_S, exit=True, file=os.open(os.devnull, os.O_WRONLY))
+
+    def _run(self) -> None:
+        end = self._ends.get()
+        while (left := end - time.monotonic()) > 0:
+            with contextlib.suppress(Empty):
+                end = min(end, self._ends.get(timeout=left))
+        # A full pipe blocks the log, so it is written in another thread.
+        threading.Thread(target=log.error, args=["exit without the threads that do not end"], daemon=True).start()
+        time.sleep(0.1)
+        os._exit(0)
+
 
 def serve(
-    app: Any,
-    host: str,
-    port: int,
-    drain: Callable[[], None],
-    drain_delay_s: float,
-    drain_timeout_s: float,
-    sock: socket.socket | None = None,
+    app: Any, sock: socket.socket, drain: Drain, on_start: Callable[[], None], beat: Callable[[], None] | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT, on a bound socket or, by default, on a new one.
+    """Serve on a bound socket until SIGTERM or SIGINT. Raises OSError.
 
-    Requests that are in flight `drain_timeout_s` after the socket is closed are cut off.
+    `on_start` is called when the socket listens. Requests in flight after the drain's timeout are cut off.
     """
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=Protocol,
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=max(1, round(drain_timeout_s)),
+        timeout_graceful_shutdown=max(1, round(drain.timeout_s)),
     )
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config, drain, drain_delay_s).run(None if sock is None else [sock])
+        Server(config, drain, on_start, beat).run([sock])

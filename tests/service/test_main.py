@@ -1,6 +1,7 @@
 import logging
 import runpy
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,14 +12,14 @@ import pytest
 
 from service.__main__ import main
 from service.access import new_key
-from service.server import processes
+from service.server import processes, sockets
 from service.settings import Settings
 
 
 @pytest.fixture(autouse=True)
 def handler() -> Iterator[None]:
     """Restore the handlers that `main` sets for the whole process."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
     handlers, level = logging.root.handlers[:], logging.root.level
     yield
     logging.root.handlers, logging.root.level = handlers, level
@@ -30,7 +31,18 @@ def handler() -> Iterator[None]:
 def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The calls of the server, which is replaced."""
     calls: list[dict[str, Any]] = []
-    monkeypatch.setattr(processes, "serve", lambda app, host, port, *_: calls.append({"app": app, "at": (host, port)}))
+    addresses: list[tuple[str, int]] = []
+
+    def bind(count: int, host: str, port: int) -> list[socket.socket]:
+        addresses.append((host, port))
+        return sockets.bind(count, "127.0.0.1", 0)
+
+    def serve(app: Any, sock: socket.socket, *_: Any) -> None:
+        sock.close()
+        calls.append({"app": app, "at": addresses[-1]})
+
+    monkeypatch.setattr(processes, "bind", bind)
+    monkeypatch.setattr(processes, "serve", serve)
     return calls
 
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def test_versions(tmp_path: Path, registry: Open) -> None:
         loaded.classifier("toy", 7)
 
 
-def test_only_defaults_count_for_readiness(tmp_path: Path, registry: Open) -> None:
+def test_refused_bundles_do_not_delay_readiness(tmp_path: Path, registry: Open) -> None:
+    """Except the default classifier of the settings."""
     for name, version in (("first", 1), ("first", 2), ("second", 1)):
         write_classifier(tmp_path, name, version)
     (tmp_path / "first" / "1" / "classify.onnx").unlink()
@@ -154,3 +156,35 @@ def test_closed(models: Path, registry: Open) -> None:
     loaded.close()
     with pytest.raises(ModelNotReady, match="shutting down"):
         loaded.classifier()
+
+
+def test_readiness_waits_for_every_model(tmp_path: Path, registry: Open) -> None:
+    """Also for models and versions that are no default."""
+    for name, version in (("first", 1), ("first", 2), ("second", 1)):
+        write_classifier(tmp_path, name, version)
+    waiting = registry(tmp_path, load=False)
+    waiting.load("second")
+    assert waiting.problems() == dict.fromkeys(["first/1", "first/2"], "still loading")
+    waiting.load()
+    assert waiting.problems() == {}
+
+
+def test_without_any_model_the_service_is_not_ready(tmp_path: Path, registry: Open) -> None:
+    for name in ("first", "second"):
+        (write_classifier(tmp_path, name) / "classify.onnx").unlink()
+    assert registry(tmp_path).problems().keys() == {"first/1", "second/1"}
+
+
+@pytest.mark.parametrize("folder", ["\u0661", "01"])
+def test_a_folder_that_would_shadow_a_version(
+    models: Path, tmp_path: Path, registry: Open, caplog: pytest.LogCaptureFixture, folder: str
+) -> None:
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(tmp_path / "toy" / "1", tmp_path / "toy" / folder)
+    loaded = registry(tmp_path)
+    reason = "the folder's name must be a number in ASCII digits without leading zeros"
+    assert f"refused toy/{folder}: {reason}" in caplog.text
+    assert [str(entry) for entry in loaded.entries()] == ["en-xx/1", "toy/1", "writer/1"]
+    assert loaded.entry("toy").folder == tmp_path / "toy" / "1"
+    assert loaded.reload().refused == {f"toy/{folder}": reason}
+    assert loaded.problems() == {}

@@ -138,6 +138,27 @@ def test_a_refused_bundle_is_loaded_after_its_repair(folder: Path, registry: Ope
     assert classify(loaded) == 2
 
 
+def test_a_reload_does_not_change_readiness(folder: Path, registry: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New versions are added after they are loaded, and a refused one does not count."""
+    loaded = registry(folder)
+    write_classifier(folder, version=2)
+    write_translator(folder, "en-yy", target="yy")
+    (write_classifier(folder, "aaa") / "classify.onnx").unlink()
+    during: list[dict[str, str]] = []
+    load = loaded._load
+
+    def watched(entry: Entry) -> None:
+        during.append(loaded.problems())
+        load(entry)
+        during.append(loaded.problems())
+
+    monkeypatch.setattr(loaded, "_load", watched)
+    report = loaded.reload()
+    assert report.loaded == ["en-yy/1", "toy/2"] and report.refused.keys() == {"aaa/1"}
+    assert during == [{}] * 5
+    assert loaded.problems() == {}
+
+
 def test_an_empty_folder_changes_nothing(folder: Path, registry: Open) -> None:
     loaded = registry(folder)
     folder.rename(folder.with_name("elsewhere"))

@@ -1,103 +1,30 @@
 """The service as one process and as several: signals, restarts, shared metrics, reloads."""
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
+import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import pytest
 
 from service.observability import FLUSH_INTERVAL_S
+from service.server.uvicorn import CLOSE_S
 from tests.fakes import change_manifest, until
-
-WIND = ("/classify", "POST", '{"text": "wind"}')
-
-
-def start(models: Path, **settings: str) -> subprocess.Popen[str]:
-    environment = {"MODELS": str(models), "PORT": "0", "DEVICE": "cpu", "THREADS": "1", **settings}
-    return subprocess.Popen(
-        [sys.executable, "-m", "service"],
-        env={**os.environ, **{f"LIMELIGHT_{name}": value for name, value in environment.items()}},
-        cwd=Path(__file__).parents[3],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # a process group, as in a terminal
-    )
+from tests.service.server.running import WIND, Running, start
 
 
-class Running:
-    """The service, when all of its processes answer."""
-
-    def __init__(self, models: Path, **settings: str):
-        self.process = start(models, **settings)
-        assert self.process.stderr is not None
-        self.log = self.process.stderr
-        self.lines: list[dict[str, Any]] = []
-        self.count = int(settings.get("PROCESSES", "1"))
-        bundles = len(list(models.glob("*/*/bundle.json")))
-        while self.count_lines("startup complete") < self.count or self.count_lines("is ready") < self.count * bundles:
-            self.wait_for("")
-        [self.address] = [
-            line["message"].split("http://")[1].split()[0]
-            for line in self.lines
-            if "running on http" in line["message"]
-        ]
-
-    def count_lines(self, what: str) -> int:
-        """Count the log lines with this text."""
-        return sum(what in line["message"] for line in self.lines)
-
-    def wait_for(self, what: str) -> dict[str, Any]:
-        """Read the log up to a line with this text."""
-        for line in map(json.loads, self.log):
-            self.lines.append(line)
-            if what in line["message"]:
-                return self.lines[-1]
-        raise AssertionError(f"the service ended without {what!r} in its log")
-
-    def pids(self) -> list[int]:
-        """Return the ids of the serving processes, in the order of their start."""
-        begun = [line["message"] for line in self.lines if "Started server process" in line["message"]]
-        return [int(message.split("[")[1].rstrip("]")) for message in begun]
-
-    def request(self, path: str, method: str = "GET", body: str | None = None) -> tuple[int, Any]:
-        """Send a request on a new connection."""
-        connection = HTTPConnection(self.address, timeout=30)
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, json.loads(content) if "json" in answer.headers["content-type"] else content.decode()
-
-    def end(self) -> str:
-        """Wait for a clean exit and return the rest of the log."""
-        with self.process:
-            rest = self.log.read()
-        assert self.process.returncode == 0, rest
-        assert "Traceback" not in rest, rest
-        return rest
-
-
-@pytest.fixture
-def running() -> Iterator[Callable[..., Running]]:
-    made: list[Running] = []
-
-    def run(models: Path, **settings: str) -> Running:
-        made.append(Running(models, **settings))
-        return made[-1]
-
-    yield run
-    for one in made:
-        one.process.kill()  # its children end too
-        one.process.wait()
-        one.log.close()
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 ANY = pytest.mark.parametrize("count", ["1", "2"])
@@ -113,6 +40,78 @@ def test_sigterm_drains(models: Path, running: Callable[..., Running], count: st
     assert service.request("/health/live")[0] == 200
     assert service.request(*WIND)[0] == 200
     service.end()
+
+
+@ANY
+@pytest.mark.parametrize("delay", ["0", "1"])
+def test_connections_are_answered_or_refused(
+    models: Path, running: Callable[..., Running], count: str, delay: str
+) -> None:
+    """No connection is reset and none waits, at any time after SIGTERM."""
+    service = running(models, DRAIN_DELAY_S=delay, PROCESSES=count)
+    outcomes: Counter[str] = Counter()
+    ended = threading.Event()
+
+    def connect_again_and_again() -> None:
+        while not ended.is_set():
+            connection = HTTPConnection(service.address, timeout=30)
+            try:
+                connection.connect()
+                time.sleep(0.01)  # the server may begin its shutdown between the connection and its request
+                connection.request(*WIND[1::-1], WIND[2])
+                outcomes[str(connection.getresponse().status)] += 1
+            except OSError as error:
+                outcomes[type(error).__name__] += 1
+            connection.close()
+
+    threads = [threading.Thread(target=connect_again_and_again) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    until(lambda: outcomes["200"] > 50)
+    service.process.send_signal(signal.SIGTERM)
+    service.end()
+    until(lambda: outcomes["ConnectionRefusedError"] > 8)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert set(outcomes) == {"200", "ConnectionRefusedError"}, outcomes
+
+
+def test_a_thread_that_never_returns(models: Path, running: Callable[..., Running]) -> None:
+    """The process ends in the time of its drain, with the code of a drain."""
+    program = """
+import asyncio, time
+from service.registry.registry import Registry
+
+async def check(self, over_s):
+    await asyncio.to_thread(time.sleep, 1e6)
+
+Registry.check = check
+import sys
+from service.__main__ import main
+sys.exit(main())
+"""
+    service = running(models, program, DRAIN_DELAY_S="0", DRAIN_TIMEOUT_S="1")
+    assert service.request(*WIND)[0] == 200
+    service.process.send_signal(signal.SIGTERM)
+    start = time.monotonic()
+    assert "exit without the threads that do not end" in service.end()
+    assert time.monotonic() - start < 1 + CLOSE_S + 1
+
+
+@ANY
+def test_sigterm_while_models_load(models: Path, tmp_path: Path, count: str) -> None:
+    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    for version in range(2, 40):
+        shutil.copytree(tmp_path / "toy" / "1", tmp_path / "toy" / str(version))
+        change_manifest(tmp_path / "toy" / str(version), version=version)
+    process = start(tmp_path, PROCESSES=count, DRAIN_DELAY_S="0")
+    stderr = process.stderr
+    assert stderr is not None
+    until(lambda: "is ready" in stderr.readline())
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
 
 
 @ANY
@@ -151,13 +150,91 @@ def test_sighup_reloads(models: Path, tmp_path: Path, running: Callable[..., Run
     service.end()
 
 
+def read(stream: IO[str], lines: list[str]) -> None:
+    with stream:
+        for line in stream:
+            lines.append(line)
+
+
+@ANY
+def test_sighup_from_the_first_moment(models: Path, count: str) -> None:
+    """It is handled before the modules are imported, and in children too."""
+    process = start(models, PROCESSES=count, DRAIN_DELAY_S="0")
+    lines: list[str] = []
+    reading = threading.Thread(target=read, args=[process.stderr, lines])
+    until(lambda: has_handler(process.pid, signal.SIGHUP))
+    reading.start()
+    while sum("startup complete" in line for line in lines) < int(count):
+        assert process.poll() is None, lines
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.01)
+    until(lambda: any("reloaded" in line for line in lines))
+    process.terminate()
+    process.wait(timeout=60)
+    reading.join()
+    assert not any("has died" in line for line in lines)
+    assert process.returncode == 0
+
+
+def has_handler(pid: int, number: int) -> bool:
+    """Return whether a process handles a signal."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(caught, 16) & 1 << (number - 1))
+
+
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
+def test_the_end_during_the_import(models: Path, signal_name: str) -> None:
+    process = start(models)
+    until(lambda: has_handler(process.pid, signal.SIGHUP))
+    process.send_signal(signal.Signals[signal_name])
+    assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
+
+
+@ANY
+def test_many_sighups_are_few_reloads(models: Path, running: Callable[..., Running], count: str) -> None:
+    service = running(models, DRAIN_DELAY_S="0", PROCESSES=count)
+    before = {pid: threads_of(pid) for pid in service.pids()}
+    for _ in range(200):
+        service.process.send_signal(signal.SIGHUP)
+        time.sleep(0.001)
+    most = {pid: threads_of(pid) for pid in service.pids()}
+    for _ in range(service.count):
+        service.wait_for("reloaded")
+    assert service.request(*WIND)[0] == 200
+    service.process.send_signal(signal.SIGTERM)
+    reloads = service.count_lines("reloaded") + service.end().count("reloaded")
+    assert service.count <= reloads <= 50 * service.count
+    assert all(most[pid] <= before[pid] + 8 for pid in before), (before, most)
+
+
+def threads_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
 @ANY
 def test_a_port_in_use(models: Path, running: Callable[..., Running], count: str) -> None:
     service = running(models, DRAIN_DELAY_S="0", PROCESSES="2")
-    other = start(models, PORT=service.address.split(":")[1], PROCESSES=count)
+    port = service.address.split(":")[1]
+    other = start(models, PORT=port, PROCESSES=count)
     stderr = other.communicate(timeout=60)[1]
-    assert other.returncode != 0
-    assert "address already in use" in stderr.lower()
+    assert other.returncode == 1
+    assert stderr.splitlines()[-1] == f"cannot start: LIMELIGHT_PORT={port}: 127.0.0.1:{port}: Address already in use"
+    assert "Traceback" not in stderr
+
+
+def test_a_port_that_is_taken_during_the_start(models: Path) -> None:
+    """Two sockets can be bound to one port until one of them listens."""
+    port = str(free_port())
+    both = [start(models, PORT=port) for _ in range(2)]
+    until(lambda: any(each.poll() is not None for each in both))
+    [ended] = [each for each in both if each.poll() is not None]
+    [other] = [each for each in both if each is not ended]
+    assert ended.communicate()[1].splitlines()[-1].startswith(f"cannot start: LIMELIGHT_PORT={port}: ")
+    other.terminate()
+    other.communicate(timeout=60)
+    assert (ended.returncode, other.returncode) == (1, 0)
 
 
 def test_processes_without_bundles_do_not_start(tmp_path: Path) -> None:
