@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         description="Maximum seconds for a request, reading its body included; then it gets a 504.",
     )
     drain_delay_s: float = Field(
-        default=1.0,
+        default=0.0,
         ge=0,
         le=DAY_S,
         description="Seconds after SIGTERM in which requests are still accepted while /health/ready answers 503.",
