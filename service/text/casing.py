@@ -47,7 +47,8 @@ class Truecaser:
         return len(word) <= MAX_WORD and len(self._ids(word.lower())) == 1 < len(self._ids(word.upper()))
 
     def sentence_case(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """(start, end, word) for each word of a text that changes; the first word is capitalised."""
+        """(start, end, word) for each word of a text that changes; the first word is capitalised. A word of another
+        length in lower case stays."""
         after_name = False
         for number, match in enumerate(WORD.finditer(text)):
             budget.check()
@@ -56,7 +57,7 @@ class Truecaser:
             is_name = preference > 0 or (preference == 0 and after_name)
             word = capitalised if is_name or number == 0 else lower
             after_name = is_name
-            if word != match[0]:
+            if word != match[0] and len(word) == len(match[0]):
                 yield match.start(), match.end(), word
 
     def _preference(self, lower: str, capitalised: str) -> int:

@@ -57,8 +57,9 @@ class MappedText:
     def replace(self, edits: Sequence[tuple[int, int, str]]) -> tuple["MappedText", Offsets]:
         """Replace text[start:end] by another string, for each of (start, end, string) in order and without overlap.
 
-        Every character of a replacement stands for the whole span. The second result is the new offset of each old
-        one, [len(text) + 1]; offsets inside of a replaced span become its start.
+        A string as long as its span is mapped character by character; each character of any other string stands for
+        the whole span. The second result is the new offset of each old one, [len(text) + 1]; offsets inside of a
+        replaced span become its start.
         """
         texts: list[str] = []
         starts: list[Offsets] = []
@@ -67,9 +68,15 @@ class MappedText:
         position = 0
         for start, end, string in edits:
             texts += [self.text[position:start], string]
-            original = self.span(start, end)
-            starts += [self.starts[position:start], np.full(len(string), original[0], np.int32)]
-            ends += [self.ends[position:start], np.full(len(string), original[1], np.int32)]
+            starts.append(self.starts[position:start])
+            ends.append(self.ends[position:start])
+            if len(string) == end - start:
+                starts.append(self.starts[start:end])
+                ends.append(self.ends[start:end])
+            else:
+                original = self.span(start, end)
+                starts.append(np.full(len(string), original[0], np.int32))
+                ends.append(np.full(len(string), original[1], np.int32))
             sizes[start:end] = 0
             sizes[end - 1] = len(string)
             position = end
