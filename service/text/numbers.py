@@ -9,9 +9,11 @@ GROUPED = re.compile(r"\d{1,3}(?:[.,'\u2019 \u00a0\u202f]\d{3}(?!\d))+")
 """A number with a separator before each group of three digits."""
 
 NUMBER = re.compile(
-    r"(?<![\w.,])[-\u2212+]?\d{1,20}+(?:[.,:/'\u2019\u2013-]\d{1,20}+|[ \u00a0\u202f]\d{3}(?!\d)){0,8}+(?![^\W\d])"
+    r"(?<![\w.,])[-\u2212+]?\d{1,20}+(?:[.,:/'\u2019\u2013-]\d{1,20}+|[ \u00a0\u202f]\d{3}(?!\d)){0,8}+"
+    r"(?:[^\W\d_]{1,4}(?!\w))?+(?![^\W\d])"
 )
-"""A number with its sign and separators: 1,299.99, 12:30, 3-5, 1 000. Without letters behind it."""
+"""A number with its sign, separators and suffix: 1,299.99, 12:30, 3-5, 1 000, 20th, 5km."""
+ORDINAL = re.compile("(\\d{1,9})(?:st|nd|rd|th|er|re|\u00e8re|e|\u00e8me|nde|d|de)")
 
 DECIMAL_POINT = {"en", "ja", "ko", "zh", "th", "he"}
 """Languages that write 1,234.5. Others write 1.234,5 or 1 234,5."""
@@ -46,11 +48,13 @@ def _runs(text: str) -> Counter[str]:
 
 
 def localized(number: str, source: str, target: str) -> str:
-    """A number with the separators of the target language. Unclear ones, such as versions, stay.
+    """A number with the separators, or the ordinal suffix, of the target language. Others, such as versions, stay.
 
     >>> localized("1,299.99", "en", "de"), localized("1.299,99", "de", "en"), localized("2.10.3", "en", "de")
     ('1.299,99', '1,299.99', '2.10.3')
     """
+    if ordinal := ORDINAL.fullmatch(number):
+        return _ordinal(ordinal[1], target)
     group, decimal = _separators(source)
     new_group, new_decimal = _separators(target)
     groups = r"[ \u00a0\u202f]" if group == "\u202f" else re.escape(group)
@@ -60,6 +64,19 @@ def localized(number: str, source: str, target: str) -> str:
     sign, whole, fraction = match.groups()
     parts = re.split(groups, whole)
     return sign + new_group.join(parts) + (f"{new_decimal}{fraction}" if fraction else "")
+
+
+def _ordinal(digits: str, language: str) -> str:
+    """
+    >>> _ordinal("22", "en"), _ordinal("1", "fr"), _ordinal("3", "de")
+    ('22nd', '1er', '3.')
+    """
+    if language == "en":
+        teens = digits[-2:] in ("11", "12", "13")
+        return digits + ("th" if teens else {"1": "st", "2": "nd", "3": "rd"}.get(digits[-1], "th"))
+    if language == "fr":
+        return digits + ("er" if digits == "1" else "e")
+    return f"{digits}."
 
 
 def _separators(language: str) -> tuple[str, str]:

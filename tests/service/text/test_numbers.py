@@ -34,7 +34,7 @@ def test_other_numbers(source: str, target: str) -> None:
 
 def test_numbers_of_a_text() -> None:
     text = "-12 degrees at 12:30, 3-5 days, $1,299.99, 1 000 000 m, 555-0123, 20th, v2, 7."
-    assert NUMBER.findall(text) == ["-12", "12:30", "3-5", "1,299.99", "1 000 000", "555-0123", "7"]
+    assert NUMBER.findall(text) == ["-12", "12:30", "3-5", "1,299.99", "1 000 000", "555-0123", "20th", "7"]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,11 @@ def test_numbers_of_a_text() -> None:
         ("-0.5", "en", "fr", "-0,5"),
         ("1000", "en", "de", "1000"),
         ("12:30", "en", "fr", "12:30"),
+        ("20th", "en", "fr", "20e"),
+        ("1er", "fr", "en", "1st"),
+        ("12e", "fr", "en", "12th"),
+        ("23rd", "en", "de", "23."),
+        ("5km", "en", "fr", "5km"),
         ("2.10.3", "en", "fr", "2.10.3"),
         ("3-5", "de", "en", "3-5"),
     ],
