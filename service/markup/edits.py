@@ -9,7 +9,7 @@ END_MARKS = ".,;:!?\u2026 \u00a0\u202f"
 
 
 class TextEdits:
-    """Changes to a text, made at once: insertions before and after its characters, and replacements."""
+    """Insertions into a text and replacements, applied together."""
 
     def __init__(self, text: str, escape: Callable[[str], str]):
         """escape: applied to the characters that stay; what is inserted is taken as it is."""

@@ -110,7 +110,7 @@ TRIGGERS = re.compile(
 
 TRAILING = ".,;:!?\u2026)]}'\u2019\u201d\u00bb*_"
 CHUNK = 2_000
-"""Characters that are searched at once; the search holds the interpreter's lock."""
+"""Characters of one search. A search holds the GIL."""
 
 
 def find_pieces(text: str) -> Iterator[Span]:

@@ -43,7 +43,7 @@ class Truecaser:
         self._ids = functools.lru_cache(CACHED_WORDS)(self._encode)
 
     def is_emphasised(self, word: str) -> bool:
-        """True for a known word in capitals: the lower-case word is a token of its own, the one in capitals is not."""
+        """True for a known word in capitals: it is a single token in lower case, and several in capitals."""
         return len(word) <= MAX_WORD and len(self._ids(word.lower())) == 1 < len(self._ids(word.upper()))
 
     def sentence_case(self, text: str) -> Iterator[tuple[int, int, str]]:
@@ -61,7 +61,7 @@ class Truecaser:
                 yield match.start(), match.end(), word
 
     def _preference(self, lower: str, capitalised: str) -> int:
-        """1 if a word is usually capitalised, -1 if it is usually not, 0 if the vocabulary does not say."""
+        """1 if a word is usually capitalised, -1 if it is usually not, 0 if that is unclear."""
         if self._language == "en" and lower == "i":
             return 1
         if len(lower) > MAX_WORD:

@@ -23,7 +23,7 @@ def is_blank(text: str) -> bool:
 LINE = re.compile(r"[^\r\n\v\f\x85\u2028\u2029]+")
 
 WINDOW = 1_000
-"""Characters that are split at once. The time of the splitter is quadratic in unclosed quotation marks."""
+"""Characters of one call of the splitter, whose time is quadratic in unclosed quotation marks."""
 
 
 def sentences(text: str, language: str) -> Iterator[tuple[int, int]]:

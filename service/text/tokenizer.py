@@ -125,8 +125,8 @@ class TextTokenizer:
     def stream_decoder(self, before: Sequence[int] = ()) -> Callable[[int], str]:
         """A function that takes the ids of one text in order, and returns the text that each one adds.
 
-        The text includes the white space before it. It is empty if the id has no text of its own, or only together with
-        the next one. `before`: ids that the text starts with.
+        The text includes the white space before it. It is empty if the id has no text, or only together with the next
+        one. `before`: ids that the text starts with.
         """
         stream = DecodeStream(skip_special_tokens=True)
         for token_id in before:

@@ -147,7 +147,7 @@ class Segmenter:
 
 
 def _without_list_marks(text: str, start: int, end: int) -> int:
-    """Where the text of a list item starts."""
+    """The start of the text behind the marks of a list item."""
     for _ in range(3):
         match = LIST_MARK.match(text, start, end)
         if match is None or match.end() == end:

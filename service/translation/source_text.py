@@ -54,13 +54,13 @@ class SourceText:
 
     text: str
     start: int
-    """Where it starts in the protected text, if it is a part of it without changes."""
+    """Start in the protected text. For an unchanged part of it only."""
     changed: MappedText | None = None
     """The text, mapped to the protected text. None if nothing was changed."""
     pieces: Sequence[PlacedPiece] = ()
-    """In order."""
+    """Ordered by place."""
     capitals: bool = False
-    """The source is written in capitals, and its translation is to be."""
+    """True for a source in capitals; the translation is written in capitals too."""
 
     @cached_property
     def mapped(self) -> MappedText:

@@ -1,4 +1,4 @@
-"""Edits are applied at once, and spans of the old text are found in the new one."""
+"""Edits are applied together, and spans of the old text are found in the new one."""
 
 from service.markup.edits import TextEdits
 from service.markup.protect import escape_html

@@ -29,7 +29,7 @@ def test_full_stops_that_end_no_sentence(language: str, expected: list[str]) -> 
 
 @pytest.mark.parametrize("language", ["en", "fr", "de"])
 def test_long_lines_are_split_in_windows(language: str) -> None:
-    """As the same sentences are in short lines."""
+    """The sentences are the same as in short lines."""
     parts = ["Wind and rain (again).", "No way!", "\u201cYes,\u201d he said.", "It is 7."]
     assert split(" ".join(parts * WINDOW), language) == parts * WINDOW
 

@@ -24,7 +24,7 @@ WIND, RAIN, SEVEN = ids("\u2581wwiinndd", "\u2581rraaiinn", "\u258177")
 
 
 def segment(text: str) -> Segment:
-    """A segment whose unknown source symbol at position 1 is the first stand-in."""
+    """A segment with an unknown source symbol at position 1, the first placeholder."""
     pieces = [PlacedPiece(0, 1, "{x}", mark, (0, 1)) for mark in STAND_INS[:1] if mark in text]
     source = SourceText(text, 0, MappedText.copy_of(text), pieces)
     return Segment(0, len(text), source, Encoded([0, 1], [Token("a", 0, 1), Token(STAND_INS[0], 0, 1)]), [])

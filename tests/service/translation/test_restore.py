@@ -146,7 +146,7 @@ def test_attention_is_what_was_asked_for(french: Translator, detail: str, beam_s
             assert matrix.weights.shape == (len(sentence.target_tokens), len(sentence.source_tokens))
     assert "<b>{{name}}</b>" in translation.text
     [full] = translated(french, [text], "html", attention="full", beam_size=beam_size)
-    assert full.text == translation.text  # the alignment is the same, whatever is shown
+    assert full.text == translation.text  # the alignment does not depend on the attention that is returned
 
 
 def test_html_is_kept_to_the_letter(french: Translator) -> None:
@@ -261,7 +261,7 @@ def test_a_list_with_and_without_markup(translator: Translator) -> None:
         check_offsets(translation, text)
 
 
-def test_a_stand_in_that_is_a_word_of_the_text(french: Translator) -> None:
+def test_a_placeholder_that_is_a_word_of_the_text(french: Translator) -> None:
     [translation] = translated(french, ["Tom knows {{name}}."], "text", alternatives=3)
     for text in [translation.text, *translation.alternatives]:
         assert re.fullmatch(r"Tom .*\{\{name\}\}.*", text), text
@@ -468,18 +468,18 @@ def restored(text: str, answer: str, *rows: list[float]) -> str:
     return restore(protected, segment, answer, tokens, [matrix])[0]
 
 
-def test_a_stand_in_is_replaced_by_its_piece_whatever_the_attention() -> None:
+def test_a_placeholder_is_replaced_by_its_piece_whatever_the_attention() -> None:
     zero, one = STAND_INS[:2]
     assert restored("see {a} and {b}", f"vois {one} et {zero}", *[[1.0, 0, 0, 0]] * 4) == "vois {b} et {a}"
 
 
-def test_a_stand_in_that_is_there_twice() -> None:
+def test_a_placeholder_that_is_there_twice() -> None:
     zero, one = STAND_INS[:2]
     rows = [[1.0, 0, 0, 0], [0, 0.2, 0.8, 0], [0, 0.9, 0.1, 0], [0, 0, 0, 1.0]]
     assert restored("see {a} and {b}", f"vois {zero} {zero} {one}", *rows) == "vois {a} {b}"
 
 
-def test_a_stand_in_that_is_not_in_the_source_is_removed() -> None:
+def test_a_placeholder_that_is_not_in_the_source_is_removed() -> None:
     assert restored("see {a}.", f"vois {STAND_INS[0]} {STAND_INS[7]}.") == "vois {a}."
 
 

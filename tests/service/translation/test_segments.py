@@ -87,7 +87,7 @@ def test_white_space_is_kept_where_a_sentence_is_cut(translator: Translator) -> 
 
 
 def test_a_cut_at_white_space_leaves_it_between_the_pieces(translator: Translator) -> None:
-    """Where the last token that fits is nothing but the space before an unknown word."""
+    """The last token that fits is the space before an unknown word."""
     text = "ü" * (MAX_TOKENS - 2) + " " + "日" * 7
     assert pieces(translator, text) == text.split()
     [translation] = translate(translator, text, beam_size=1)

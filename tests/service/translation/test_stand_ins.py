@@ -1,4 +1,4 @@
-"""Networks with stand-ins: a private-use character with a token of its own stands for each piece."""
+"""Networks with placeholder tokens: each piece is read as a private-use character."""
 
 import asyncio
 import json
@@ -20,12 +20,12 @@ from service.translation.translator import Translator
 from tests.fakes import change_manifest, read_json, rewrite, write_translator
 
 NUMBER = 4
-"""Stand-ins of the fake network."""
+"""Placeholders of the fake network."""
 
 
 @pytest.fixture(scope="module")
 def translator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
-    """The fake translator, whose tokens of the digits from 0 on are the tokens of stand-ins."""
+    """The fake translator with its tokens of 0, 1, 2 and 3 as placeholders."""
     folder = write_translator(tmp_path_factory.mktemp("stand-ins"))
     for name, copies in (("source_tokenizer.json", 1), ("target_tokenizer.json", 2)):
         content = read_json(folder / name)

@@ -97,7 +97,7 @@ def test_alternatives(translator: Translator) -> None:
 
 
 def test_alternatives_run_out(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where search found too few, the best takes the place of those that are missing."""
+    """If search finds too few, the best translation replaces the missing ones."""
     advance = BeamSearch.advance
     monkeypatch.setattr(BeamSearch, "advance", lambda search: [(key, found[:2]) for key, found in advance(search)])
     [translation] = translate(translator, "Wind. ", alternatives=3)
@@ -151,7 +151,7 @@ def test_a_network_that_fails(translator: Translator, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("detail", ["none", "summary", "full"])
 def test_an_empty_translation(translator: Translator, monkeypatch: pytest.MonkeyPatch, detail: str) -> None:
-    """Nothing was said, so nothing was looked at, but by the encoder."""
+    """An empty translation has no attention, except of the encoder."""
     advance, nothing = BeamSearch.advance, Hypothesis([], -1.5, {})
     monkeypatch.setattr(BeamSearch, "advance", lambda search: [(key, [nothing]) for key, _ in advance(search)])
     [translation] = translate(translator, " Wind\n", beam_size=1, attention=detail)
@@ -222,7 +222,7 @@ def test_no_texts(translator: Translator) -> None:
 
 @pytest.fixture(scope="module")
 def copying(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translator]:
-    """The fake translator, allowed to say that something is unknown."""
+    """The fake translator with permission to produce <unk>."""
     special_ids = {"bos": networks.BOS, "eos": networks.EOS, "never": [networks.PAD, networks.BOS]}
     special_ids["unknown"] = networks.UNK
     folder = write_translator(tmp_path_factory.mktemp("copying"), special_ids=special_ids)
