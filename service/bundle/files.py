@@ -135,10 +135,23 @@ def write_bundle(folder: Path, staged: Path, manifest: Manifest) -> None:
     write_manifest(staged / MANIFEST, manifest)
     staged.chmod(0o755)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with _retired(folder):
+        staged.rename(folder)
+
+
+def remove_bundle(folder: Path) -> None:
+    """Remove a bundle. A reader sees the whole bundle or none."""
+    with _retired(folder):
+        pass
+
+
+@contextmanager
+def _retired(folder: Path) -> Iterator[None]:
+    """Move a folder out of the way, if it exists, and delete it afterwards."""
     retired = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".retired-"))
     if folder.exists():
         folder.rename(retired / "old")
-    staged.rename(folder)
+    yield
     shutil.rmtree(retired)
 
 

@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from service.batching.scheduler import Limits
-from service.bundle.bundle import read_bundle, verify
-from service.bundle.files import find_bundles, misnamed_bundles, read_manifest
-from service.bundle.golden import parse_golden
-from service.bundle.manifest import GOLDEN, AnyManifest
+from service.bundle.bundle import verify
+from service.bundle.files import find_bundles, misnamed_bundles
 from service.errors import (
     BundleCorrupt,
     BundleError,
@@ -29,8 +27,9 @@ from service.errors import (
     Overloaded,
 )
 from service.memory import settle
-from service.registry.entry import Entry, Predictor, State, open_predictor
+from service.registry.entry import Entry, State
 from service.registry.golden import golden_problem
+from service.registry.loading import close, load, read_named_manifest
 from service.registry.lookup import Lookup
 from service.runtime import Runtime
 
@@ -77,7 +76,7 @@ class Registry(Lookup):
         """Number of calls of `check`."""
         for entry in self._find():
             try:
-                entry.manifest = _read(entry)
+                entry.manifest = read_named_manifest(entry.folder)
             except BundleError as error:
                 entry.refuse(error)
                 log.error("%s", error)
@@ -157,23 +156,9 @@ class Registry(Lookup):
             settle()
 
     def _load(self, entry: Entry) -> None:
-        """Verify and load a bundle and run its golden cases, which also warm its graphs up. Raises LimelightError."""
+        """Load a bundle. Raises LimelightError."""
         assert entry.manifest is not None
-        predictor = None
-        try:
-            bundle = read_bundle(entry.folder, entry.manifest)
-            predictor = open_predictor(bundle, self._runtime, self._limits)
-            golden = parse_golden(bundle.files[GOLDEN], entry.manifest.task)
-            if (problem := asyncio.run(golden_problem(predictor, golden))) is not None:
-                raise BundleCorrupt(f"{entry.folder}: {problem}")
-        except Exception as error:
-            if predictor is not None:
-                _close(predictor)
-            if isinstance(error, LimelightError):
-                raise
-            # A damaged bundle can cause any error. Other bundles must still load.
-            raise BundleCorrupt(f"{entry.folder} cannot be loaded: {error!r}") from error
-        entry.predictor, entry.golden = predictor, golden
+        entry.predictor, entry.golden = load(entry.folder, entry.manifest, self._runtime, self._limits)
         entry.state, entry.problem = State.READY, None
         log.info("%s is ready", entry)
 
@@ -222,7 +207,7 @@ class Registry(Lookup):
     def _renewed(self, entry: Entry, old: Entry | None, report: Reload) -> Entry:
         """Load `entry` and return it, or return `old` if it is unchanged or `entry` is refused. Adds to the report."""
         try:
-            entry.manifest = _read(entry)
+            entry.manifest = read_named_manifest(entry.folder)
             if old is not None and old.predictor is not None and old.manifest == entry.manifest:
                 verify(entry.folder, entry.manifest)
                 report.unchanged.append(str(entry))
@@ -278,7 +263,7 @@ class Registry(Lookup):
                 log.error("%s", error)
             else:
                 if broken is not None:
-                    _close(broken)
+                    close(broken)
 
     # Close
 
@@ -294,16 +279,8 @@ class Registry(Lookup):
             for entry in loaded:
                 entry.state, entry.problem = State.CLOSED, "the service is shutting down"
             until = None if timeout_s is None else time.monotonic() + timeout_s
-            for closing in [_close(entry.predictor) for entry in loaded if entry.predictor is not None]:
+            for closing in [close(entry.predictor) for entry in loaded if entry.predictor is not None]:
                 closing.join(None if until is None else max(0.0, until - time.monotonic()))
-
-
-def _read(entry: Entry) -> AnyManifest:
-    """Read the manifest of an entry. Raises BundleError."""
-    manifest = read_manifest(entry.folder)
-    if (manifest.name, manifest.version) != (entry.name, entry.version):
-        raise BundleCorrupt(f"{entry.folder} holds {manifest.name}/{manifest.version}: name and folder must agree")
-    return manifest
 
 
 def _unload(entries: list[Entry], readers: Readers) -> None:
@@ -315,10 +292,3 @@ def _unload(entries: list[Entry], readers: Readers) -> None:
             entry.predictor.close()
             entry.predictor = None
             entry.state, entry.problem = State.CLOSED, "it has been unloaded"
-
-
-def _close(predictor: Predictor) -> threading.Thread:
-    """Close a predictor in a separate thread, because a network may never return."""
-    thread = threading.Thread(target=predictor.close, name="close", daemon=True)
-    thread.start()
-    return thread

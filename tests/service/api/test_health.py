@@ -29,7 +29,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         gate.wait()
         return read_bundle(*args)
 
-    monkeypatch.setattr("service.registry.registry.read_bundle", waiting)
+    monkeypatch.setattr("service.registry.loading.read_bundle", waiting)
     yield gate
     gate.set()
 
