@@ -1,4 +1,4 @@
-"""Chooses among the hypotheses of a segment: placeholders and numbers of the source must be in the translation."""
+"""Chooses among the hypotheses of a segment: the translation must keep placeholders, numbers and acronyms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +21,16 @@ class Candidate:
     score: float
     lost: int
     """Placeholders of the source that are missing."""
-    keeps_numbers: bool
+    keeps_words: bool
+    """True if it has the numbers and the acronyms of the source, no more and no fewer."""
 
     @property
     def faults(self) -> tuple[int, bool]:
-        return self.lost, not self.keeps_numbers
+        return self.lost, not self.keeps_words
 
 
 def candidate(tokenizer: TextTokenizer, segment: Segment, decoded: Decoded, index: int) -> Candidate:
-    """A hypothesis as text, and whether it keeps the placeholders and numbers of the source."""
+    """A hypothesis as text, compared with the source."""
     hypothesis = decoded.hypotheses[index]
     copied = {place: segment.encoded.tokens[source].text for place, source in decoded.copied[index].items()}
     text, tokens = tokenizer.decode(hypothesis.token_ids, copied=copied)
@@ -38,7 +39,14 @@ def candidate(tokenizer: TextTokenizer, segment: Segment, decoded: Decoded, inde
         max(0, source.count(placeholder) - text.count(placeholder))
         for placeholder in {piece.placeholder for piece in segment.source.pieces}
     )
-    return Candidate(index, text, tokens, hypothesis.score, lost, same_numbers(source, text))
+    keeps_words = same_numbers(source, text) and _has_acronyms(segment, text)
+    return Candidate(index, text, tokens, hypothesis.score, lost, keeps_words)
+
+
+def _has_acronyms(segment: Segment, text: str) -> bool:
+    """True if a translation has the acronyms of its source as often, those in the plural without their s."""
+    acronyms = [segment.source.text[start:end].removesuffix("s") for start, end in segment.source.acronyms]
+    return all(text.count(acronym) == acronyms.count(acronym) for acronym in set(acronyms))
 
 
 def choose(tokenizer: TextTokenizer, segment: Segment, decoded: Decoded) -> Candidate:

@@ -28,7 +28,7 @@ class Item:
     sentence: Sentence | None = None
     """The result, as soon as there is one."""
     retry: Segment | None = None
-    """The segment with its numbers protected, if the translation lost or added digits."""
+    """The segment with its numbers and acronyms protected, if the translation does not keep them."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Job:
         return all(item.sentence is not None for item in self.items)
 
     def retries(self) -> list[TranslationRequest]:
-        """Requests for the segments whose numbers were not kept, with their numbers protected."""
+        """Requests for the segments that lost a number or an acronym, with placeholders for these."""
         self.retried = [item for item in self.items if item.retry is not None]
         return [self._request(item.retry, False) for item in self.retried if item.retry is not None]
 
@@ -74,8 +74,8 @@ class Job:
             return
         budget.check()
         chosen = choose(self.target_tokenizer, item.segment, decoded)
-        if not chosen.keeps_numbers:
-            item.retry = self.segmenter.with_numbers_protected(item.protected, item.segment)
+        if not chosen.keeps_words:
+            item.retry = self.segmenter.with_words_protected(item.protected, item.segment)
         if item.retry is None:
             self._set_sentence(item, item.segment, decoded, chosen)
 

@@ -37,7 +37,8 @@ class Segment:
     @property
     def is_final(self) -> bool:
         """True if the translation is used as the network writes it: nothing is restored or checked."""
-        return self.is_plain and not self.source.capitals and not has_digits(self.source.text)
+        source = self.source
+        return self.is_plain and not (source.capitals or source.acronyms or has_digits(source.text))
 
 
 class Segmenter:
@@ -66,9 +67,10 @@ class Segmenter:
                         segments.append(self._segment(protected, part, encoded, start))
         return segments
 
-    def with_numbers_protected(self, protected: ProtectedText, segment: Segment) -> Segment | None:
-        """The segment with placeholders for its numbers. None if there is no number, or no placeholder left."""
-        source = self._reader.with_numbers_protected(segment.source)
+    def with_words_protected(self, protected: ProtectedText, segment: Segment) -> Segment | None:
+        """The segment with placeholders for its numbers and acronyms. None if there are none, or no placeholder is
+        left."""
+        source = self._reader.with_words_protected(segment.source, protected.escape)
         if source is None:
             return None
         encoded = self._tokenizer.encode(source.text)

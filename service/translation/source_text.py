@@ -1,10 +1,11 @@
 """Protected text -> the text that the network reads: placeholders for pieces, known case, no invisible characters."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from service.batching import budget
 from service.markup.protect import PIECE, ProtectedText
 from service.text.casing import WORD, Truecaser, is_title, is_upper
 from service.text.characters import INVISIBLE, has_words
@@ -18,6 +19,7 @@ number in 12."""
 ACRONYM = re.compile(
     r"(?<![\w\u2019'])[A-Z\u00c0-\u00de](?:[A-Z\u00c0-\u00de&]{1,11}+)s?(?![\w\u2019'])(?: \d{1,6}+(?![\w,:/-]|\.\d))?"
 )
+VOWEL = re.compile("[AEIOUY\u00c0-\u00dd]")
 ROMAN = re.compile("M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 TRANSLATED_ACRONYMS = {"AM", "EU", "NATO", "OK", "PM", "TV", "UK", "UN", "US", "USA", "UE", "ONU", "OTAN", "UNO"}
 """Acronyms that have a form of their own in other languages."""
@@ -59,6 +61,8 @@ class SourceText:
     """The text, mapped to the protected text. None if nothing was changed."""
     pieces: Sequence[PlacedPiece] = ()
     """Ordered by place."""
+    acronyms: Sequence[Span] = ()
+    """Spans of acronyms, which the translation must have too. Ordered by place."""
     capitals: bool = False
     """True for a source in capitals; the translation is written in capitals too."""
 
@@ -72,20 +76,22 @@ class SourceText:
 
     def slice(self, start: int, end: int) -> "SourceText":
         """text[start:end], which must not divide a placeholder."""
+        acronyms = [(a - start, b - start) for a, b in self.acronyms if start <= a and b <= end]
         if self.changed is None:
-            return SourceText(self.text[start:end], self.start + start)
+            return SourceText(self.text[start:end], self.start + start, acronyms=acronyms)
         pieces = [
             replace(piece, read=(piece.read[0] - start, piece.read[1] - start))
             for piece in self.pieces
             if start <= piece.read[0] and piece.read[1] <= end
         ]
-        return SourceText(self.text[start:end], 0, self.changed.slice(start, end), pieces, self.capitals)
+        return SourceText(self.text[start:end], 0, self.changed.slice(start, end), pieces, acronyms, self.capitals)
 
     @property
     def has_words(self) -> bool:
-        """True if there is something to translate besides the pieces."""
+        """True if there is something to translate besides pieces and acronyms."""
         position = 0
-        for start, end in [*(piece.read for piece in self.pieces), (len(self.text),) * 2]:
+        copied = sorted([*(piece.read for piece in self.pieces), *self.acronyms])
+        for start, end in [*copied, (len(self.text),) * 2]:
             if has_words(self.text[position:start]):
                 return True
             position = end
@@ -118,76 +124,80 @@ class SourceReader:
     def read(self, protected: ProtectedText, start: int, end: int) -> SourceText:
         """The sentence protected.text[start:end]. Placeholders are used in turn, from the first on."""
         text = protected.text[start:end]
-        foreign = [(*m.span(), None) for m in FOREIGN_WORDS.finditer(text)] if self._copies_foreign else []
+        foreign = [match.span() for match in FOREIGN_WORDS.finditer(text)] if self._copies_foreign else []
         if not foreign and CHANGES.search(text) is None:
             return SourceText(text, start)
         capitals = is_upper(text)
         pieces = [
             (piece.place - start, piece.place - start + 1, piece.raw) for piece in protected.pieces_in(start, end)
         ]
-        acronyms = [*self._acronyms(text, capitals), *foreign]
-        taken = {place for first, last, _ in acronyms for place in range(first, last)}
-        pieces = sorted([*pieces, *((a, b, protected.escape(text[a:b])) for a, b, lower in acronyms if lower is None)])
-        changes = [(a, b, lower) for a, b, lower in acronyms if lower is not None]
+        pieces = sorted([*pieces, *((a, b, protected.escape(text[a:b])) for a, b in foreign)])
+        acronyms, emphasised = self._acronyms(text, capitals)
+        changes = [(*match.span(), "") for match in INVISIBLE.finditer(text)]
         if capitals or (self._source in TITLE_CASE_LANGUAGES and is_title(text)):
+            taken = {place for span in acronyms for place in range(*span)}
             changes += [edit for edit in self._truecaser.sentence_case(text) if edit[0] not in taken]
-        changes += [(*match.span(), "") for match in INVISIBLE.finditer(text)]
-        return self._replaced(SourceText(text, start), pieces, changes, capitals)
+        else:
+            changes += emphasised
+        return self._replaced(SourceText(text, start, acronyms=acronyms, capitals=capitals), pieces, changes)
 
-    def with_numbers_protected(self, source: SourceText) -> SourceText | None:
-        """The same sentence with a placeholder for each number, while there are unused ones. None if there is none."""
+    def with_words_protected(self, source: SourceText, escape: Callable[[str], str]) -> SourceText | None:
+        """The same sentence with a placeholder for each number and acronym, while there are unused ones. None if there
+        is nothing to protect."""
         text = source.text
         used = {piece.placeholder for piece in source.pieces}
         free = [p for p in self.placeholders if p not in used or len(set(self.placeholders)) == 1]
-        inside = {place for piece in source.pieces for place in range(*piece.read)}
+        inside = {place for span in (*(p.read for p in source.pieces), *source.acronyms) for place in range(*span)}
         numbers = [m.span() for m in NUMBER.finditer(text) if inside.isdisjoint(range(*m.span()))]
-        numbers = numbers[: max(0, min(len(free), len(self.placeholders) - len(source.pieces)))]
-        if not numbers:
+        count = min(len(free), len(self.placeholders) - len(source.pieces))
+        spans = sorted([*numbers, *source.acronyms])[: max(0, count)]
+        if not spans:
             return None
-        mapped, places = source.mapped.replace(
-            [(*span, placeholder) for span, placeholder in zip(numbers, free, strict=False)]
-        )
+        mapped, places = source.mapped.replace([(*span, mark) for span, mark in zip(spans, free, strict=False)])
         pieces = [replace(p, read=(int(places[p.read[0]]), int(places[p.read[1]]))) for p in source.pieces]
-        for (start, end), placeholder in zip(numbers, free, strict=False):
-            raw = localized(text[start:end], self._source, self._target)
+        for (start, end), placeholder in zip(spans, free, strict=False):
+            raw = escape(localized(text[start:end], self._source, self._target))
             read = (int(places[start]), int(places[end]))
             pieces.append(PlacedPiece(*source.mapped.span(start, end), raw, placeholder, read))
         pieces.sort(key=lambda piece: piece.read)
-        return SourceText(mapped.text, 0, mapped, pieces, source.capitals)
+        return SourceText(mapped.text, 0, mapped, pieces, (), source.capitals)
 
-    def _acronyms(self, text: str, capitals: bool) -> Iterator[tuple[int, int, str | None]]:
-        """Acronyms, which are copied, and known words in capitals with their lower-case form."""
+    def _acronyms(self, text: str, capitals: bool) -> tuple[list[Span], list[tuple[int, int, str]]]:
+        """Spans of acronyms, and known words in capitals with their lower-case form."""
         words = WORD.finditer(text)
         first, second = next(words, None), next(words, None)
+        acronyms: list[Span] = []
+        emphasised: list[tuple[int, int, str]] = []
         for match in ACRONYM.finditer(text):
+            budget.check()
             word = match[0].split()[0]
             known = self._truecaser.is_emphasised(word) and not ROMAN.fullmatch(word)
-            if capitals:
-                if not known and len(word) <= MAX_ACRONYM and (second is None or not re.search("[AEIOUYÀ-Ý]", word)):
-                    yield *match.span(), None
-            elif known:
+            if known:
                 starts = first is not None and first.start() == match.start()
-                lower = word.capitalize() if starts else word.lower()
-                yield match.start(), match.start() + len(word), lower
-            elif word not in TRANSLATED_ACRONYMS:
-                yield *match.span(), None
+                end = match.start() + len(word)
+                emphasised.append((match.start(), end, word.capitalize() if starts else word.lower()))
+            elif not capitals:
+                if word not in TRANSLATED_ACRONYMS:
+                    acronyms.append(match.span())
+            elif len(word) <= MAX_ACRONYM and (second is None or not VOWEL.search(word)):
+                acronyms.append(match.span())
+        return acronyms, emphasised
 
     def _replaced(
-        self,
-        source: SourceText,
-        pieces: Sequence[tuple[int, int, str]],
-        changes: Sequence[tuple[int, int, str]],
-        capitals: bool,
+        self, source: SourceText, pieces: Sequence[tuple[int, int, str]], changes: Sequence[tuple[int, int, str]]
     ) -> SourceText:
         """Replace pieces by placeholders, and apply the changes that do not overlap them."""
         placeholders = [self.placeholders[number % len(self.placeholders)] for number in range(len(pieces))]
         edits = [(a, b, placeholder) for (a, b, _), placeholder in zip(pieces, placeholders, strict=True)]
         inside = {place for first, last, _ in pieces for place in range(first, last)}
         edits += [edit for edit in changes if edit[0] not in inside]
+        if not edits:
+            return source
         mapped = source.mapped
         replaced, places = mapped.replace(sorted(edits))
         placed = [
             PlacedPiece(*mapped.span(a, b), raw, placeholder, (int(places[a]), int(places[b])))
             for (a, b, raw), placeholder in zip(pieces, placeholders, strict=True)
         ]
-        return SourceText(replaced.text, 0, replaced, placed, capitals)
+        acronyms = [(int(places[a]), int(places[b])) for a, b in source.acronyms]
+        return SourceText(replaced.text, 0, replaced, placed, acronyms, source.capitals)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.bundle.conventions import STAND_INS
-from service.markup.protect import protect
+from service.markup.protect import escape_html, protect
 from service.text.casing import Truecaser
 from service.text.tokenizer import TextTokenizer
 from service.translation.source_text import SourceReader, SourceText
@@ -32,13 +32,8 @@ def read(reader: SourceReader, text: str) -> SourceText:
     ("text", "expected", "pieces"),
     [
         ("I see {{x}} and %s.", "I see 0 and 1.", ["{{x}}", "%s"]),
-        ("Tom works for NASA.", "Tom works for 0.", ["NASA"]),
-        ("It follows ISO 9001.", "It follows 0.", ["ISO 9001"]),
         ("I am NOT in the USA.", "I am not in the USA.", []),
-        ("THE DOG AND HTML", "The dog and 0", ["HTML"]),
         ("STOP!", "Stop!", []),
-        ("NASA", "0", ["NASA"]),
-        ("XIV", "0", ["XIV"]),
         ("Terms Of Service", "Terms of service", []),
         ("The d\u00ado\u200bg is h\u200dere.", "The dog is here.", []),
         ("Wind and rain.", "Wind and rain.", []),
@@ -65,22 +60,47 @@ def test_offsets_of_changed_sentences(reader: SourceReader) -> None:
     assert source.mapped.span(*source.pieces[0].read) == (8, 9)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected", "acronyms"),
+    [
+        ("Tom works for NASA.", "Tom works for NASA.", ["NASA"]),
+        ("It follows ISO 9001.", "It follows ISO 9001.", ["ISO 9001"]),
+        ("The USA and APIs are NOT here.", "The USA and APIs are not here.", ["APIs"]),
+        ("THE DOG AND HTML", "The dog and HTML", ["HTML"]),
+        ("NASA", "NASA", ["NASA"]),
+        ("XIV", "XIV", ["XIV"]),
+    ],
+)
+def test_acronyms_stay(reader: SourceReader, text: str, expected: str, acronyms: list[str]) -> None:
+    source = read(reader, text)
+    assert source.text == expected
+    assert [source.text[start:end] for start, end in source.acronyms] == acronyms
+
+
+def test_acronyms_of_a_part(reader: SourceReader) -> None:
+    source = read(reader, "NASA and {x} R&D")
+    part = source.slice(5, len(source.text))
+    assert [part.text[start:end] for start, end in part.acronyms] == ["R&D"]
+    protected = reader.with_words_protected(part, escape_html)
+    assert protected is not None and [piece.raw for piece in protected.pieces] == ["{x}", "R&amp;D"]
+
+
 def test_numbers_become_pieces(reader: SourceReader) -> None:
     source = read(reader, "I have {n} dogs, 12 cats and 1,299.5 birds")
-    protected = reader.with_numbers_protected(source)
+    protected = reader.with_words_protected(source, str)
     assert protected is not None
     zero, one, two = STAND_INS[:3]
     assert protected.text == f"I have {zero} dogs, {one} cats and {two} birds"
     assert [piece.raw for piece in protected.pieces] == ["{n}", "12", "1\u202f299,5"]
     for piece in protected.pieces:
         assert protected.text[slice(*piece.read)] == piece.placeholder
-    assert reader.with_numbers_protected(protected) is None
-    assert reader.with_numbers_protected(read(reader, "no number")) is None
+    assert reader.with_words_protected(protected, str) is None
+    assert reader.with_words_protected(read(reader, "no number"), str) is None
 
 
 def test_numbers_beyond_the_placeholders_stay(reader: SourceReader) -> None:
     source = read(reader, "a " + " and ".join(str(number) for number in range(40)))
-    protected = reader.with_numbers_protected(source)
+    protected = reader.with_words_protected(source, str)
     assert protected is not None
     assert len({piece.placeholder for piece in protected.pieces}) == len(STAND_INS) == len(protected.pieces)
 
