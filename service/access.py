@@ -20,6 +20,9 @@ from service.errors import Forbidden, RateLimited, Unauthorized
 
 KEY = re.compile(r"(?P<name>[\w.-]+):(?P<sha256>[0-9a-f]{64})")
 
+RATE = re.compile(r"[1-9][0-9]{0,8}\s*(/|per)\s*([1-9][0-9]{0,8}\s*)?[a-z]+", re.IGNORECASE | re.ASCII)
+MAX_PERIOD_S = 366 * 86_400
+
 
 def parse_keys(listed: str) -> dict[str, str]:
     """Parse `<name>:<sha256>` entries, separated by white space, into sha256 -> name. `#` starts a comment.
@@ -36,8 +39,17 @@ def parse_keys(listed: str) -> dict[str, str]:
 
 
 def parse_rate(rate: str) -> RateLimitItem:
-    """Parse a rate such as `60/minute`. Raises ValueError."""
-    return parse(rate)
+    """Parse one rate such as `60/minute` or `1000 per 2 hours`. Raises ValueError."""
+    message = f"{rate[:100]!r} is not a rate such as 60/minute"
+    if RATE.fullmatch(rate.strip()) is None:
+        raise ValueError(message)
+    try:
+        parsed = parse(rate)
+    except ValueError:
+        raise ValueError(message) from None
+    if parsed.get_expiry() > MAX_PERIOD_S:
+        raise ValueError(f"{message}: its period is longer than a year")
+    return parsed
 
 
 def new_key(name: str) -> tuple[str, str]:

@@ -75,6 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.throttle = limits.Throttle()
     app.state.access = Access(settings.keys(), settings.rate_limit)
     app.state.reload_processes = lambda: None
+    app.state.reloading = asyncio.Lock()
     errors.install(app)
     for module in ROUTES:
         app.include_router(module.router)

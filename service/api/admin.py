@@ -26,7 +26,8 @@ async def reload(request: Request, registry: RegistryOf) -> Reloaded:
     """
     check_admin(request)
     try:
-        report = await asyncio.to_thread(registry.reload)
+        async with request.app.state.reloading:  # waiting requests would each block a thread
+            report = await asyncio.to_thread(registry.reload)
     except BundleNotFound as error:
         raise ModelNotFound(str(error)) from None
     request.app.state.reload_processes()

@@ -10,8 +10,9 @@ from starlette.responses import FileResponse
 
 from service.api.body import RegistryOf
 from service.api.errors import responses
+from service.bundle.files import open_file, read_file
 from service.bundle.manifest import CARD
-from service.errors import excerpt
+from service.errors import BundleCorrupt, excerpt
 from service.handlers.schemas import Picture
 from service.registry.entry import Entry
 
@@ -20,20 +21,26 @@ router = APIRouter(tags=["models"])
 # A file name without a folder: a card cannot name files outside its bundle.
 IN_CARD = re.compile(r"^!\[(?P<caption>.*)\]\((?P<file>\w[\w.-]*\.png)\)$", re.MULTILINE | re.ASCII)
 
+MAX_CARD_BYTES = 2**20
+
 
 def captions(folder: Path) -> dict[str, str]:
     """File -> caption of the pictures that a card shows and the bundle contains."""
     try:
-        card = (folder / CARD).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        card = read_file(folder, CARD, MAX_CARD_BYTES).decode()
+    except (BundleCorrupt, UnicodeDecodeError):
         return {}  # a bundle without a card is served too
     found = {match["file"]: match["caption"] for match in IN_CARD.finditer(card)}
-    # A symbolic link can point outside the bundle.
-    return {file: caption for file, caption in found.items() if _is_plain(folder / file)}
+    return {file: caption for file, caption in found.items() if _is_regular(folder, file)}
 
 
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+def _is_regular(folder: Path, file: str) -> bool:
+    """Return whether a picture is a regular file of the folder. It can be replaced after the bundle was verified."""
+    try:
+        with open_file(folder, file):
+            return not (folder / file).is_symlink()
+    except BundleCorrupt:
+        return False
 
 
 def pictures(entry: Entry) -> list[Picture]:

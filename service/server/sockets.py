@@ -37,18 +37,19 @@ def bind(count: int, host: str, port: int) -> list[socket.socket]:
                 # The first socket binds without it, which fails if another program has the port.
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             port = sock.getsockname()[1]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         for sock in sockets:
             sock.close()
         raise cannot_bind(host, port, error) from None
     return sockets
 
 
-def cannot_bind(host: str, port: int, error: OSError) -> CannotBind:
+def cannot_bind(host: str, port: int, error: OSError | UnicodeError) -> CannotBind:
     """Return an error that names the setting to change."""
-    of_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+    of_host = isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL
     setting = f"LIMELIGHT_HOST={host}" if of_host else f"LIMELIGHT_PORT={port}"
-    return CannotBind(f"{setting}: {address_of(host, port)}: {error.strerror or error}")
+    reason = "no valid name" if isinstance(error, UnicodeError) else error.strerror
+    return CannotBind(f"{setting}: {address_of(host, port)}: {reason}")
 
 
 def address_of(host: str, port: int) -> str:

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from service.access import Access, new_key, parse_keys, same_token
+from service.access import Access, new_key, parse_keys, parse_rate, same_token
 from service.errors import Forbidden, RateLimited, Unauthorized
 
 KEY, LINE = new_key("alice")
@@ -88,3 +88,17 @@ def test_a_wrong_key_does_not_count() -> None:
 
 def test_tokens() -> None:
     assert same_token("é", "é") and not same_token("a", "b") and not same_token("a", "")
+
+
+@pytest.mark.parametrize(
+    ("rate", "amount", "seconds"),
+    [("60/minute", 60, 60), ("1 per second", 1, 1), ("10/2 hours", 10, 7200), ("5/year", 5, 31_104_000)],
+)
+def test_valid_rates(rate: str, amount: int, seconds: int) -> None:
+    assert (parse_rate(rate).amount, parse_rate(rate).get_expiry()) == (amount, seconds)
+
+
+def test_the_message_of_an_invalid_rate_is_short() -> None:
+    with pytest.raises(ValueError, match="is not a rate such as 60/minute") as caught:
+        parse_rate("often" * 1000)
+    assert len(str(caught.value)) < 200

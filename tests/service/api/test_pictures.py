@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from service.bundle.manifest import CARD
 from tests.fakes import PICTURE, PNG, serving, write_classifier
+from tests.service.bundle.irregular import IRREGULAR, make_irregular
 
 
 def test_a_listed_picture_is_served(client: TestClient) -> None:
@@ -78,3 +79,24 @@ def test_a_bundle_without_a_readable_card_has_no_pictures(tmp_path: Path, card: 
         path.write_bytes(card)
     with serving(tmp_path) as client:
         assert client.get("/models/toy").json()["pictures"] == []
+
+
+@pytest.mark.parametrize("name", [CARD, PICTURE])
+@pytest.mark.parametrize("kind", IRREGULAR)
+def test_files_that_are_replaced_after_the_load(tmp_path: Path, name: str, kind: str) -> None:
+    """A pipe or a device must not block the route, and a link must not lead out of the bundle."""
+    folder = write_classifier(tmp_path)
+    with serving(tmp_path) as client:
+        assert len(client.get("/models/toy").json()["pictures"]) == 1
+        make_irregular(folder, name, kind)
+        assert client.get("/models/toy").json()["pictures"] == []
+        assert client.get(f"/models/toy/pictures/{PICTURE}").status_code == 404
+
+
+def test_a_bundle_with_a_pipe_as_its_card_is_refused(tmp_path: Path) -> None:
+    make_irregular(write_classifier(tmp_path), CARD, "pipe")
+    write_classifier(tmp_path, "other")
+    with serving(tmp_path) as client:
+        answer = client.get("/models/toy").json()
+        assert not answer["ready"] and "README.md is no file" in answer["problem"]
+        assert answer["pictures"] == []

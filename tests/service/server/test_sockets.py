@@ -33,7 +33,7 @@ def test_a_port_in_use(count: int) -> None:
     close([other])
 
 
-@pytest.mark.parametrize("host", ["192.0.2.1", "host.invalid", "300.1.1.1", "2001:db8::1"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "host.invalid", "300.1.1.1", "2001:db8::1", "", "a" * 99])
 def test_an_unusable_host(host: str) -> None:
     with pytest.raises(CannotBind, match=f"^LIMELIGHT_HOST={host}: "):
         bind(1, host, 0)
