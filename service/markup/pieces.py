@@ -32,7 +32,7 @@ def _any_of(words: str) -> str:
     return "(?:" + "|".join(sorted(words.split(), key=len, reverse=True)) + ")"
 
 
-_EMOJI = r"[\U0001F000-\U0001FAFF\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u00a9\u00ae\u2122]"
+_EMOJI = r"[\u231a\u231b\u23e9-\u23fa\u2600-\u27bf\u2b1b\u2b1c\u2b50\u2b55\u3030\u303d\U0001F000-\U0001FAFF]"
 _EMOJI_PARTS = r"[\ufe0e\ufe0f\u20e3\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]"
 
 PIECE = re.compile(
@@ -76,8 +76,6 @@ PIECE = re.compile(
     | (?<!\w)[A-Za-z_][\w.]{{0,80}}\(\)
     | (?<!\w)_{{0,2}}[A-Za-z0-9]{{1,40}}+(?:_[A-Za-z0-9]{{1,40}}+){{1,12}}+_{{0,2}}(?!\w)
         (?:\.[A-Za-z_]\w{{0,40}}+){{0,6}}+
-    | (?<![\w\\])[a-z]{{1,40}}+[A-Z][A-Za-z0-9]{{1,40}}+(?!\w)                            # getName, iPhone
-    | (?<!\w)[A-Z][a-z]{{1,40}}+(?:[A-Z][a-z0-9]{{1,40}}+){{1,8}}+(?!\w)              # JavaScript
     | (?<!\w){_any_of(_KEYS)}(?:(?:[ ]?\+[ ]?|-)(?:\w{{1,12}}+|[^\w\s])){{1,4}}
     | [\u2318\u2325\u21e7\u2303]{{1,4}}+\w?
     | (?<!\w)[A-Z]\w{{0,12}}(?:\+[A-Za-z0-9]{{1,12}}+){{1,4}}+(?!\w)
@@ -96,15 +94,15 @@ PIECE = re.compile(
       # Signs
     | (?:{_EMOJI}{_EMOJI_PARTS}*+(?:\u200d{_EMOJI}{_EMOJI_PARTS}*+)*+)++
     | (?<![\w:;=])[:;=][-o^']?[)(\]\[DPp/\\|](?![\w/])
-    | [0-9\#*]\ufe0f?\u20e3 | [\u2020-\u2022\u00b6] | [\ue000-\uf8ff]++
+    | [0-9\#*]\ufe0f?\u20e3 | [\ue000-\uf8ff]++
     | \ufffc                                                                         # an element that is copied whole
     """,
     re.VERBOSE,
 )
 TRIGGERS = re.compile(
-    r"[@`{\[$#%<>\\/_&+\u2020-\u2022\u00b6\u20e3\ufffc\ue000-\uf8ff\u00a9\u00ae\u2122\u2190-\u2bff\U0001F000-\U0001FAFF]"
-    r"|[\u201c-\u201e\u00ab\u00bb]|--|\.\w|\d-\d|:\w|::|->|\d [A-Z0-9]{4}|[a-zA-Z]-[A-Z]|[A-Z]-?\d|(?<!\w)-\w"
-    r"|[:;=][-o^')(\]DPp|]|[a-z]\d|\d[A-Z]|[a-z][A-Z]|Makefile|Dockerfile|Gemfile|localhost"
+    r"[@`{\[$#%<>\\/_&+\u20e3\ufffc\ue000-\uf8ff\u2190-\u2bff\u3030\u303d\U0001F000-\U0001FAFF]"
+    r"|[\u201c-\u201e\u00ab\u00bb]|--|\.\w|\d-\d|:\w|::|->|\(\)|\d [A-Z0-9]{4}|[a-zA-Z]-[A-Z]|[A-Z]-?\d|(?<!\w)-\w"
+    r"|[:;=][-o^')(\]DPp|]|[a-z]\d|\d[A-Z]|Makefile|Dockerfile|Gemfile|localhost"
 )
 """Every piece contains one of these."""
 

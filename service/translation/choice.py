@@ -22,7 +22,7 @@ class Candidate:
     lost: int
     """Placeholders of the source that are missing."""
     keeps_words: bool
-    """True if it has the numbers and the acronyms of the source, no more and no fewer."""
+    """True if it has the numbers and the kept words of the source, no more and no fewer."""
 
     @property
     def faults(self) -> tuple[int, bool]:
@@ -39,14 +39,15 @@ def candidate(tokenizer: TextTokenizer, segment: Segment, decoded: Decoded, inde
         max(0, source.count(placeholder) - text.count(placeholder))
         for placeholder in {piece.placeholder for piece in segment.source.pieces}
     )
-    keeps_words = same_numbers(source, text) and _has_acronyms(segment, text)
+    keeps_words = same_numbers(source, text) and _has_kept_words(segment, text)
     return Candidate(index, text, tokens, hypothesis.score, lost, keeps_words)
 
 
-def _has_acronyms(segment: Segment, text: str) -> bool:
-    """True if a translation has the acronyms of its source as often, those in the plural without their s."""
-    acronyms = [segment.source.text[start:end].removesuffix("s") for start, end in segment.source.acronyms]
-    return all(text.count(acronym) == acronyms.count(acronym) for acronym in set(acronyms))
+def _has_kept_words(segment: Segment, text: str) -> bool:
+    """True if a translation has the kept words of its source as often, plurals of acronyms without their s."""
+    words = [segment.source.text[start:end] for start, end in segment.source.kept]
+    words = [word.removesuffix("s") if word[:-1].isupper() else word for word in words]
+    return all(text.count(word) == words.count(word) for word in set(words))
 
 
 def choose(tokenizer: TextTokenizer, segment: Segment, decoded: Decoded) -> Candidate:

@@ -28,7 +28,7 @@ class Item:
     sentence: Sentence | None = None
     """The result, as soon as there is one."""
     retry: Segment | None = None
-    """The segment with its numbers and acronyms protected, if the translation does not keep them."""
+    """The segment with its numbers and kept words protected, if the translation does not keep them."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Job:
         return all(item.sentence is not None for item in self.items)
 
     def retries(self) -> list[TranslationRequest]:
-        """Requests for the segments that lost a number or an acronym, with placeholders for these."""
+        """Requests for the segments that lost a number or a kept word, with placeholders for these."""
         self.retried = [item for item in self.items if item.retry is not None]
         return [self._request(item.retry, False) for item in self.retried if item.retry is not None]
 

@@ -38,7 +38,7 @@ class Segment:
     def is_final(self) -> bool:
         """True if the translation is used as the network writes it: nothing is restored or checked."""
         source = self.source
-        return self.is_plain and not (source.capitals or source.acronyms or has_digits(source.text))
+        return self.is_plain and not (source.capitals or source.kept or has_digits(source.text))
 
 
 class Segmenter:
@@ -68,7 +68,7 @@ class Segmenter:
         return segments
 
     def with_words_protected(self, protected: ProtectedText, segment: Segment) -> Segment | None:
-        """The segment with placeholders for its numbers and acronyms. None if there are none, or no placeholder is
+        """The segment with placeholders for its numbers and kept words. None if there are none, or no placeholder is
         left."""
         source = self._reader.with_words_protected(segment.source, protected.escape)
         if source is None:

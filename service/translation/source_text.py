@@ -21,6 +21,11 @@ ACRONYM = re.compile(
 )
 VOWEL = re.compile("[AEIOUY\u00c0-\u00dd]")
 ROMAN = re.compile("M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
+NAME_OR_SIGN = re.compile(
+    r"(?<![\w\\])(?:[a-z]{1,40}+[A-Z][A-Za-z0-9]{1,40}+|[A-Z][a-z]{1,40}+(?:[A-Z][a-z0-9]{1,40}+){1,8}+)(?!\w)"
+    r"|[\u00a9\u00ae\u00b6\u2020-\u2022\u2122\u2190-\u2319\u231c-\u23e8\u23fb-\u25ff\u2900-\u297f\u2b00-\u2b1a]+"
+)
+"""iPhone, JavaScript, and signs such as an arrow."""
 TRANSLATED_ACRONYMS = {"AM", "EU", "NATO", "OK", "PM", "TV", "UK", "UN", "US", "USA", "UE", "ONU", "OTAN", "UNO"}
 """Acronyms that have a form of their own in other languages."""
 LATIN_LANGUAGES = set(
@@ -61,8 +66,8 @@ class SourceText:
     """The text, mapped to the protected text. None if nothing was changed."""
     pieces: Sequence[PlacedPiece] = ()
     """Ordered by place."""
-    acronyms: Sequence[Span] = ()
-    """Spans of acronyms, which the translation must have too. Ordered by place."""
+    kept: Sequence[Span] = ()
+    """Spans of acronyms, names and signs, which the translation must have too. Ordered by place."""
     capitals: bool = False
     """True for a source in capitals; the translation is written in capitals too."""
 
@@ -76,21 +81,21 @@ class SourceText:
 
     def slice(self, start: int, end: int) -> "SourceText":
         """text[start:end], which must not divide a placeholder."""
-        acronyms = [(a - start, b - start) for a, b in self.acronyms if start <= a and b <= end]
+        kept = [(a - start, b - start) for a, b in self.kept if start <= a and b <= end]
         if self.changed is None:
-            return SourceText(self.text[start:end], self.start + start, acronyms=acronyms)
+            return SourceText(self.text[start:end], self.start + start, kept=kept)
         pieces = [
             replace(piece, read=(piece.read[0] - start, piece.read[1] - start))
             for piece in self.pieces
             if start <= piece.read[0] and piece.read[1] <= end
         ]
-        return SourceText(self.text[start:end], 0, self.changed.slice(start, end), pieces, acronyms, self.capitals)
+        return SourceText(self.text[start:end], 0, self.changed.slice(start, end), pieces, kept, self.capitals)
 
     @property
     def has_words(self) -> bool:
-        """True if there is something to translate besides pieces and acronyms."""
+        """True if there is something to translate besides pieces and kept words."""
         position = 0
-        copied = sorted([*(piece.read for piece in self.pieces), *self.acronyms])
+        copied = sorted([*(piece.read for piece in self.pieces), *self.kept])
         for start, end in [*copied, (len(self.text),) * 2]:
             if has_words(self.text[position:start]):
                 return True
@@ -99,23 +104,30 @@ class SourceText:
 
 
 CHANGES = re.compile(
-    rf"[A-Z\u00c0-\u00de]{{2}}|\b[A-Z\u00c0-\u00de]\w.{{0,100}}?\s[A-Z\u00c0-\u00de]|{PIECE}|{INVISIBLE.pattern}"
+    rf"[A-Z\u00c0-\u00de]{{2}}|[a-z][A-Z]|[\u00a9\u00ae\u00b6\u2020-\u2022\u2122\u2190-\u2bff]|\b[A-Z\u00c0-\u00de]\w.{{0,100}}?\s[A-Z\u00c0-\u00de]|{PIECE}|{INVISIBLE.pattern}"
 )
-"""A sentence without a match is read as it is: it has no pieces, no capitals in a row, no second capitalised word, and
-no invisible characters."""
+"""A sentence without a match is read as it is: it has no pieces, no acronyms, names, signs or headings, and no
+invisible characters."""
 
 
 class SourceReader:
     """Prepares sentences for the network of one bundle."""
 
     def __init__(
-        self, placeholders: Sequence[str], truecaser: Truecaser, source: str, target: str, copies_foreign: bool = False
+        self,
+        placeholders: Sequence[str],
+        truecaser: Truecaser,
+        source: str,
+        target: str,
+        has_placeholder_tokens: bool = False,
     ):
         """placeholders: one for each piece of a sentence; all may be the same.
 
-        copies_foreign: words in another script are pieces. For networks that do not copy unknown symbols.
+        has_placeholder_tokens: the network was trained on placeholders, capitals and bytes of unknown characters. Words
+            in another script are pieces, because it does not copy unknown symbols.
         """
-        self._copies_foreign = copies_foreign and source in LATIN_LANGUAGES
+        self._copies_foreign = has_placeholder_tokens and source in LATIN_LANGUAGES
+        self._knows_capitals = has_placeholder_tokens
         self.placeholders = placeholders
         self._truecaser = truecaser
         self._source = source
@@ -132,25 +144,27 @@ class SourceReader:
             (piece.place - start, piece.place - start + 1, piece.raw) for piece in protected.pieces_in(start, end)
         ]
         pieces = sorted([*pieces, *((a, b, protected.escape(text[a:b])) for a, b in foreign)])
-        acronyms, emphasised = self._acronyms(text, capitals)
+        kept, emphasised = self._kept(text, capitals)
         changes = [(*match.span(), "") for match in INVISIBLE.finditer(text)]
         if capitals or (self._source in TITLE_CASE_LANGUAGES and is_title(text)):
-            taken = {place for span in acronyms for place in range(*span)}
+            taken = {place for span in kept for place in range(*span)}
             changes += [edit for edit in self._truecaser.sentence_case(text) if edit[0] not in taken]
         else:
             changes += emphasised
-        return self._replaced(SourceText(text, start, acronyms=acronyms, capitals=capitals), pieces, changes)
+        return self._replaced(SourceText(text, start, kept=kept, capitals=capitals), pieces, changes)
 
     def with_words_protected(self, source: SourceText, escape: Callable[[str], str]) -> SourceText | None:
-        """The same sentence with a placeholder for each number and acronym, while there are unused ones. None if there
-        is nothing to protect."""
+        """The same sentence with a placeholder for each number and kept word, while there are unused ones.
+
+        None if there is nothing to protect.
+        """
         text = source.text
         used = {piece.placeholder for piece in source.pieces}
         free = [p for p in self.placeholders if p not in used or len(set(self.placeholders)) == 1]
-        inside = {place for span in (*(p.read for p in source.pieces), *source.acronyms) for place in range(*span)}
+        inside = {place for span in (*(p.read for p in source.pieces), *source.kept) for place in range(*span)}
         numbers = [m.span() for m in NUMBER.finditer(text) if inside.isdisjoint(range(*m.span()))]
         count = min(len(free), len(self.placeholders) - len(source.pieces))
-        spans = sorted([*numbers, *source.acronyms])[: max(0, count)]
+        spans = sorted([*numbers, *source.kept])[: max(0, count)]
         if not spans:
             return None
         mapped, places = source.mapped.replace([(*span, mark) for span, mark in zip(spans, free, strict=False)])
@@ -162,11 +176,11 @@ class SourceReader:
         pieces.sort(key=lambda piece: piece.read)
         return SourceText(mapped.text, 0, mapped, pieces, (), source.capitals)
 
-    def _acronyms(self, text: str, capitals: bool) -> tuple[list[Span], list[tuple[int, int, str]]]:
-        """Spans of acronyms, and known words in capitals with their lower-case form."""
+    def _kept(self, text: str, capitals: bool) -> tuple[list[Span], list[tuple[int, int, str]]]:
+        """Spans of acronyms, names and signs, and emphasised words with their lower-case form."""
         words = WORD.finditer(text)
         first, second = next(words, None), next(words, None)
-        acronyms: list[Span] = []
+        kept = [match.span() for match in NAME_OR_SIGN.finditer(text)]
         emphasised: list[tuple[int, int, str]] = []
         for match in ACRONYM.finditer(text):
             budget.check()
@@ -178,10 +192,10 @@ class SourceReader:
                 emphasised.append((match.start(), end, word.capitalize() if starts else word.lower()))
             elif not capitals:
                 if word not in TRANSLATED_ACRONYMS:
-                    acronyms.append(match.span())
+                    kept.append(match.span())
             elif len(word) <= MAX_ACRONYM and (second is None or not VOWEL.search(word)):
-                acronyms.append(match.span())
-        return acronyms, emphasised
+                kept.append(match.span())
+        return sorted(kept), [] if self._knows_capitals else emphasised
 
     def _replaced(
         self, source: SourceText, pieces: Sequence[tuple[int, int, str]], changes: Sequence[tuple[int, int, str]]
@@ -199,5 +213,5 @@ class SourceReader:
             PlacedPiece(*mapped.span(a, b), raw, placeholder, (int(places[a]), int(places[b])))
             for (a, b, raw), placeholder in zip(pieces, placeholders, strict=True)
         ]
-        acronyms = [(int(places[a]), int(places[b])) for a, b in source.acronyms]
-        return SourceText(replaced.text, 0, replaced, placed, acronyms, source.capitals)
+        kept = [(int(places[a]), int(places[b])) for a, b in source.kept]
+        return SourceText(replaced.text, 0, replaced, placed, kept, source.capitals)

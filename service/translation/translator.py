@@ -63,11 +63,11 @@ class Translator:
 
         A text is split into sentences; the white space between them is kept. A blank text, and one with nothing to
         translate, is returned as it is, without sentences. All offsets are into the texts as sent. All sentences are
-        one submission to the scheduler; those that lost a number or an acronym are a second one.
+        one submission to the scheduler; those that lost a number, a name or an acronym are a second one.
 
         `on_sentence` is called in the event loop with each sentence as it is finished. `on_token` is called with each
-        new token of a greedy search, except in sentences with pieces, tags, digits or acronyms: there the text may
-        still change, as it may in a beam search.
+        new token of a greedy search, except in sentences with pieces, tags, digits, names or acronyms: there the text
+        may still change, as it may in a beam search.
 
         `join_lines`: a line break within a paragraph is a space.
 

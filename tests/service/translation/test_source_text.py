@@ -61,26 +61,27 @@ def test_offsets_of_changed_sentences(reader: SourceReader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected", "acronyms"),
+    ("text", "expected", "kept"),
     [
         ("Tom works for NASA.", "Tom works for NASA.", ["NASA"]),
         ("It follows ISO 9001.", "It follows ISO 9001.", ["ISO 9001"]),
         ("The USA and APIs are NOT here.", "The USA and APIs are not here.", ["APIs"]),
         ("THE DOG AND HTML", "The dog and HTML", ["HTML"]),
         ("NASA", "NASA", ["NASA"]),
+        ("My iPhone has JavaScript \u2192 \u00a9", None, ["iPhone", "JavaScript", "\u2192", "\u00a9"]),
         ("XIV", "XIV", ["XIV"]),
     ],
 )
-def test_acronyms_stay(reader: SourceReader, text: str, expected: str, acronyms: list[str]) -> None:
+def test_kept_words(reader: SourceReader, text: str, expected: str | None, kept: list[str]) -> None:
     source = read(reader, text)
-    assert source.text == expected
-    assert [source.text[start:end] for start, end in source.acronyms] == acronyms
+    assert source.text == (expected or text)
+    assert [source.text[start:end] for start, end in source.kept] == kept
 
 
-def test_acronyms_of_a_part(reader: SourceReader) -> None:
+def test_kept_words_of_a_part(reader: SourceReader) -> None:
     source = read(reader, "NASA and {x} R&D")
     part = source.slice(5, len(source.text))
-    assert [part.text[start:end] for start, end in part.acronyms] == ["R&D"]
+    assert [part.text[start:end] for start, end in part.kept] == ["R&D"]
     protected = reader.with_words_protected(part, escape_html)
     assert protected is not None and [piece.raw for piece in protected.pieces] == ["{x}", "R&amp;D"]
 
