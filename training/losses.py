@@ -1,6 +1,6 @@
-"""The translators' loss, in little memory where it is trained on a processor.
+"""The loss of translators, computed in chunks on a CPU.
 
-Legend: N target tokens, V vocabulary (or the part of it that is compared), D model size.
+Legend: N target tokens, V vocabulary (or the sampled part of it), D model size.
 """
 
 from typing import Any
@@ -10,22 +10,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ROWS = 256
-"""Tokens whose logits are there at a time: 256 x 12,000 floats stay in the cache of a processor."""
+"""Target tokens per chunk. 256 x 12,000 float32 logits fit in the cache of a CPU."""
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
-    """`F.cross_entropy` of states @ weight.T + bias, chunk by chunk, with the gradients made in the same pass.
+    """`F.cross_entropy` of states @ weight.T + log(counts), in chunks. The forward pass computes the gradients too.
 
-    The logits [N, V] are never there as a whole, neither are those of their gradient: on a processor most of the time
-    of that loss is spent on reading and writing them.
+    The logits [N, V] and their gradient never exist as a whole. On a CPU, most of the time of `F.cross_entropy` is
+    memory traffic of these two.
     """
 
     @staticmethod
     def forward(
         ctx: Any, states: Tensor, weight: Tensor, counts: Tensor, targets: Tensor, vocabulary: int, rest: float
     ) -> Tensor:
-        """states [N, D], weight [V, D], targets [N]; counts [V] is how many tokens of the `vocabulary` each stands for,
-        rest is what label smoothing takes from the target."""
+        """states [N, D], weight [V, D], targets [N] -> mean loss []. counts [V]: number of tokens of the full
+        `vocabulary` that each row represents. rest: the label smoothing."""
         state_gradient, weight_gradient = torch.empty_like(states), torch.zeros_like(weight)
         bias, smoothed = counts.log(), counts * (rest / vocabulary)
         total = states.new_zeros(())
@@ -51,8 +51,8 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 def token_loss(states: Tensor, weight: Tensor, targets: Tensor, label_smoothing: float, samples: int = 0) -> Tensor:
     """Mean cross-entropy of targets [N] under states [N, D] and the vocabulary's weight [V, D].
 
-    With `samples`, the tokens of the batch and so many others stand for the vocabulary, each of the others for several
-    (importance sampling; Jean et al. 2015, section 3).
+    With `samples`, the targets and that many random other tokens represent the vocabulary (importance sampling; Jean
+    et al. 2015, section 3).
     """
     vocabulary = len(weight)
     counts = torch.ones(vocabulary, device=weight.device)
@@ -63,7 +63,7 @@ def token_loss(states: Tensor, weight: Tensor, targets: Tensor, label_smoothing:
         found: Tensor = ChunkedCrossEntropy.apply(states, weight, counts, targets, vocabulary, label_smoothing)
         return found
     logits = F.linear(states, weight)
-    # Outside autocast, which would widen logits that are bfloat16 already: half the time of a step.
+    # Autocast would widen the bfloat16 logits to float32: half the time of a step.
     with torch.autocast(states.device.type, enabled=False):
         if not samples:
             return F.cross_entropy(logits, targets, label_smoothing=label_smoothing).float()
@@ -74,7 +74,7 @@ def token_loss(states: Tensor, weight: Tensor, targets: Tensor, label_smoothing:
 
 
 def sampled_vocabulary(targets: Tensor, vocabulary: int, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-    """-> ids to compare with [C], the targets' places among them [N], and how many tokens each stands for [C]."""
+    """Return the sampled ids [C], the index of each target among them [N], and how many tokens each represents [C]."""
     present, places = targets.unique(return_inverse=True)
     others = torch.ones(vocabulary, dtype=torch.bool, device=targets.device)
     others[present] = False

@@ -1,8 +1,8 @@
-"""A recipe's training in one archive, for a machine with torch and nothing of this project; and its result taken back.
+"""Training on another machine: an archive of data, recipe and code, and the import of its result.
 
 python -m training pack en-fr-mixed              -> en-fr-3.tar.gz
-tar xzf en-fr-3.tar.gz && python en-fr-3/train.py    -> en-fr-3/result.tar.gz, elsewhere
-python -m training unpack en-fr-mixed result.tar.gz  -> the run, ready for export
+tar xzf en-fr-3.tar.gz && python en-fr-3/train.py    -> en-fr-3/result.tar.gz
+python -m training unpack en-fr-mixed result.tar.gz  -> the run folder
 """
 
 import io
@@ -25,9 +25,9 @@ PACKAGES = ("training", "service")
 KEPT = {".py", ".toml", ".tsv"}
 NEEDED = ("torch", "lightning", "torchmetrics", "tokenizers", "safetensors", "pydantic", "numpy")
 RESULT = ("tokenizer.json", "task.json", "best.ckpt")
-"""What comes back of a run."""
+"""Files of a run in the result."""
 
-SCRIPT = '''"""Trains this folder's recipe and writes result.tar.gz. Started again, it goes on from its last epoch."""
+SCRIPT = '''"""Trains the recipe of this folder and writes result.tar.gz. A restart resumes after the last epoch."""
 
 import importlib.util
 import os
@@ -54,9 +54,9 @@ print("wrote", HERE / "result.tar.gz")
 
 
 def data_files(recipe: AnyRecipe) -> Iterator[str]:
-    """The files that training reads, relative to the data folder. They are downloaded where they can be.
+    """Yield the files that training reads, relative to the data folder. Missing ones are downloaded if possible.
 
-    Raises CorpusError if one is not there, or lies outside the data folder.
+    Raises CorpusError if a file is missing.
     """
     measured = recipe.data.measured if isinstance(recipe, TranslationRecipe) else []
     for name in dict.fromkeys([*recipe.data.corpora, *measured]):
@@ -77,7 +77,7 @@ def data_files(recipe: AnyRecipe) -> Iterator[str]:
 
 
 def contents(recipe: AnyRecipe) -> Iterator[tuple[str, Path]]:
-    """Name in the archive -> the file that is packed under it."""
+    """Yield the name of each file in the archive, and its path. Raises CorpusError or StartError."""
     root = Path(__file__).parent.parent
     for package in PACKAGES:
         yield from ((str(p.relative_to(root)), p) for p in sorted((root / package).rglob("*")) if p.suffix in KEPT)
@@ -86,14 +86,14 @@ def contents(recipe: AnyRecipe) -> Iterator[tuple[str, Path]]:
             raise CorpusError(f"{name} is outside the data folder: name it by a path within {data_folder()}")
         path = data_folder() / name
         yield f"data/{name}", path if path.is_file() else Path(name)
-    if getattr(recipe, "warm_start", None) is not None:
-        bundle = stored_bundle(recipe.warm_start)  # type: ignore[union-attr, arg-type]
-        for name in (WEIGHTS, "tokenizer.json"):
-            yield f"models/{recipe.warm_start}/{bundle.name}/{name}", bundle / name  # type: ignore[union-attr]
+    if recipe.warm_start is not None:
+        bundle = stored_bundle(recipe.warm_start)
+        inner = f"models/{recipe.warm_start}/{bundle.name}"
+        yield from ((f"{inner}/{file}", bundle / file) for file in (WEIGHTS, "tokenizer.json"))
 
 
 def pack(recipe: AnyRecipe, into: Path) -> Path:
-    """Write the archive of a recipe and return its path. Raises CorpusError or StartError if something is not there."""
+    """Write the archive of a recipe and return its path. Raises CorpusError or StartError if a file is missing."""
     name = f"{recipe.name}-{recipe.version}"
     path = into / f"{name}.tar.gz"
     written = {
@@ -112,7 +112,7 @@ def pack(recipe: AnyRecipe, into: Path) -> Path:
 
 
 def toml(content: dict[str, object], section: str = "") -> str:
-    """A recipe as TOML: its values are strings, numbers, truth values, lists of them and tables.
+    """Return a recipe as TOML. Values are strings, numbers, booleans, lists of these, and tables.
 
     >>> print(toml({"a": 1, "b": {"c-d": ["é"], "e": {"f": True}}}), end="")
     "a" = 1
@@ -133,9 +133,9 @@ def toml(content: dict[str, object], section: str = "") -> str:
 
 
 def unpack(recipe: AnyRecipe, archive: Path) -> Path:
-    """Put the result of a packed training where `fit` would have, and return the run folder.
+    """Write the run folder from the result of a packed training, and return it.
 
-    Raises RunError if it is not the result of this recipe, or if the recipe has a run already.
+    Raises RunError if the result is of another recipe, or if the recipe has a run already.
     """
     folder = run_folder(recipe)
     if folder.exists():
@@ -156,7 +156,7 @@ def unpack(recipe: AnyRecipe, archive: Path) -> Path:
 
 
 def read_member(packed: tarfile.TarFile, name: str) -> bytes:
-    """The content of a plain file of an archive. Raises KeyError if there is none of that name."""
+    """Return the content of a file in an archive. Raises KeyError if there is no such file."""
     file = packed.extractfile(name)
     if file is None:
         raise KeyError(f"{name} is no file")

@@ -1,4 +1,4 @@
-"""Pairs as people send them: other case, no final stop, other numbers, stand-ins, slips of the pen, joined."""
+"""Augmentation of sentence pairs: case, final stops, numbers, stand-ins, typing errors, joined segments."""
 
 import random
 import re
@@ -16,13 +16,13 @@ DIGITS = re.compile(r"\d+")
 COUNT = re.compile(
     r"%(?:\d+\$)?[diun](?!\w)|%\((?:n|num|count)\)[ds](?!\w)|%?\{(?:n|num|count|number|total)\}|\{\{ ?count ?\}\}"
 )
-"""A placeholder of a number."""
+"""Matches a placeholder for a number."""
 STOPS = ".!?"
 JOINABLE_WORDS = 6
 
 
 def without_stop(source: str, target: str) -> Sides:
-    """Both sides without their final full stop, exclamation or question mark; a pair that has none stays.
+    """Remove the final full stop, exclamation mark or question mark of both sides, if both have the same.
 
     >>> without_stop("Where is it?", "Où est-ce ?")
     ('Where is it', 'Où est-ce')
@@ -33,14 +33,15 @@ def without_stop(source: str, target: str) -> Sides:
 
 
 def recased(source: str, target: str, change: Callable[[str], str]) -> Sides:
-    """Both sides in another case; a pair with something to keep, whose case counts, stays."""
+    """Change the case of both sides. A pair with placeholders or code is not changed."""
     if PIECE.search(source) or PIECE.search(target):
         return source, target
     return change(source), change(target)
 
 
 def title(text: str) -> str:
-    """
+    """Write each word with a capital.
+
     >>> title("it's a dog-house")
     "It's A Dog-House"
     """
@@ -48,7 +49,7 @@ def title(text: str) -> str:
 
 
 def counted(source: str, target: str, generator: random.Random) -> Sides:
-    """A number of several for each placeholder of a number that stands once on both sides.
+    """Replace each number placeholder that occurs once on both sides by a random number above 1.
 
     >>> source, target = counted("%d files", "%d fichiers", random.Random(0))
     >>> source.removesuffix(" files") == target.removesuffix(" fichiers") != "%d"
@@ -61,9 +62,9 @@ def counted(source: str, target: str, generator: random.Random) -> Sides:
 
 
 def numbers_anew(source: str, target: str, generator: random.Random) -> Sides:
-    """Other digits in every number, the same on both sides; 0 and 1 stay, since grammar hangs on them.
+    """Replace every number by a random one, the same on both sides. 0 and 1 stay, because they decide the grammar.
 
-    Nothing changes unless both sides have the same runs of digits.
+    Pairs whose sides have different numbers are not changed.
     """
     runs = Counter(DIGITS.findall(source))
     if not runs or runs != Counter(DIGITS.findall(target)):
@@ -76,7 +77,7 @@ def numbers_anew(source: str, target: str, generator: random.Random) -> Sides:
 
 
 def other_number(run: str, generator: random.Random) -> str:
-    """As many digits, of which the first is 0 only where it was."""
+    """Return a random number with the same count of digits. A leading 0 stays."""
     if len(run) == 1:
         return generator.choice("23456789")
     first = "0" if run[0] == "0" else generator.choice("123456789")
@@ -84,7 +85,7 @@ def other_number(run: str, generator: random.Random) -> str:
 
 
 def slip(word: str, generator: random.Random) -> str:
-    """A word with two letters swapped, one left out, one doubled or one typed wrong."""
+    """Return the word with one typing error: two letters swapped, one missing, one doubled or one wrong."""
     place = generator.randrange(len(word) - 1)
     return generator.choice(
         [
@@ -97,7 +98,7 @@ def slip(word: str, generator: random.Random) -> str:
 
 
 def with_typo(text: str, generator: random.Random) -> str:
-    """A text with a slip in one of its longer words."""
+    """Return the text with a typing error in a random word of four letters or more."""
     words = [match for match in re.finditer(r"[^\W\d_]{4,}", text) if match[0].islower()]
     if not words or PIECE.search(text):
         return text
@@ -106,7 +107,7 @@ def with_typo(text: str, generator: random.Random) -> str:
 
 
 def without_marks(text: str) -> str:
-    """A text without accents and other marks on its letters.
+    """Return the text without diacritics.
 
     >>> without_marks("Où est le garçon ?")
     'Ou est le garcon ?'
@@ -116,7 +117,7 @@ def without_marks(text: str) -> str:
 
 
 def joined(pairs: Sequence[Sides], generator: random.Random) -> Sides:
-    """Several short pairs as one: sentences with a space between, labels with one of the usual signs."""
+    """Join several short pairs. Sentences are joined by a space, labels by a random separator."""
     source, target = pairs[0]
     for other_source, other_target in pairs[1:]:
         ends = source[-1] in STOPS and target[-1] in STOPS
@@ -126,7 +127,7 @@ def joined(pairs: Sequence[Sides], generator: random.Random) -> Sides:
 
 
 class Augmenter:
-    """Changes the pairs of an epoch, each kind of change in its share of them; what it did is in `counts`."""
+    """Applies random changes to the pairs of an epoch. `counts` has the number of applied changes by name."""
 
     def __init__(self, options: Augmentation, generator: random.Random, held_out: set[str] | None = None):
         self.options = options
@@ -135,9 +136,9 @@ class Augmenter:
         self.counts: Counter[str] = Counter()
 
     def augment(self, pairs: Sequence[SentencePair]) -> list[Sides]:
-        """The pairs as they are trained on: as many, of which some are two or three in one.
+        """Return the changed pairs, one for each pair.
 
-        What became a held-out sentence by its change stays as it was.
+        A pair stays unchanged if the change results in a held-out source.
         """
         short = [pair for pair in pairs if len(pair.source.split()) <= JOINABLE_WORDS]
         found = []
@@ -156,7 +157,7 @@ class Augmenter:
         return self.generator.random() < share
 
     def changed(self, source: str, target: str) -> Sides:
-        """A pair after all the changes that are drawn for it."""
+        """Return a pair after its random changes."""
         options, generator = self.options, self.generator
         steps: list[tuple[str, float, Callable[[str, str], Sides]]] = [
             ("counts", options.counts, lambda s, t: counted(s, t, generator)),
@@ -173,14 +174,14 @@ class Augmenter:
             if not self.draws(share):
                 continue
             made = change(source, target)
-            # Of a label nothing but a stand-in may be left, which says nothing.
+            # A change must not leave only stand-ins.
             if made != (source, target) and STAND_IN.sub("", made[0]).strip() and STAND_IN.sub("", made[1]).strip():
                 source, target = made
                 self.counts[name] += 1
         return source, target
 
     def case(self) -> tuple[str, float, Callable[[str, str], Sides]]:
-        """One change of case at most, with its share of those pairs that are drawn for any."""
+        """Return one random change of case and the probability of any change of case."""
         options = self.options
         cases: dict[str, tuple[float, Callable[[str], str]]] = {
             "upper": (options.upper, str.upper),

@@ -1,4 +1,4 @@
-"""What a corpus is and what its rows are."""
+"""Corpora, books and their rows."""
 
 import os
 from collections.abc import Callable
@@ -28,22 +28,22 @@ class SentencePair:
     source: str
     target: str
     references: tuple[str, ...]
-    """Every accepted translation, `target` first."""
+    """All accepted translations, `target` first."""
     domain: str = ""
-    """What kind of text it is, as its corpus says; else the corpus's name."""
+    """The value of the column `domain`, or the name of the corpus without one."""
 
 
 class File(NamedTuple):
     name: str
     sha256: str
-    """Of the unpacked text."""
+    """Checksum of the unpacked text."""
 
 
 @dataclass(frozen=True)
 class Corpus:
     folder: str
     files: dict[Split, list[File]]
-    """A split has one file or more; each has the header line."""
+    """Files of each split. Every file has the header line."""
     licence: str
     origin: str
     prepare: Callable[["Corpus"], dict[Split, Table]] | None = None
@@ -59,12 +59,12 @@ class Book:
 
     file: str
     sha256: str
-    """Of the unpacked text."""
+    """Checksum of the unpacked text."""
     licence: str
     origin: str
     url: str
     lacks: str
-    """What stands before the text that lies there."""
+    """Text before the first character of the download."""
 
 
 def data_folder() -> Path:

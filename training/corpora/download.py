@@ -1,4 +1,4 @@
-"""Files of the data folder: unpacked and checked, and downloaded from their public origin where that can be done."""
+"""Files of the data folder: download, checksums, unpacking."""
 
 import csv
 import gzip

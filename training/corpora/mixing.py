@@ -1,4 +1,4 @@
-"""Epochs drawn from several kinds of text, each with its share."""
+"""Epochs that are sampled from several kinds of text, each with its share."""
 
 import random
 import re
@@ -11,7 +11,7 @@ from training.recipe import Mixture, TranslationData
 
 
 def key(text: str) -> str:
-    """What makes two sentences the same: case, width and punctuation do not count.
+    """Return the key of a sentence. Two sentences are duplicates if their keys are equal.
 
     >>> key("Save as…") == key("SAVE, as")
     True
@@ -21,14 +21,14 @@ def key(text: str) -> str:
 
 
 def held_out_keys(data: TranslationData) -> set[str]:
-    """The keys of the sources in every `valid` and `test` split of the recipe's corpora. Raises CorpusError."""
+    """Return the keys of all sources of the `valid` and `test` splits. Raises CorpusError."""
     corpora = dict.fromkeys([*data.corpora, *data.measured])
     splits = [sentence_pairs(corpus, split, data) for corpus in corpora for split in ("valid", "test")]
     return {key(pair.source) for pairs in splits for pair in pairs}
 
 
 def kind_of(pair: SentencePair, mixture: Mixture) -> str:
-    """What a pair counts as: a kind by its length, if one fits, else its domain."""
+    """Return the kind of a pair: the shortest length kind that fits, or its domain."""
     if mixture.lengths:
         words = len(pair.source.split())
         fitting = [(most, kind) for kind, most in mixture.lengths.items() if words <= most]
@@ -38,15 +38,14 @@ def kind_of(pair: SentencePair, mixture: Mixture) -> str:
 
 
 class MixedPairs:
-    """The training pairs of a recipe by kind, and the epochs drawn from them.
+    """Training pairs by kind. Samples epochs from them.
 
-    Each kind is gone through in a shuffled order, and in another once all of it was seen. An epoch takes the next
-    stretch of every kind, so that pairs of one kind are seen about as often as each other, and an epoch is the same
-    whether the epochs before it were drawn or not.
+    The pairs of a kind form an endless sequence of shuffled rounds. Epoch n takes slice n of the sequence of each kind.
+    So all pairs of a kind are used equally often, and an epoch does not depend on whether earlier ones were sampled.
     """
 
     def __init__(self, pairs: Iterable[SentencePair], mixture: Mixture, seed: int, held_out: set[str] | None = None):
-        """Raises CorpusError if a kind that has a share has no pair."""
+        """Raises CorpusError if a kind with a share has no pair. Held-out pairs are left out."""
         self.mixture = mixture
         self.seed = seed
         self.held_out = held_out or set()
@@ -63,13 +62,17 @@ class MixedPairs:
         if empty := [kind for kind, found in self.kinds.items() if not found]:
             raise CorpusError(f"the mixture has a share for {', '.join(empty)}, of which there is no pair")
 
+    def __len__(self) -> int:
+        """Return the number of different pairs."""
+        return sum(map(len, self.kinds.values()))
+
     def counts(self) -> dict[str, int]:
-        """Kind -> how many of its pairs an epoch has."""
+        """Return the number of pairs of each kind in an epoch."""
         total = sum(self.mixture.shares.values())
         return {kind: round(self.mixture.pairs * share / total) for kind, share in self.mixture.shares.items()}
 
     def epoch(self, number: int) -> list[SentencePair]:
-        """The pairs of an epoch, counted from 0."""
+        """Return the pairs of an epoch. Epochs count from 0."""
         return [
             pair
             for kind, count in self.counts().items()
@@ -77,7 +80,7 @@ class MixedPairs:
         ]
 
     def stretch(self, kind: str, first: int, last: int) -> Sequence[SentencePair]:
-        """Of a kind's pairs, shuffled round after round without end, those from first to last."""
+        """Return the slice [first, last) of the sequence of a kind."""
         pairs = self.kinds[kind]
         found: list[SentencePair] = []
         while first < last:
@@ -91,7 +94,7 @@ class MixedPairs:
 
 
 def mixed_pairs(data: TranslationData, seed: int) -> MixedPairs:
-    """The mixture of a recipe, without any pair whose source is held out. Raises CorpusError."""
+    """Read the mixture of a recipe, without held-out sources. Raises CorpusError."""
     assert data.mixture is not None
     pairs = (pair for corpus in data.corpora for pair in sentence_pairs(corpus, "train", data))
     return MixedPairs(pairs, data.mixture, seed, held_out_keys(data))

@@ -1,4 +1,4 @@
-"""A recipe for the user's own file."""
+"""Recipes for the user's own file."""
 
 import re
 from pathlib import Path

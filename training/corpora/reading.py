@@ -1,4 +1,4 @@
-"""A recipe's data -> its rows, split by split."""
+"""Reads the rows of a recipe's data by split."""
 
 import hashlib
 from collections import Counter

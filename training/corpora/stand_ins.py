@@ -1,8 +1,8 @@
-"""Stand-ins: characters for private use that take the place of what must stay as it is.
+"""Stand-ins: private-use characters that replace placeholders, code and names in a sentence pair.
 
     Open {file} now.  ->  Open U+E003 now.  ->  Ouvrez U+E003 maintenant.  ->  Ouvrez {file} maintenant.
 
-Each is one token of its own. A network that saw them on both sides of its pairs copies them, each to where it belongs.
+Each stand-in is one token. A network that is trained on pairs with stand-ins copies each of them to its position.
 """
 
 import random
@@ -38,21 +38,21 @@ PIECE = re.compile(
     """,
     re.VERBOSE,
 )
-"""What two languages share as it is."""
+"""Matches text that is the same in every language."""
 
 WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 MOST = 6
-"""Stand-ins that a sentence has at most; pieces beyond stay as they are."""
+"""Maximum number of stand-ins in a sentence. Further pieces stay."""
 
 
 def shared_once(found: re.Pattern[str], source: str, target: str) -> list[str]:
-    """What a pattern finds just once on either side, in the order of the source."""
+    """Return the matches of a pattern that occur exactly once on both sides, in source order."""
     sides = [Counter(found.findall(side)) for side in (source, target)]
     return [piece for piece, count in sides[0].items() if count == 1 and sides[1][piece] == 1]
 
 
 def replace_pieces(source: str, target: str, pieces: list[str], generator: random.Random) -> tuple[str, str]:
-    """Both sides with another stand-in for each piece, drawn without order.
+    """Replace each piece on both sides by a random, distinct stand-in.
 
     >>> source, target = replace_pieces("Open {x}.", "Ouvrez {x}.", ["{x}"], random.Random(0))
     >>> source.replace("Open", "Ouvrez") == target and "{x}" not in target
@@ -67,12 +67,12 @@ def replace_pieces(source: str, target: str, pieces: list[str], generator: rando
 
 
 def protect_pieces(source: str, target: str, generator: random.Random) -> tuple[str, str]:
-    """Stand-ins for all that is a piece and stands once on either side."""
+    """Replace all pieces that occur once on both sides by stand-ins."""
     return replace_pieces(source, target, shared_once(PIECE, source, target), generator)
 
 
 def strip_tags(source: str, target: str) -> tuple[str, str]:
-    """Both sides without the tags that they share, as a service reads a text whose tags it puts back by alignment.
+    """Remove the tags if both sides have the same ones. The service removes tags too, and restores them by alignment.
 
     >>> strip_tags("Click <b>here</b>.", "Cliquez <b>ici</b>.")
     ('Click here.', 'Cliquez ici.')
@@ -84,7 +84,7 @@ def strip_tags(source: str, target: str) -> tuple[str, str]:
 
 
 def hide_words(source: str, target: str, generator: random.Random) -> tuple[str, str]:
-    """Stand-ins for up to three words or numbers that both sides share, or one put before or behind the sentence."""
+    """Replace up to three shared words or numbers by stand-ins, or add a stand-in before or after the sentence."""
     shared = shared_once(WORD, source, target)
     if shared:
         return replace_pieces(

@@ -15,7 +15,7 @@ from training.graphs.int8 import Ranges, observe, quantize
 from training.graphs.parity import Arrays, decode_in_steps, open_graphs
 from training.tasks import TranslationTask
 
-CALIBRATION_PAIRS = 1024
+CALIBRATION_PAIRS = 256
 """Number of sentence pairs that set the input ranges."""
 
 Pairs = list[tuple[list[int], list[int]]]

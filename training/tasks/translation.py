@@ -26,7 +26,7 @@ Example = tuple[list[int], list[int]]
 """Source ids with </s>, target ids without."""
 
 TOKENIZER_PAIRS = 300_000
-"""Minimum number of pairs of a mixture for training its tokenizer."""
+"""Number of pairs of a mixture that its tokenizer is trained on, if there are as many."""
 
 
 def build_translator(recipe: TranslationRecipe, vocabulary: int, pad_id: int) -> Transformer | Seq2Seq:
@@ -57,7 +57,7 @@ class TranslationTask(Task):
         data = recipe.data
         if data.mixture is not None:
             mixed = mixed_pairs(data, recipe.seed)
-            epochs = -(-TOKENIZER_PAIRS // data.mixture.pairs)
+            epochs = -(-min(TOKENIZER_PAIRS, len(mixed)) // data.mixture.pairs)
             pairs = [pair for epoch in range(epochs) for pair in mixed.epoch(epoch)]
         else:
             pairs = read_pairs(recipe, "train", list(dict.fromkeys(data.corpora)))
