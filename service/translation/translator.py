@@ -10,7 +10,7 @@ from service.bundle.bundle import Bundle
 from service.bundle.conventions import STAND_INS
 from service.bundle.golden import TranslationAnswer, TranslationCase
 from service.bundle.manifest import TranslationManifest
-from service.errors import UnsupportedOption
+from service.errors import TooManyTokens, UnsupportedOption
 from service.markup.protect import Format, protect
 from service.runtime import Runtime
 from service.text.casing import Truecaser
@@ -22,6 +22,9 @@ from service.translation.segments import Segmenter
 from service.translation.source_text import NAME_PLACEHOLDER, SourceReader
 
 __all__ = ["Sentence", "SentenceEvent", "TokenEvent", "Translation", "Translator"]
+
+MAX_SENTENCES = 10_000
+"""Maximum sentences and lines of one request. The event loop queues each of them."""
 
 
 class Translator:
@@ -77,6 +80,11 @@ class Translator:
         self._check(options)
         with observability.timed(self.manifest.name, "tokenise"):
             job = await run_in_thread_if_long(texts, lambda: self._job(texts, options, format, join_lines))
+        if len(job.items) > MAX_SENTENCES:
+            raise TooManyTokens(
+                f"{len(job.items)} sentences and lines in one request, at most {MAX_SENTENCES} are translated; "
+                "send fewer or shorter texts"
+            )
         job.on_sentence = on_sentence
         listener = job.token_listener(on_token) if on_token is not None and options.width == 1 else None
         requests = job.requests(listener is not None)

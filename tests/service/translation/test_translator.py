@@ -12,7 +12,7 @@ from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.manifest import TranslationManifest
 from service.decoding.beam_search import BeamSearch, Hypothesis
-from service.errors import InferenceFailed, UnsupportedOption
+from service.errors import InferenceFailed, TooManyTokens, UnsupportedOption
 from service.runtime import Runtime, Session
 from service.text.tokenizer import Token
 from service.translation.engine import Options
@@ -115,6 +115,13 @@ def test_max_length(translator: Translator) -> None:
 def test_length_penalty_changes_scores(translator: Translator) -> None:
     [summed], [mean] = (translate(translator, "wind and rain", length_penalty=a) for a in (0.0, 1.0))
     assert summed.sentences[0].score == pytest.approx(4 * mean.sentences[0].score)
+
+
+def test_the_sentences_of_a_request_are_bounded(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.translation.translator.MAX_SENTENCES", 3)
+    assert len(translate(translator, "wind\nwind\nwind")[0].sentences) == 3
+    with pytest.raises(TooManyTokens, match="4 sentences and lines in one request, at most 3 are translated"):
+        translate(translator, "wind\nwind", "wind\nwind")
 
 
 @pytest.mark.parametrize(
