@@ -121,4 +121,4 @@ def test_hostile_documents_take_linear_time(raw: str) -> None:
 
     raw = (raw * 20_000)[:40_000]
     quarter = min(seconds(raw[:10_000]) for _ in range(2))
-    assert seconds(raw) < max(0.3, 10 * quarter)
+    assert seconds(raw) < max(1.0, 10 * quarter)

@@ -116,4 +116,4 @@ def test_hostile_texts_take_linear_time(unit: str, format: Format) -> None:
 
     text = (unit * 40_000)[:40_000] + "a"
     quarter = min(seconds(text[:10_000]) for _ in range(2))
-    assert seconds(text) < max(0.5, 10 * quarter)
+    assert seconds(text) < max(1.0, 10 * quarter)
