@@ -34,7 +34,7 @@ from service.runtime import Runtime
 from service.settings import Settings
 from service.text.sentences import is_blank
 from service.text.tokenizer import Token
-from service.translation.translator import Translation
+from service.translation.results import Translation
 
 app = typer.Typer(add_completion=False, help="Without a command: serve models/ over HTTP.")
 bundle_app = typer.Typer(help="List, check and renumber the bundles of the folder of models.")

@@ -65,7 +65,7 @@ def answer(text: str, source: Encoding, result: Any) -> dict[str, Any]:
 
 
 async def serve_batches(pool: ThreadPoolExecutor) -> None:
-    """Translate waiting requests, as many as fit into one batch."""
+    """Translate the requests in the queue, up to a full batch."""
     while True:
         async with arrived:
             await arrived.wait_for(lambda: bool(waiting))

@@ -65,7 +65,7 @@ def get_picture(
     file: str,
     version: Annotated[int | None, Query(ge=1, description="Version; the highest by default.")] = None,
 ) -> FileResponse:
-    """Serve the files that `pictures` of GET /models/{name} lists, and no other file of the bundle."""
+    """Serve a picture of a bundle. Only files listed in `pictures` of GET /models/{name} are served."""
     entry = registry.entry(name, version)
     if file not in captions(entry.folder):
         raise HTTPException(404, f"the card of {entry.name}/{entry.version} has no picture {excerpt(file)!r}")

@@ -46,7 +46,7 @@ def encoding_of(request: Request) -> Encoding:
 LARGE = 10_000
 """Tokens and weights of an answer that is encoded in a thread: about 2 ms."""
 CHUNK_BYTES = 131_072
-"""Bytes that are sent, and compressed, at once."""
+"""Bytes that are compressed and sent in one piece."""
 
 
 async def encode_answer(answer: Answer, encoding: Encoding) -> bytes:

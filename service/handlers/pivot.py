@@ -21,7 +21,8 @@ from service.batching.offload import run_in_thread_if_long
 from service.markup.protect import Format
 from service.text.tokenizer import Token
 from service.translation.engine import Options
-from service.translation.translator import Sentence, Translation, Translator
+from service.translation.results import Sentence, Translation
+from service.translation.translator import Translator
 
 Span = tuple[int, int]
 Weights = NDArray[np.floating]

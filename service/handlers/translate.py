@@ -33,7 +33,8 @@ from service.text.detection import Guess
 from service.text.sentences import is_blank
 from service.text.words import Words, by_words
 from service.translation.engine import Options
-from service.translation.translator import Sentence, SentenceEvent, TokenEvent, Translation, Translator
+from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
+from service.translation.translator import Translator
 
 AUTO = "auto"
 

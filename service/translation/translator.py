@@ -17,11 +17,9 @@ from service.text.casing import Truecaser
 from service.text.tokenizer import TextTokenizer
 from service.translation.engine import DEFAULT, Decoded, Options, TranslationEngine, TranslationRequest
 from service.translation.job import Job, items_of
-from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
+from service.translation.results import SentenceEvent, TokenEvent, Translation
 from service.translation.segments import Segmenter
 from service.translation.source_text import NAME_PLACEHOLDER, SourceReader
-
-__all__ = ["Sentence", "SentenceEvent", "TokenEvent", "Translation", "Translator"]
 
 MAX_SENTENCES = 10_000
 """Maximum sentences and lines of one request. The event loop queues each of them."""

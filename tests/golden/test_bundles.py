@@ -28,7 +28,8 @@ from service.registry.registry import Registry
 from service.runtime import Runtime
 from service.text.tokenizer import Token
 from service.translation.engine import Options
-from service.translation.translator import Sentence, Translation, Translator
+from service.translation.results import Sentence, Translation
+from service.translation.translator import Translator
 from tests.conftest import REAL_MODELS
 
 FOLDERS = [folder for versions in find_bundles(REAL_MODELS).values() for folder in versions.values()]

@@ -1,8 +1,7 @@
 """Named public corpora and the user's own files -> rows.
 
-A named corpus lies under `LIMELIGHT_DATA` (default `data/`) as gzipped TSV files with a header line and
-no quoting. What is missing there is downloaded from its public origin, brought into that form and kept
-only if its checksum is right.
+A named corpus is in the folder `LIMELIGHT_DATA` (default `data/`): gzipped TSV files with a header line and without
+quoting. A missing corpus is downloaded from its public origin and converted. It is kept only if its checksum is right.
 """
 
 from training.corpora.catalogue import BOOKS, CORPORA

@@ -1,4 +1,4 @@
-"""The public corpora that are known by name."""
+"""The public corpora by name."""
 
 from training.corpora.corpus import Book, Corpus, File
 from training.corpora.download import prepare_multi30k, prepare_sms_spam

@@ -14,7 +14,7 @@ BREAKS = str.maketrans(dict.fromkeys("\t\r\n\v\f\0\x1c\x1d\x1e\x85\u2028\u2029",
 
 
 class CorpusError(ValueError):
-    """The data cannot be used; the message names the file and, where there is one, the line."""
+    """The data cannot be used. The message names the file and the line, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Corpus:
     licence: str
     origin: str
     prepare: Callable[["Corpus"], dict[Split, Table]] | None = None
-    """Downloads the origin and makes the splits; None where the split cannot be made again from it."""
+    """Downloads the origin and derives the splits. None if they cannot be derived from it."""
     base_url: str = ""
     unlabelled: File | None = None
     """Texts without labels, one a line."""

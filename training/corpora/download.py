@@ -12,7 +12,7 @@ from training.corpora.corpus import Book, Corpus, CorpusError, Split, Table, cle
 
 
 def download(url: str) -> bytes:
-    """The bytes behind a URL. Raises CorpusError, with the URL."""
+    """Download a URL. Raises CorpusError with the URL."""
     try:
         with urllib.request.urlopen(url, timeout=60) as response:
             content: bytes = response.read()
@@ -22,7 +22,7 @@ def download(url: str) -> bytes:
 
 
 def prepare_sms_spam(corpus: Corpus) -> dict[Split, Table]:
-    """The CSV's first two columns, in file order: 5,000 rows to train on, the rest to test on."""
+    """The first two columns of the CSV, in file order: 5,000 training rows, then the test rows."""
     content = download(f"{corpus.base_url}/spam.csv").decode("latin-1")
     rows = [[clean(field) for field in row[:2]] for row in csv.reader(io.StringIO(content))][1:]
     header = ["label", "text"]
@@ -30,7 +30,7 @@ def prepare_sms_spam(corpus: Corpus) -> dict[Split, Table]:
 
 
 def prepare_multi30k(corpus: Corpus) -> dict[Split, Table]:
-    """One file per language, line by line side by side."""
+    """One file per language. Lines of equal number are translations."""
     languages = ["en", "de", "fr", "cs"]
     names: dict[Split, str] = {"train": "train", "valid": "val", "test": "test_2016_flickr"}
     tables: dict[Split, Table] = {}
@@ -42,7 +42,7 @@ def prepare_multi30k(corpus: Corpus) -> dict[Split, Table]:
 
 
 def read_book(book: Book) -> str:
-    """A running text, downloaded where it is not in the data folder. Raises CorpusError."""
+    """Read a running text. It is downloaded if it is not in the data folder. Raises CorpusError."""
     path = data_folder() / book.file
     if not path.is_file():
         text = book.lacks.encode() + download(book.url)
@@ -54,10 +54,10 @@ def read_book(book: Book) -> str:
 
 
 def fetch(corpus: Corpus) -> None:
-    """Download a corpus into the data folder. Raises CorpusError; nothing is written unless every split is right."""
+    """Download a corpus into the data folder. Raises CorpusError; nothing is written if a checksum is wrong."""
     if corpus.prepare is None:
         raise CorpusError(
-            f"{corpus.folder} is not in {data_folder()} (LIMELIGHT_DATA), and its split cannot be made again from its "
+            f"{corpus.folder} is not in {data_folder()} (LIMELIGHT_DATA), and its split cannot be derived from its "
             f"origin ({corpus.origin}). Put the files there, or train on your own file with --data my.tsv."
         )
     packed = {}
@@ -74,7 +74,7 @@ def fetch(corpus: Corpus) -> None:
 
 
 def read_table(corpus: Corpus, split: Split) -> Table | None:
-    """A split of a named corpus, the header first; None if the corpus has no such split. Raises CorpusError."""
+    """Read a split of a named corpus, with its header. None if the corpus lacks the split. Raises CorpusError."""
     table: Table = []
     for file in corpus.files.get(split, []):
         path = data_folder() / corpus.folder / file.name
@@ -86,18 +86,18 @@ def read_table(corpus: Corpus, split: Split) -> Table | None:
 
 
 def unpack(path: Path, expected: str) -> str:
-    """The text of a gzipped file, checked. Raises CorpusError."""
+    """Unpack a gzipped file and compare its checksum. Raises CorpusError."""
     try:
         text = gzip.decompress(path.read_bytes())
     except (OSError, EOFError) as error:
         raise CorpusError(f"{path}: {error}") from None
     if (actual := hashlib.sha256(text).hexdigest()) != expected:
-        raise CorpusError(f"{path} is not the file this recipe was made for: sha256 {actual}, expected {expected}")
+        raise CorpusError(f"{path} is not the file of the catalogue: sha256 {actual}, expected {expected}")
     return text.decode()
 
 
 def read_unlabelled(corpus: Corpus) -> list[str]:
-    """Raises CorpusError if the file is not there or not the right one."""
+    """Raises CorpusError if the file is missing or its checksum is wrong."""
     if corpus.unlabelled is None:
         return []
     path = data_folder() / corpus.folder / corpus.unlabelled.name

@@ -60,7 +60,7 @@ class MixedPairs:
                 continue
             self.kinds[kind].append(pair)
         if empty := [kind for kind, found in self.kinds.items() if not found]:
-            raise CorpusError(f"the mixture has a share for {', '.join(empty)}, of which there is no pair")
+            raise CorpusError(f"the mixture has a share for {', '.join(empty)}, but there is no such pair")
 
     def __len__(self) -> int:
         """Return the number of different pairs."""
@@ -84,9 +84,9 @@ class MixedPairs:
         pairs = self.kinds[kind]
         found: list[SentencePair] = []
         while first < last:
-            turn, place = divmod(first, len(pairs))
+            number, place = divmod(first, len(pairs))
             order = list(range(len(pairs)))
-            random.Random(f"{self.seed} {kind} {turn}").shuffle(order)
+            random.Random(f"{self.seed} {kind} {number}").shuffle(order)
             taken = order[place : place + last - first]
             found += [pairs[index] for index in taken]
             first += len(taken)

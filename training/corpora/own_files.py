@@ -8,23 +8,23 @@ from training.corpora.catalogue import BOOKS, CORPORA
 from training.corpora.corpus import CorpusError, Table, clean, data_folder
 
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
-"""A field as CSV quotes it."""
+"""Matches a quoted CSV field."""
 
 LEAST_CHARACTERS = 1_000
-"""Of a running text: with less there is nothing to learn from."""
+"""Minimum length of a running text."""
 
 
 def read_text(path: Path) -> str:
-    """The user's own text: UTF-8, plain or gzipped. Raises CorpusError, with the line number where there is one."""
+    """Read a running text in UTF-8, plain or gzipped. Raises CorpusError with the line number of invalid text."""
     lines = read_bytes(path).split(b"\n")
     text = "\n".join("\t".join(decoded(path, number, line)) for number, line in enumerate(lines, start=1))
     if len(text) < LEAST_CHARACTERS:
-        raise CorpusError(f"{path} has {len(text)} characters; at least {LEAST_CHARACTERS:,} are needed to learn from")
+        raise CorpusError(f"{path} has {len(text)} characters; at least {LEAST_CHARACTERS:,} are needed")
     return text
 
 
 def own_file(corpus: str) -> Path:
-    """The user's file of that name, here or in the data folder. Raises CorpusError."""
+    """Find a user's file in the current folder or in the data folder. Raises CorpusError."""
     path = next((path for path in (Path(corpus), data_folder() / corpus) if path.is_file()), None)
     if path is None:
         known = ", ".join(sorted([*CORPORA, *BOOKS]))
@@ -33,7 +33,7 @@ def own_file(corpus: str) -> Path:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The user's own file, unpacked if it is gzipped. Raises CorpusError."""
+    """Read a user's file, and unpack it if it is gzipped. Raises CorpusError."""
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
@@ -51,8 +51,8 @@ def read_tsv(path: Path, columns: tuple[str, str]) -> Table:
     has_header = all(column.lower() in first for column in columns)
     if not has_header and len(first) != 2:
         raise CorpusError(
-            f"{path}, line 1: expected {columns[0]}<TAB>{columns[1]}, or a header that names them (--columns says how "
-            f"yours are called); found {len(first)} column(s)"
+            f"{path}, line 1: expected {columns[0]}<TAB>{columns[1]}, or a header with these names (other names: "
+            f"--columns); found {len(first)} column(s)"
         )
     places = [first.index(column.lower()) for column in columns] if has_header else [0, 1]
     table = [list(columns)]
@@ -74,7 +74,7 @@ def read_tsv(path: Path, columns: tuple[str, str]) -> Table:
 
 
 def decoded(path: Path, number: int, line: bytes) -> list[str]:
-    """The fields of a line. Raises CorpusError if it is not UTF-8."""
+    """Return the fields of a line. Raises CorpusError if it is not UTF-8."""
     try:
         return line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\r").split("\t")
     except UnicodeDecodeError as error:

@@ -12,7 +12,7 @@ from training.recipe import ClassificationData, TextData, TranslationData
 
 
 def running_text(data: TextData, split: Split) -> str:
-    """A recipe's text: of each corpus the first eight tenths, the ninth or the last. Raises CorpusError."""
+    """Read the text of a split: of each corpus eight tenths, the ninth or the last tenth. Raises CorpusError."""
     bounds: dict[Split, tuple[float, float]] = {"train": (0.0, 0.8), "valid": (0.8, 0.9), "test": (0.9, 1.0)}
     low, high = bounds[split]
     texts = [read_book(BOOKS[corpus]) if corpus in BOOKS else read_text(own_file(corpus)) for corpus in data.corpora]
@@ -20,22 +20,22 @@ def running_text(data: TextData, split: Split) -> str:
 
 
 def held_out(row: list[str]) -> float:
-    """A row's place in [0, 1), the same in every run and on every machine: decides its split."""
+    """Return a number in [0, 1) that decides the split of a row. It depends on the content of the row only."""
     return int.from_bytes(hashlib.sha256("\t".join(row).encode()).digest()[:8], "big") / 2**64
 
 
 def user_split(table: Table, split: Split) -> Table:
-    """Of the user's file a tenth is kept for validation and a tenth for the test, by content."""
+    """Return the rows of a split of a user's file: a tenth each for test and validation, the rest for training."""
     bounds: dict[Split, tuple[float, float]] = {"test": (0.0, 0.1), "valid": (0.1, 0.2), "train": (0.2, 1.0)}
     low, high = bounds[split]
     rows = [row for row in table[1:] if low <= held_out(row) < high]
     if not rows:
-        raise CorpusError(f"too few rows: none is left for the {split} split")
+        raise CorpusError(f"too few rows: the file has none for the {split} split")
     return [table[0], *rows]
 
 
 def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
-    """A split of a named corpus or of a file; a corpus without `valid` gives a tenth of its `train`."""
+    """Read a split of a named corpus or of a file. A corpus without `valid` uses a tenth of its `train`."""
     if corpus not in CORPORA:
         return user_split(read_tsv(own_file(corpus), columns), split)
     if "valid" not in CORPORA[corpus].files and split != "test":
@@ -49,29 +49,29 @@ def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
 
 
 def labelled_texts(data: ClassificationData, split: Split) -> list[LabelledText]:
-    """The rows of a classification recipe. Raises CorpusError, also if a training split has fewer than two labels."""
+    """Read the rows of a classification recipe. Raises CorpusError, also for a training split with a single label."""
     rows = [LabelledText(*row) for corpus in data.corpora for row in split_of(corpus, split, data.columns)[1:]]
     if data.labels is not None:
         rows = [LabelledText(data.labels[row.label], row.text) for row in rows if row.label in data.labels]
     if split == "train" and len(counts := Counter(row.label for row in rows)) < 2:
         raise CorpusError(f"a classifier needs two labels or more; the data has only {list(counts)}")
-    if split == "train" and data.rows is not None:  # by content, since a file may be sorted by its labels
+    if split == "train" and data.rows is not None:  # by their hashes: a file may be sorted by label
         rows = sorted(rows, key=lambda row: held_out([row.label, row.text]))[: data.rows]
     return rows
 
 
 def label_counts(data: ClassificationData) -> dict[str, int]:
-    """Label -> how many training texts have it, by label. Raises CorpusError."""
+    """Label -> number of training texts, sorted by label. Raises CorpusError."""
     return dict(sorted(Counter(row.label for row in labelled_texts(data, "train")).items()))
 
 
 def unlabelled_texts(data: ClassificationData) -> list[str]:
-    """Further texts without labels, of the corpora that have them."""
+    """Read the unlabelled texts of the corpora."""
     return [text for corpus in data.corpora if corpus in CORPORA for text in read_unlabelled(CORPORA[corpus])]
 
 
 def sentence_pairs(corpus: str, split: Split, data: TranslationData) -> list[SentencePair]:
-    """The rows of one corpus of a translation recipe, with every reference they have. Raises CorpusError."""
+    """Read the rows of one corpus of a translation recipe, with all references. Raises CorpusError."""
     source, target = data.source, data.target
     header, *rows = split_of(corpus, split, data.columns)
     if corpus not in CORPORA:

@@ -19,7 +19,7 @@ from service.bundle.manifest import Task
 from service.classification.classifier import Prediction
 from service.generation.generator import Generation, TokenLogprob
 from service.text.tokenizer import Token
-from service.translation.translator import Translation
+from service.translation.results import Translation
 
 OUTPUTS: dict[Task, list[tuple[str, Datatype, list[int]]]] = {
     "classification": [

@@ -6,7 +6,7 @@ import pytest
 from service.attention import AttentionMatrix
 from service.handlers.pivot import compose, groups, overlaps, spans_in
 from service.text.tokenizer import Token
-from service.translation.translator import Sentence, Translation
+from service.translation.results import Sentence, Translation
 
 Span = tuple[int, int]
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from service.markup.protect import ProtectedText
 from service.text.tokenizer import TextTokenizer
 from service.translation.engine import Options
-from service.translation.translator import Translation, Translator
+from service.translation.results import Translation
+from service.translation.translator import Translator
 from tests.fakes import MAX_TOKENS, doubled
 
 words = st.lists(st.sampled_from(["wind", "Rain,", "ab", "and", "é"]), min_size=1, max_size=5).map(" ".join)
