@@ -213,9 +213,9 @@ def test_the_users_own_file_makes_a_recipe_of_its_own(tmp_path: Path) -> None:
     valid = [row.text for row in labelled_texts(recipe.data, "valid")]
     assert len(recipe.examples) == 3 and all(example in valid and len(example) <= 100 for example in recipe.examples)
     assert recipe_hash(recipe) != recipe_hash(load_recipe("sms-spam"))
-    with pytest.raises(RecipeError, match="--columns takes two names"):
+    with pytest.raises(RecipeError, match="--columns needs two names"):
         own_data(load_recipe("sms-spam"), path, "team")
-    with pytest.raises(RecipeError, match="gives the model no name"):
+    with pytest.raises(RecipeError, match="is no name for a model"):
         own_data(load_recipe("sms-spam"), path.rename(tmp_path / "\ub0b4.tsv"))
 
 

@@ -49,7 +49,7 @@ def test_short_sources_are_kinds_of_their_own() -> None:
 
 
 def test_a_share_without_a_pair_is_told() -> None:
-    with pytest.raises(CorpusError, match="share for docs, of which there is no pair"):
+    with pytest.raises(CorpusError, match="share for docs, but there is no such pair"):
         MixedPairs(pairs("ui", 5), MIXTURE, seed=1)
     with pytest.raises(ValidationError, match="share of ui is not above 0"):
         Mixture(pairs=5, shares={"ui": 0})
