@@ -197,6 +197,7 @@ def _joined(text: str, spans: Sequence[PlacedSpan], divided: set[int]) -> list[P
     """Pieces with nothing but a few marks between them are one piece: %1$d/%2$d."""
     joined: list[PlacedSpan] = []
     for span in spans:
+        budget.check()
         if joined:
             start, end, first, _ = joined[-1]
             gap = text[end : span[0]]

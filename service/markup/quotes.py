@@ -12,7 +12,7 @@ QUOTED = re.compile(
     r"(?P<open>\u201c)[^\u201c\u201d\u201e\n]{1,500}+(?P<close>\u201d)"
     r"|(?P<low_open>\u201e)[^\u201c\u201d\u201e\n]{1,500}+(?P<low_close>[\u201c\u201d])"
     r"|(?P<angle_open>\u00ab[ \u00a0\u202f]?)[^\u00ab\u00bb\n]{1,500}?(?P<angle_close>[ \u00a0\u202f]?\u00bb)"
-    r"|(?P<alone>[\u201c-\u201e\u00ab\u00bb])"
+    r"|(?P<alone>[\u201c-\u201e\u00ab\u00bb]++)"
 )
 """A quotation mark, or a quotation in \u201c \u201d, \u201e \u201c or \u00ab \u00bb."""
 

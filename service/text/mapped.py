@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.batching import budget
+
 Span = tuple[int, int]
 Offsets = NDArray[np.int32]
 
@@ -31,6 +33,7 @@ class MappedText:
         of any other run stands for the whole span."""
         starts, ends = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         for text, start, end in runs:
+            budget.check()
             if len(text) == end - start:
                 places = np.arange(start, end + 1, dtype=np.int32)
                 starts.append(places[:-1])
@@ -67,6 +70,7 @@ class MappedText:
         sizes = np.ones(len(self.text), np.int32)
         position = 0
         for start, end, string in edits:
+            budget.check()
             texts += [self.text[position:start], string]
             starts.append(self.starts[position:start])
             ends.append(self.ends[position:start])

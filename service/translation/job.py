@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from service.attention import AttentionMatrix
 from service.batching import budget
 from service.bundle.manifest import AttentionKind
+from service.errors import TooManyTokens
 from service.markup.protect import ProtectedText
 from service.text.tokenizer import TextTokenizer, Token
 from service.translation.choice import Candidate, choose, others
@@ -135,11 +136,12 @@ class Job:
 
     def token_listener(self, on_token: Callable[[TokenEvent], None]) -> Callable[[int, NewToken], None]:
         """A callback for the scheduler that turns a new token of items[place] into its text."""
-        decoders = [self.target_tokenizer.stream_decoder() for _ in self.items]
+        decoders: dict[int, Callable[[int], str]] = {}
 
         def listen(place: int, token: NewToken) -> None:
             item = self.items[place]
-            text = decoders[place](token.token_id)
+            decode = decoders.get(place) or decoders.setdefault(place, self.target_tokenizer.stream_decoder())
+            text = decode(token.token_id)
             if token.copied is not None:
                 text = item.segment.encoded.tokens[token.copied].text
             on_token(TokenEvent(item.translation, item.number, item.protected.escape(text), token.weights))
@@ -153,10 +155,28 @@ def _in_text(token: Token, protected: ProtectedText, end: int) -> Token:
     return moved(token, (min(first, end), min(last, end)), protected.raw)
 
 
-def items_of(texts: Sequence[ProtectedText], segmenter: Segmenter) -> list[Item]:
-    """All segments of some texts, in order."""
-    return [
-        Item(index, number, text, segment)
-        for index, text in enumerate(texts)
-        for number, segment in enumerate(segmenter.split(text))
-    ]
+MAX_SENTENCES = 10_000
+"""Maximum sentences and lines of one request. The event loop queues each of them."""
+
+
+def items_of(texts: Sequence[ProtectedText], segmenter: Segmenter, width: int, max_tokens: int) -> list[Item]:
+    """All segments of some texts, in order.
+
+    Raises TooManyTokens above MAX_SENTENCES and at twice `max_tokens` source tokens times beam size, so that a text is
+    not split to its end for nothing. The scheduler refuses any request above `max_tokens`.
+    """
+    items: list[Item] = []
+    tokens = 0
+    for index, text in enumerate(texts):
+        for number, segment in enumerate(segmenter.split(text)):
+            tokens += len(segment.encoded.ids) * width
+            if len(items) == MAX_SENTENCES:
+                raise _too_many(f"more than {MAX_SENTENCES} sentences and lines", MAX_SENTENCES)
+            if tokens > 2 * max_tokens:
+                raise _too_many(f"more than {2 * max_tokens} tokens", max_tokens)
+            items.append(Item(index, number, text, segment))
+    return items
+
+
+def _too_many(found: str, maximum: int) -> TooManyTokens:
+    return TooManyTokens(f"{found} in one request, at most {maximum} are taken; send fewer or shorter texts")

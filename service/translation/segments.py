@@ -50,10 +50,9 @@ class Segmenter:
         self._language = language
         self._max_tokens = max_tokens
 
-    def split(self, protected: ProtectedText) -> list[Segment]:
+    def split(self, protected: ProtectedText) -> Iterator[Segment]:
         """The segments of a text, in order. Between them is nothing to translate."""
         text = protected.text
-        segments: list[Segment] = []
         for first, last in sentences(text, self._language):
             budget.check()
             first = _without_list_marks(text, first, last)
@@ -64,8 +63,7 @@ class Segmenter:
                 for start, end, encoded in self._split_sentence(source, low, high):
                     part = source.slice(start, end)
                     if part.has_words:
-                        segments.append(self._segment(protected, part, encoded, start))
-        return segments
+                        yield self._segment(protected, part, encoded, start)
 
     def with_words_protected(self, protected: ProtectedText, segment: Segment) -> Segment | None:
         """The segment with placeholders for its numbers and kept words. None if there are none, or no placeholder is

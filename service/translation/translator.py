@@ -7,10 +7,11 @@ from service.attention import check_weights, count_weights
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
 from service.bundle.bundle import Bundle
-from service.bundle.conventions import STAND_INS
+from service.bundle.conventions import SHORTLIST, STAND_INS
 from service.bundle.golden import TranslationAnswer, TranslationCase
-from service.bundle.manifest import TranslationManifest
-from service.errors import TooManyTokens, UnsupportedOption
+from service.bundle.manifest import SHORTLIST_FILE, TranslationManifest
+from service.bundle.shortlist import read_shortlist
+from service.errors import UnsupportedOption
 from service.markup.protect import Format, protect
 from service.runtime import Runtime
 from service.text.casing import Truecaser
@@ -44,8 +45,17 @@ class Translator:
         self.precision = step.graph.precision
         tokenizers = self._source_tokenizer, self._target_tokenizer
         stand_ins = {tokenizers[0].token_id(char): tokenizers[1].token_id(char) for char in manifest.stand_ins}
-        engines = [TranslationEngine(manifest, encode, step, stand_ins) for _ in range(step.concurrency)]
+        shortlist, output_layer = None, None
+        if any(tensor.name == SHORTLIST for tensor in step.graph.inputs):
+            sizes = [tokenizer.size for tokenizer in tokenizers]
+            shortlist = read_shortlist(bundle.files[SHORTLIST_FILE], *sizes)
+            output_layer = runtime.open(bundle, "shortlist")
+        engines = [
+            TranslationEngine(manifest, encode, step, stand_ins, shortlist, output_layer)
+            for _ in range(step.concurrency)
+        ]
         self._answer_weights = limits.answer_weights
+        self._request_tokens = limits.request_tokens
         self.scheduler = Scheduler(manifest.name, engines, limits)
 
     def close(self) -> None:
@@ -76,18 +86,19 @@ class Translator:
         InferenceTimeout.
         """
         self._check(options)
+        streams = on_token is not None and options.width == 1
+
+        def prepare() -> tuple[Job, list[TranslationRequest]]:
+            job = self._job(texts, options, format, join_lines)
+            requests = job.requests(streams)
+            lengths = [len(request.source_ids) for request in requests]
+            check_weights(count_weights(options.attention, self.manifest.attention, lengths), self._answer_weights)
+            return job, requests
+
         with observability.timed(self.manifest.name, "tokenise"):
-            job = await run_in_thread_if_long(texts, lambda: self._job(texts, options, format, join_lines))
-        if len(job.items) > MAX_SENTENCES:
-            raise TooManyTokens(
-                f"{len(job.items)} sentences and lines in one request, at most {MAX_SENTENCES} are translated; "
-                "send fewer or shorter texts"
-            )
+            job, requests = await run_in_thread_if_long(texts, prepare)
         job.on_sentence = on_sentence
-        listener = job.token_listener(on_token) if on_token is not None and options.width == 1 else None
-        requests = job.requests(listener is not None)
-        lengths = [len(request.source_ids) for request in requests]
-        check_weights(count_weights(options.attention, self.manifest.attention, lengths), self._answer_weights)
+        listener = job.token_listener(on_token) if on_token is not None and streams else None
         results = await self.scheduler.submit(requests, listener, job.finish if on_sentence is not None else None)
         translations = await self._finish(texts, job, results, job.finish)
         if translations is None:
@@ -125,7 +136,7 @@ class Translator:
         protected = [protect(text, format, join_lines) for text in texts]
         return Job(
             protected,
-            items_of(protected, self.segmenter),
+            items_of(protected, self.segmenter, options.width, self._request_tokens),
             options,
             self._source_tokenizer,
             self._target_tokenizer,

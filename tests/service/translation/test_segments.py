@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.errors import TooManyTokens
 from service.markup.protect import ProtectedText
 from service.text.tokenizer import TextTokenizer
 from service.translation.engine import Options
+from service.translation.job import items_of
 from service.translation.results import Translation
+from service.translation.segments import Segmenter
 from service.translation.translator import Translator
 from tests.fakes import MAX_TOKENS, doubled
 
@@ -115,6 +118,17 @@ def test_a_very_long_sentence_is_encoded_a_few_times_only(
         return encode(self, text, start, end)
 
     monkeypatch.setattr(TextTokenizer, "encode", watched)
-    found = translator.segmenter.split(ProtectedText(text))
+    found = list(translator.segmenter.split(ProtectedText(text)))
     assert encoded < 13 * len(text)
     assert " ".join(text[s.start : s.end] for s in found).replace(" ", "") == text.replace(" ", "")
+
+
+def test_too_many_tokens_are_refused_before_the_text_is_split_to_its_end(translator: Translator) -> None:
+    items = items_of([ProtectedText("wind. rain. wind. ")], translator.segmenter, width=2, max_tokens=9)
+    assert len(items) == 3
+    segments = (segment for segment in [items[0].segment] * 3 + [None])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Segmenter, "split", lambda self, protected: segments)
+        with pytest.raises(TooManyTokens, match="more than 12 tokens in one request, at most 6 are taken"):
+            items_of([ProtectedText("")], translator.segmenter, width=2, max_tokens=6)
+    assert list(segments) == [None]

@@ -118,9 +118,9 @@ def test_length_penalty_changes_scores(translator: Translator) -> None:
 
 
 def test_the_sentences_of_a_request_are_bounded(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.translation.translator.MAX_SENTENCES", 3)
+    monkeypatch.setattr("service.translation.job.MAX_SENTENCES", 3)
     assert len(translate(translator, "wind\nwind\nwind")[0].sentences) == 3
-    with pytest.raises(TooManyTokens, match="4 sentences and lines in one request, at most 3 are translated"):
+    with pytest.raises(TooManyTokens, match="more than 3 sentences and lines in one request, at most 3 are taken"):
         translate(translator, "wind\nwind", "wind\nwind")
 
 
