@@ -28,7 +28,13 @@ RUN_OPTIONS = ort.RunOptions()
 MAX_DECODER_WORKERS = 4
 """Maximum concurrent runs of a decoder. More of them wait for each other in Python, a fifth of their time."""
 
-DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(int64)": "int64", "tensor(bool)": "bool"}
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int64)": "int64",
+    "tensor(int8)": "int8",
+    "tensor(bool)": "bool",
+}
 
 
 def available_cores() -> int:
