@@ -1,4 +1,4 @@
-"""The command line: `python -m training fit|pack|unpack|export|evaluate|compare|lengths|ngrams`."""
+"""The command line: `python -m training fit|pack|unpack|export|shortlist|evaluate|compare|lengths|ngrams`."""
 
 from operator import itemgetter
 from pathlib import Path
@@ -21,7 +21,15 @@ from training.graphs.parity import TOLERANCE, ParityError
 from training.ngrams import compare_ngrams
 from training.pack import pack as pack_recipe
 from training.pack import unpack as unpack_result
-from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, RecipeError, load_recipe
+from training.recipe import (
+    AnyRecipe,
+    ClassificationRecipe,
+    GenerationRecipe,
+    RecipeError,
+    TranslationRecipe,
+    load_recipe,
+)
+from training.shortlist import ShortlistError, add_shortlist, training_pairs
 from training.start import StartError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train recipes and export them as ONNX bundles.")
@@ -76,6 +84,17 @@ def export(recipe: RecipeName, data: Data = None, columns: Columns = None, model
     folder = export_bundle(load(recipe, data, columns), models)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.print(f"wrote {folder} ({size:.1f} MB); its outputs equal those of PyTorch within {TOLERANCE:g}")
+
+
+@app.command()
+def shortlist(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
+    """Restrict the int8 output layer of an exported translator to likely words, which makes it faster."""
+    loaded = load(recipe, data, columns)
+    if not isinstance(loaded, TranslationRecipe):
+        raise RecipeError(f"{recipe} is not a translator, and only translators have a shortlist")
+    folder = models / loaded.name / str(loaded.version)
+    add_shortlist(folder, training_pairs(loaded), evaluation.check_golden)
+    console.print(f"{folder} has a shortlist; evaluate it again")
 
 
 @app.command()
@@ -173,7 +192,7 @@ def main() -> None:
     """Run the command line. Errors that the user can correct are printed without a traceback."""
     try:
         app()
-    except (RecipeError, CorpusError, RunError, StartError, ParityError, LimelightError) as error:
+    except (RecipeError, CorpusError, RunError, StartError, ParityError, ShortlistError, LimelightError) as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise SystemExit(1) from None
 

@@ -15,11 +15,15 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from service.batching.scheduler import Limits
-from service.bundle.files import update_manifest
+from service.bundle.bundle import read_bundle
+from service.bundle.files import read_manifest, update_manifest
+from service.bundle.golden import read_golden
 from service.bundle.manifest import CARD, Manifest, Metric, TranslationManifest
 from service.classification.classifier import Classifier
+from service.errors import InferenceFailed
 from service.generation.generator import Generator, SamplingParams
-from service.registry.entry import Predictor
+from service.registry.entry import Predictor, open_predictor
+from service.registry.golden import golden_problem
 from service.registry.registry import Registry
 from service.runtime import Runtime
 from service.text.tokenizer import Token
@@ -83,6 +87,18 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
     manifest = update_manifest(folder, metrics=[metric.model_dump() for metric in metrics])
     (folder / CARD).write_text(model_card(manifest, pictures), encoding="utf-8")
     return manifest
+
+
+def check_golden(folder: Path) -> None:
+    """Check the answers of a bundle to its golden cases, in int8. Raises InferenceFailed."""
+    manifest = read_manifest(folder)
+    predictor = open_predictor(read_bundle(folder, manifest), Runtime("cpu", precision="int8"), Limits())
+    try:
+        problem = asyncio.run(golden_problem(predictor, read_golden(folder, manifest.task)))
+    finally:
+        predictor.close()
+    if problem is not None:
+        raise InferenceFailed(problem)
 
 
 def open_registry(models: Path, recipe: AnyRecipe, precision: Literal["auto", "float32"] = "auto") -> Registry:
