@@ -39,7 +39,7 @@ TARGETS = 50
 """Maximum number of target tokens of a source token."""
 MIN_PROBABILITY = 1e-3
 """Minimum translation probability of the target tokens of a source token."""
-COMMON = 100
+COMMON = 500
 """Number of frequent target tokens that are in every shortlist."""
 
 TextPairs = Sequence[tuple[str, str]]

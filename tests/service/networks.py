@@ -50,7 +50,7 @@ CONSTANTS: dict[str, NDArray[Any]] = {
     "zero": np.array(0),
     "one": np.array(1),
     "end": np.array([EOS]),
-    **{f"axis_{axis}": np.array([axis]) for axis in (1, 2, 3)},
+    **{f"axis_{axis}": np.array([axis]) for axis in (0, 1, 2, 3)},
     "axes_12": np.array([1, 2]),
     "any": np.array([-1]),
     "heads": np.array([N]),
@@ -97,6 +97,35 @@ _DECODER_SELF_ATTENTION = """
   decoder_RNT = Softmax <axis = -1> (own_likenesses)
   decoder_self_0 = Unsqueeze (decoder_RNT, axis_2)
 """
+_CROSS_ATTENTION = f"""
+  own_mood = Gather (mood, parents)
+  own_clock = Gather (clock, parents)
+{_DECODER_SELF_ATTENTION}
+  moods = Add (own_mood, embedded)
+  next_mood = Mul (moods, half)
+  one_float = Cast <to = 1> (one)
+  next_clock = Add (own_clock, one_float)
+  sentences_ = Shape <start = 0, end = 1> (source_mask)
+  length = Shape <start = 1, end = 2> (source_mask)
+  together = Concat <axis = 0> (sentences_, any, length)
+  length_ = Squeeze (length)
+  positions_ = Range (zero, length_, one)
+  positions = Cast <to = 1> (positions_)
+  offsets = Sub (positions, own_clock)
+  distances = Abs (offsets)
+  distances_R1S = Unsqueeze (distances, axis_1)
+  sharp = Mul (distances_R1S, sharpness)
+  nearness_RNS = Neg (sharp)
+  nearness = Reshape (nearness_RNS, together)
+  mask_B1S = Unsqueeze (source_mask, axis_1)
+  masked = Where (mask_B1S, nearness, minus_infinity)
+  cross_BXS = Softmax <axis = -1> (masked)
+  heads_apart = Concat <axis = 0> (any, heads, length)
+  cross_RNS = Reshape (cross_BXS, heads_apart)
+  cross_0 = Unsqueeze (cross_RNS, axis_2)
+  cross_1 = ReduceMean <axes = [1], keepdims = 1> (cross_RNS)
+  cross_BWS = Reshape (cross_1, together)
+"""
 GRAPHS: dict[str, str] = {
     "classify": f"""
 classify (int64[batch, length] ids, int64[batch] lengths) =>
@@ -134,33 +163,7 @@ step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] 
    float[rows, {D}] next_mood, float[rows, 1] next_clock,
    float[rows, target_length, {D}] history, float[rows, {N}, 1, source_length] cross_0,
    float[rows, 1, source_length] cross_1, float[rows, {N}, 1, target_length] decoder_self_0) {{
-  own_mood = Gather (mood, parents)
-  own_clock = Gather (clock, parents)
-{_DECODER_SELF_ATTENTION}
-  moods = Add (own_mood, embedded)
-  next_mood = Mul (moods, half)
-  one_float = Cast <to = 1> (one)
-  next_clock = Add (own_clock, one_float)
-  sentences_ = Shape <start = 0, end = 1> (source_mask)
-  length = Shape <start = 1, end = 2> (source_mask)
-  together = Concat <axis = 0> (sentences_, any, length)
-  length_ = Squeeze (length)
-  positions_ = Range (zero, length_, one)
-  positions = Cast <to = 1> (positions_)
-  offsets = Sub (positions, own_clock)
-  distances = Abs (offsets)
-  distances_R1S = Unsqueeze (distances, axis_1)
-  sharp = Mul (distances_R1S, sharpness)
-  nearness_RNS = Neg (sharp)
-  nearness = Reshape (nearness_RNS, together)
-  mask_B1S = Unsqueeze (source_mask, axis_1)
-  masked = Where (mask_B1S, nearness, minus_infinity)
-  cross_BXS = Softmax <axis = -1> (masked)
-  heads_apart = Concat <axis = 0> (any, heads, length)
-  cross_RNS = Reshape (cross_BXS, heads_apart)
-  cross_0 = Unsqueeze (cross_RNS, axis_2)
-  cross_1 = ReduceMean <axes = [1], keepdims = 1> (cross_RNS)
-  cross_BWS = Reshape (cross_1, together)
+{_CROSS_ATTENTION}
   wish_BWV = MatMul (cross_BWS, wishes)
   wish = Reshape (wish_BWV, words)
   bias = MatMul (next_mood, style)
@@ -168,6 +171,36 @@ step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] 
   log_probs = LogSoftmax <axis = -1> (logits)
   end_log_probs = Gather <axis = 1> (log_probs, end)
   top_log_probs, top_ids = TopK (log_probs, candidates)
+}}""",
+    # The translator's step over a shortlist, whose first token is </s>.
+    "restricted_step": f"""
+step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] candidates,
+      bool[sentences, source_length] source_mask, float[sentences, source_length, {V}] wishes,
+      float[before, {D}] mood, float[before, 1] clock, float[before, past_length, {D}] past,
+      int64[shortlist] shortlist, float[sentences, shortlist] shortlist_mask, float[{D}, shortlist] shortlist_style) =>
+  (float[rows, candidates] top_log_probs, int64[rows, candidates] top_ids, float[rows, 1] end_log_probs,
+   float[rows, {D}] next_mood, float[rows, 1] next_clock,
+   float[rows, target_length, {D}] history, float[rows, {N}, 1, source_length] cross_0,
+   float[rows, 1, source_length] cross_1, float[rows, {N}, 1, target_length] decoder_self_0) {{
+{_CROSS_ATTENTION}
+  own_wishes = Gather <axis = 2> (wishes, shortlist)
+  wish_BWU = MatMul (cross_BWS, own_wishes)
+  mask_B1U = Unsqueeze (shortlist_mask, axis_1)
+  masked_BWU = Add (wish_BWU, mask_B1U)
+  size = Shape (shortlist)
+  rows_apart = Concat <axis = 0> (any, size)
+  wish = Reshape (masked_BWU, rows_apart)
+  bias = MatMul (next_mood, shortlist_style)
+  logits = Add (wish, bias)
+  log_probs = LogSoftmax <axis = -1> (logits)
+  eos_index = Unsqueeze (zero, axis_0)
+  end_log_probs = Gather <axis = 1> (log_probs, eos_index)
+  top_log_probs, top_indices = TopK (log_probs, candidates)
+  top_ids = Gather (shortlist, top_indices)
+}}""",
+    "shortlist": f"""
+shortlist (int64[shortlist] shortlist) => (float[{D}, shortlist] shortlist_style) {{
+  shortlist_style = Gather <axis = 1> (style, shortlist)
 }}""",
     # The language model. Its next token depends on all tokens (`mood`) and on the attention window (`kept`).
     "write": f"""
