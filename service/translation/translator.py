@@ -22,9 +22,6 @@ from service.translation.results import SentenceEvent, TokenEvent, Translation
 from service.translation.segments import Segmenter
 from service.translation.source_text import NAME_PLACEHOLDER, SourceReader
 
-MAX_SENTENCES = 10_000
-"""Maximum sentences and lines of one request. The event loop queues each of them."""
-
 
 class Translator:
     """A loaded translation bundle. Raises BundleError if it cannot be loaded."""
