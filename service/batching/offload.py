@@ -126,7 +126,10 @@ async def run_in_thread(function: Callable[[], R], pool: ThreadPool = TEXT_POOL)
 
 
 class Cost:
-    """Measured time of a function per character."""
+    """Measured time of a function per character, on the clock of its thread.
+
+    That clock stops while the thread waits for the GIL or a core, so a busy process does not look like slow texts.
+    """
 
     def __init__(self) -> None:
         self.seconds_per_character = FIRST_GUESS
@@ -135,7 +138,7 @@ class Cost:
         return characters <= INLINE_CHARACTERS and characters * self.seconds_per_character <= INLINE_S
 
     def observe(self, characters: int, seconds: float) -> None:
-        """Rise quickly and fall slowly: slow texts are rare. A single run that had to wait for a core has no effect."""
+        """Rise quickly and fall slowly: slow texts are rare."""
         observed = max(MIN_COST, seconds / max(1, characters))
         if observed > self.seconds_per_character:
             self.seconds_per_character = min(observed, MAX_RISE * self.seconds_per_character)
@@ -158,14 +161,11 @@ async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R])
     name = function.__qualname__
     cost = _costs.get(name) or _costs.setdefault(name, Cost())
 
-    def measured(clock: Callable[[], float]) -> R:
-        since = clock()
+    def measured() -> R:
+        since = time.thread_time()
         try:
             return function()
         finally:
-            cost.observe(characters, clock() - since)
+            cost.observe(characters, time.thread_time() - since)
 
-    if cost.fits_inline(characters):
-        return measured(time.perf_counter)
-    # Threads wait for each other. The clock of the thread does not count that, but takes a system call.
-    return await run_in_thread(lambda: measured(time.thread_time))
+    return measured() if cost.fits_inline(characters) else await run_in_thread(measured)
