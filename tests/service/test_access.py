@@ -22,7 +22,11 @@ def test_entries() -> None:
     assert parse_keys("") == {}
 
 
-@pytest.mark.parametrize("line", ["alice", "alice:", f"alice:{KEY}", f":{'0' * 64}", f"alice:{'0' * 63}", "a b:c"])
+@pytest.mark.parametrize(
+    "line",
+    ["alice", "alice:", f"alice:{KEY}", f":{'0' * 64}", f"alice:{'0' * 63}", "a b:c"],
+    ids=["no digest", "empty digest", "a key", "no name", "short digest", "two words"],
+)
 def test_invalid_entries(line: str) -> None:
     with pytest.raises(ValueError, match="line 2: not of the form") as caught:
         parse_keys(f"{LINE}\n{line}")
