@@ -29,10 +29,12 @@ FIRST_GUESS = 2e-6
 """Seconds per character of a function that has not run yet: several times the cost of tokenising."""
 MIN_COST = 1e-7
 """Minimum of the measured cost, in seconds per character."""
-MAX_RISE = 4.0
-"""Factor by which one run can raise the measured cost."""
-FALL = 0.05
-"""Weight of one faster run in the measured cost."""
+BLOCKING_S = 0.01
+"""Time of a run that is too long for the event loop, however busy the process is."""
+RISE, STEEP_RISE = 1.1, 4.0
+"""Factors of the measured cost after a slower run, and after one of BLOCKING_S."""
+FALL = 0.3
+"""Weight of a faster run in the measured cost."""
 
 
 @dataclass(eq=False)
@@ -126,9 +128,10 @@ async def run_in_thread(function: Callable[[], R], pool: ThreadPool = TEXT_POOL)
 
 
 class Cost:
-    """Measured time of a function per character, on the clock of its thread.
+    """Time of a function per character: a low quantile of the measured times.
 
-    That clock stops while the thread waits for the GIL or a core, so a busy process does not look like slow texts.
+    A run in a busy process waits for the GIL and for a core, and measures several times the cost of its texts. Such
+    runs have little effect on a quantile.
     """
 
     def __init__(self) -> None:
@@ -138,10 +141,11 @@ class Cost:
         return characters <= INLINE_CHARACTERS and characters * self.seconds_per_character <= INLINE_S
 
     def observe(self, characters: int, seconds: float) -> None:
-        """Rise quickly and fall slowly: slow texts are rare."""
+        """Rise by a factor after a slower run; approach a faster one."""
         observed = max(MIN_COST, seconds / max(1, characters))
         if observed > self.seconds_per_character:
-            self.seconds_per_character = min(observed, MAX_RISE * self.seconds_per_character)
+            rise = STEEP_RISE if seconds >= BLOCKING_S else RISE
+            self.seconds_per_character = min(observed, rise * self.seconds_per_character)
         else:
             self.seconds_per_character += FALL * (observed - self.seconds_per_character)
 
@@ -161,11 +165,14 @@ async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R])
     name = function.__qualname__
     cost = _costs.get(name) or _costs.setdefault(name, Cost())
 
-    def measured() -> R:
-        since = time.thread_time()
+    def measured(clock: Callable[[], float]) -> R:
+        since = clock()
         try:
             return function()
         finally:
-            cost.observe(characters, time.thread_time() - since)
+            cost.observe(characters, clock() - since)
 
-    return measured() if cost.fits_inline(characters) else await run_in_thread(measured)
+    if cost.fits_inline(characters):
+        return measured(time.perf_counter)
+    # The clock of the thread does not count the time that threads wait for each other, but takes a system call.
+    return await run_in_thread(lambda: measured(time.thread_time))
