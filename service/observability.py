@@ -18,6 +18,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from bisect import bisect_left
 from collections import Counter as tally
 from collections import deque
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
@@ -248,7 +250,32 @@ def server_timing(trace: Trace, seconds: float) -> str:
     return ", ".join(f"{n};dur={1000 * s:.2f}" for n, s in [*trace.phases.items(), ("total", seconds)])
 
 
-class JsonFormatter(logging.Formatter):
+MAX_CAUSES = 5
+
+
+def stacks(error: BaseException) -> str:
+    """The classes and stacks of an exception and its causes. Messages can contain texts, so only those of onnxruntime
+    are included."""
+    found: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(found) < MAX_CAUSES:
+        frames = traceback.extract_tb(current.__traceback__)
+        stack = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+        message = f" ({current})" if type(current).__module__.startswith("onnxruntime") else ""
+        found.append(f"{type(current).__name__}{message} at {stack}")
+        current = current.__cause__ or current.__context__
+    return "; caused by ".join(found)
+
+
+class TextFreeFormatter(logging.Formatter):
+    """Formats the exception of a record, from any library, without messages that can contain texts."""
+
+    def formatException(self, ei: Any) -> str:
+        error = ei[1]
+        return stacks(error) if isinstance(error, BaseException) else ""
+
+
+class JsonFormatter(TextFreeFormatter):
     """Formats a record as one line of JSON: time, level, logger, message, ids of the request, and `record.fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -269,6 +296,6 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(level: str) -> None:
     """Log to standard error: plain lines on a terminal, else JSON."""
     handler = logging.StreamHandler()
-    plain = logging.Formatter("%(levelname)s %(name)s: %(message)s")
+    plain = TextFreeFormatter("%(levelname)s %(name)s: %(message)s")
     handler.setFormatter(plain if sys.stderr.isatty() else JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

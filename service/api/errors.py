@@ -6,10 +6,8 @@ The body is `application/problem+json` (RFC 9457) with two extension members for
 
 import logging
 import re
-import traceback
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -19,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from service import observability
 from service.errors import (
     Forbidden,
     InferenceFailed,
@@ -97,7 +96,7 @@ async def on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
     status = status_of(error)
     if status == 500:
-        log.error("%s", stacks(error))
+        log.error("%s", observability.stacks(error))
     headers = None
     if isinstance(error, Overloaded):
         headers = {"Retry-After": str(error.retry_after_s)}
@@ -125,23 +124,6 @@ async def on_unexpected(request: Request, error: Exception) -> Response:
 async def on_disconnect(request: Request, error: Exception) -> Response:
     # The client disconnected, so it does not read this answer.
     return Response(status_code=400)
-
-
-MAX_CAUSES = 5
-
-
-def stacks(error: BaseException) -> str:
-    """The classes and stacks of an exception and its causes. Messages can contain texts, so only those of onnxruntime
-    are included."""
-    found: list[str] = []
-    current: BaseException | None = error
-    while current is not None and len(found) < MAX_CAUSES:
-        frames = traceback.extract_tb(current.__traceback__)
-        stack = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in reversed(frames))
-        message = f" ({current})" if type(current).__module__.startswith("onnxruntime") else ""
-        found.append(f"{type(current).__name__}{message} at {stack}")
-        current = current.__cause__ or current.__context__
-    return "; caused by ".join(found)
 
 
 MAX_ERRORS = 10

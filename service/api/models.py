@@ -1,6 +1,5 @@
 """GET /models and GET /models/{name}."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -8,10 +7,14 @@ from fastapi import APIRouter, Query
 from service.api.body import RegistryOf
 from service.api.errors import responses
 from service.api.pictures import pictures
+from service.batching.offload import ThreadPool, run_in_thread
 from service.bundle.manifest import Manifest
 from service.handlers.schemas import AttentionKinds, Model, ModelDetail, ModelList
 
 router = APIRouter(tags=["models"])
+
+FILE_POOL = ThreadPool("files", max_threads=2)
+"""Threads that read cards."""
 
 
 @router.get("/models", summary="All models", response_model_exclude_unset=True)
@@ -34,7 +37,8 @@ async def get_model(
     described = registry.describe(entry)
     if entry.manifest is None:
         return ModelDetail(**described)
-    return ModelDetail(**described, **details(entry.manifest), pictures=await asyncio.to_thread(pictures, entry))
+    shown = await run_in_thread(lambda: pictures(entry), FILE_POOL)
+    return ModelDetail(**described, **details(entry.manifest), pictures=shown)
 
 
 def details(manifest: Manifest) -> dict[str, Any]:

@@ -73,10 +73,14 @@ def fail_all(requests: Iterable[Request], failure: LimelightError) -> None:
 
 
 def failure_of(error: Exception) -> LimelightError:
-    """Return the error that callers get for an exception in an engine, which may be of any class."""
+    """Return the error that all callers of a batch get for an exception in an engine, which may be of any class.
+
+    The messages of onnxruntime are included. Others can contain a text of one of the callers.
+    """
     if isinstance(error, LimelightError):
         return error
-    failure = InferenceFailed(f"the network failed: {error}")
+    is_runtime = type(error).__module__.startswith("onnxruntime")
+    failure = InferenceFailed(f"the network failed: {error if is_runtime else type(error).__name__}")
     failure.__cause__ = error
     return failure
 

@@ -179,7 +179,7 @@ class Scheduler(Generic[W, R]):
             return True
         except Exception as error:
             log.exception("the scheduler has failed")
-            self._stop(worker, f"the scheduler has failed: {error!r}")
+            self._stop(worker, f"the scheduler has failed: {type(error).__name__}")
             return False
 
     def _choose(self, worker: Worker[W, R]) -> tuple[list[Item[W]], list[int]]:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import observability
-from service.api.errors import problem, stacks
+from service.api.errors import problem
 from service.registry.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class RequestMiddleware:
             await self._answer(scope, receive, send_with_headers)
         except Exception as error:
             log.error(
-                "unexpected error: %s", stacks(error)
+                "unexpected error: %s", observability.stacks(error)
             )  # ServerErrorMiddleware has answered it with `on_unexpected`
         finally:
             self.in_flight -= 1
