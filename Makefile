@@ -20,7 +20,7 @@ serve: .venv/serve-$(EXTRA)  ## serve models/ on LIMELIGHT_HOST:LIMELIGHT_PORT (
 	@exec $(BIN)/python -m service
 
 test: check  ## run all checks and tests (as CI does)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/develop-$(EXTRA)  ## check format, lint rules, types and imports
 	$(BIN)/ruff format --check

@@ -9,7 +9,6 @@ if __name__ == "__main__" and not sys.argv[1:]:
 
 from pydantic import ValidationError
 
-from service import terminal
 from service.server import processes
 from service.settings import Settings
 
@@ -27,6 +26,8 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
+        from service import terminal
+
         terminal.main()
     else:
         sys.exit(main())

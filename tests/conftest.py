@@ -1,6 +1,10 @@
 """Shared fixtures: a repeatable hypothesis profile, no settings from the environment, and the two served folders."""
 
 import os
+
+# Networks of tests are small: threads of PyTorch and numpy would wait for each other most of the time.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -107,10 +107,10 @@ def test_any_string_is_a_document(raw: str) -> None:
     "raw",
     ["<a", "<!--", "<b>", "<!", "&", "&#1", "<a x='", "<script>", "<code>", "<style></styl", "<b><i></b></i>"]
     + [
-        "Hi. <" + "a" * 40_000,
-        "<a " + "b " * 20_000 + ">",
-        "<a translate " + "b= " * 13_000 + ">",
-        "&#" + "1" * 40_000,
+        "Hi. <" + "a" * 20_000,
+        "<a " + "b " * 10_000 + ">",
+        "<a translate " + "b= " * 6_500 + ">",
+        "&#" + "1" * 20_000,
     ],
 )
 def test_hostile_documents_take_linear_time(raw: str) -> None:
@@ -119,6 +119,6 @@ def test_hostile_documents_take_linear_time(raw: str) -> None:
         read_html(part)
         return time.process_time() - start
 
-    raw = (raw * 20_000)[:40_000]
-    quarter = min(seconds(raw[:10_000]) for _ in range(2))
-    assert seconds(raw) < max(1.0, 10 * quarter)
+    raw = (raw * 10_000)[:20_000]
+    quarter = min(seconds(raw[:5_000]) for _ in range(2))
+    assert seconds(raw) < max(0.3, 10 * quarter)
