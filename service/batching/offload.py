@@ -63,6 +63,7 @@ class Job:
     def _set(self, setter: Callable[[Any], None], value: Any) -> None:
         if not self.future.done():
             setter(value)
+        del self.future  # a cycle: an error refers to its stack, and so to this job and to all texts of the function
 
 
 class ThreadPool:

@@ -1,9 +1,11 @@
 import asyncio
+import gc
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -235,6 +237,31 @@ def test_threads_and_files_return_to_their_number_after_load(pool: ThreadPool) -
     assert pool.threads > 0
     until(lambda: pool.threads == 0)
     until(lambda: (threading.active_count(), descriptors()) == before)
+
+
+def test_an_error_frees_the_texts_of_its_function(pool: ThreadPool) -> None:
+    """Without a garbage collection: it would come late, and texts are large."""
+
+    class Texts(list[str]):
+        pass
+
+    async def fail() -> "weakref.ref[Texts]":
+        texts = Texts(["a"])
+
+        def refuse() -> None:
+            raise EmptyText(texts[0])
+
+        with pytest.raises(EmptyText):
+            await run_in_thread(refuse, pool)
+        return weakref.ref(texts)
+
+    gc.disable()
+    try:
+        texts = asyncio.run(fail())
+        until(lambda: pool.threads == 0)
+        assert texts() is None
+    finally:
+        gc.enable()
 
 
 def test_an_event_loop_that_has_ended_is_not_called(pool: ThreadPool) -> None:
