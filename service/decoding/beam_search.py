@@ -192,13 +192,17 @@ class BeamSearch(Generic[State]):
             self._parents[::stride],
             self._per_row(self._lengths)[::stride],
             self._state,
-            2 * self.beam_size + self._special.num_maskable,
+            self._num_candidates(),
             self._attention,
         )
         if stride > 1:
             arrays = (candidates.log_probs, candidates.token_ids, candidates.eos_log_probs)
             candidates = Candidates(*map(self._per_row, arrays))
         return candidates, attention
+
+    def _num_candidates(self) -> int:
+        """Candidates per row that each step computes."""
+        return 2 * self.beam_size + self._special.num_maskable
 
     def _best_continuations(self, candidates: Candidates, stride: int) -> tuple[Scores, Ids, Rows]:
         """Return the score, token and parent row of the 2W best continuations of each sentence, [B, 2W] each."""

@@ -19,6 +19,7 @@ from service.bundle.shortlist import Shortlist
 from service.decoding.beam_search import BeamSearch, Hypothesis, SearchRequest
 from service.decoding.constraints import SpecialTokens
 from service.decoding.onnx_step import OnnxState, OnnxStep
+from service.decoding.pattern_search import Pattern, PatternRequest, PatternSearch
 from service.decoding.step import Arrays
 from service.errors import InferenceFailed, LimelightError
 from service.runtime import Session
@@ -63,11 +64,18 @@ class TranslationRequest:
     options: Options
     streams: bool = False
     """Report each token as it is generated. Effective with beam size 1 only."""
+    pattern: Pattern | None = None
+    """A pattern of the translation. None: any translation."""
+
+    @property
+    def width(self) -> int:
+        """Beam size of the search."""
+        return self.options.width if self.pattern is None else self.pattern.width
 
     @property
     def length(self) -> int:
         """Source tokens times rows."""
-        return len(self.source_ids) * self.options.width
+        return len(self.source_ids) * self.width
 
 
 @dataclass(frozen=True)
@@ -159,21 +167,27 @@ class TranslationEngine:
 
     def start(self, work: Sequence[tuple[int, TranslationRequest]]) -> None:
         """Encode sentences and add them to a search per beam size."""
-        for width in {request.options.width for _, request in work}:
-            groups = list(_by_length([(key, item) for key, item in work if item.options.width == width]))
+        for width, has_pattern in {(request.width, request.pattern is not None) for _, request in work}:
+            chosen = [
+                (key, item) for key, item in work if (item.width, item.pattern is not None) == (width, has_pattern)
+            ]
+            groups = list(_by_length(chosen))
             encoded = [self._encode_group(group) for group in groups]
-            search = self._search(width, sum(len(group) for group in groups))
+            search = self._search(
+                width, sum(len(group) for group in groups), PatternSearch if has_pattern else BeamSearch
+            )
             requests = [request for group_requests, _ in encoded for request in group_requests]
             state = self._step.join(*(state for _, state in encoded))
             search.join([key for group in groups for key, _ in group], requests, state)
             self._rows_at_start = self._live_rows()
 
-    def _search(self, beam_size: int, count: int) -> BeamSearch[OnnxState]:
+    def _search(self, beam_size: int, count: int, kind: type[BeamSearch[OnnxState]]) -> BeamSearch[OnnxState]:
         """Return a search that `count` sentences can join, or a new one."""
         for search in self._searches:
-            if search.beam_size == beam_size and search.longest * count * beam_size <= MAX_JOIN_PADDING:
+            fits = search.longest * count * beam_size <= MAX_JOIN_PADDING
+            if type(search) is kind and search.beam_size == beam_size and fits:
                 return search
-        self._searches.append(BeamSearch(self._step, self._special, beam_size))
+        self._searches.append(kind(self._step, self._special, beam_size))
         return self._searches[-1]
 
     def _encode_group(self, work: list[tuple[int, TranslationRequest]]) -> tuple[list[SearchRequest], OnnxState]:
@@ -194,7 +208,9 @@ class TranslationEngine:
         shortlists = None
         if self._shortlist is not None:
             shortlists = [
-                self._shortlist.targets(item.source_ids, request.copies)
+                self._shortlist.targets(
+                    item.source_ids, [*request.copies, *(item.pattern.token_ids if item.pattern else ())]
+                )
                 for (_, item), request in zip(work, requests, strict=True)
             ]
         return requests, self._step.start(source, len(work), shortlists)
@@ -209,7 +225,10 @@ class TranslationEngine:
             copies[self._unknown] = max_length
             needed = [*outputs, *self._summaries]  # to find the copied symbol
         names = frozenset(output.output for output in needed if output.graph == "step")
-        return SearchRequest(max_length, request.options.length_penalty, copies, names)
+        alpha = request.options.length_penalty
+        if request.pattern is None:
+            return SearchRequest(max_length, alpha, copies, names)
+        return PatternRequest(request.pattern.max_length, alpha, copies, names, pattern=request.pattern)
 
     def advance(self) -> list[tuple[int, Decoded | LimelightError]]:
         """Run one step of every search. Return the finished sentences."""

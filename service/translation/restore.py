@@ -18,7 +18,7 @@ from service.markup.protect import ProtectedText
 from service.markup.tags import Tag, place_tags
 from service.text.mapped import Span
 from service.text.tokenizer import Token
-from service.translation.results import Sentence, Translation
+from service.translation.results import Sentence, Translation, UsedTerm
 from service.translation.segments import Segment
 from service.translation.source_text import PlacedPiece
 
@@ -31,14 +31,18 @@ def restore(
     text: str,
     tokens: Sequence[Token],
     alignment: Sequence[AttentionMatrix],
+    spelled: Sequence[tuple[Span, str]] = (),
 ) -> tuple[str, list[Token]]:
     """Restore pieces, tags and case in the translation of a segment, and escape it for the format of the text.
 
     tokens: of the translation, with spans in `text`; those of the result are in the result.
     alignment: the attention matrices that align target tokens with source tokens.
+    spelled: spans of the translation with their replacements.
     """
     escape = protected.escape
     edits = TextEdits(text, (lambda part: escape(part.upper())) if segment.source.capitals else escape)
+    for span, replacement in spelled:
+        edits.replace(span, escape(replacement))
     if not segment.is_plain:
         words = WordAlignment(segment.encoded.tokens, list(tokens), text, alignment)
         _place_pieces(segment, text, words, edits)
@@ -51,6 +55,11 @@ def restore(
 def moved(token: Token, span: Span, text: str) -> Token:
     """A token with another span."""
     return Token(text[slice(*span)], *span, token.special)
+
+
+def shifted(term: UsedTerm, shift: int) -> UsedTerm:
+    """A term whose span in the translation is moved."""
+    return replace(term, target_start=term.target_start + shift, target_end=term.target_end + shift)
 
 
 def _with_space(tag: Tag, text: str) -> Tag:
@@ -144,7 +153,7 @@ def join(raw: str, sentences: Iterable[Sentence], alternatives: int) -> Translat
         length = len(sentence.text)
         if shift:
             tokens = [Token(t.text, t.start + shift, t.end + shift, t.special) for t in sentence.target_tokens]
-            sentence = replace(sentence, target_tokens=tokens)
+            sentence = replace(sentence, target_tokens=tokens, terms=[shifted(term, shift) for term in sentence.terms])
         shift += length
         found.append(sentence)
     tail = raw[position:]

@@ -1,5 +1,6 @@
 """Translations of texts and of their sentences, and the events of a translation that is running."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,22 @@ from numpy.typing import NDArray
 
 from service.attention import AttentionMatrix
 from service.text.tokenizer import Token
+
+
+@dataclass(frozen=True)
+class UsedTerm:
+    """A glossary term in a translation."""
+
+    source: str
+    """The term, as the glossary has it."""
+    target: str
+    """Its required translation, as the glossary has it."""
+    start: int
+    end: int
+    """Span in the source text."""
+    target_start: int
+    target_end: int
+    """Span in the translation of the whole text."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,8 @@ class Sentence:
     attention: list[AttentionMatrix]
     alternatives: list[tuple[str, float]]
     """Other hypotheses with their scores, best first."""
+    terms: Sequence[UsedTerm] = ()
+    """Terms of the glossary, in the order of the source."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from service.runtime import Runtime
 from service.text.casing import Truecaser
 from service.text.tokenizer import TextTokenizer
 from service.translation.engine import DEFAULT, Decoded, Options, TranslationEngine, TranslationRequest
-from service.translation.job import Job, items_of
+from service.translation.job import Job, TermFinder, items_of
 from service.translation.results import SentenceEvent, TokenEvent, Translation
 from service.translation.segments import Segmenter
 from service.translation.source_text import NAME_PLACEHOLDER, SourceReader
@@ -66,6 +66,7 @@ class Translator:
         on_token: Callable[[TokenEvent], None] | None = None,
         on_sentence: Callable[[SentenceEvent], None] | None = None,
         join_lines: bool = False,
+        find_terms: TermFinder | None = None,
     ) -> list[Translation]:
         """Translate texts with their markup, variables, addresses and numbers kept. Returns one translation per text.
 
@@ -79,6 +80,8 @@ class Translator:
 
         `join_lines`: a line break within a paragraph is a space.
 
+        `find_terms` finds the terms of a glossary. Sentences in which terms are replaced are one more submission.
+
         Raises UnsupportedOption, TooManyTokens, AnswerTooLarge, Overloaded, ModelNotReady, InferenceFailed or
         InferenceTimeout.
         """
@@ -86,7 +89,7 @@ class Translator:
         streams = on_token is not None and options.width == 1
 
         def prepare() -> tuple[Job, list[TranslationRequest]]:
-            job = self._job(texts, options, format, join_lines)
+            job = self._job(texts, options, format, join_lines, find_terms)
             requests = job.requests(streams)
             lengths = [len(request.source_ids) for request in requests]
             check_weights(count_weights(options.attention, self.manifest.attention, lengths), self._answer_weights)
@@ -98,10 +101,10 @@ class Translator:
         listener = job.token_listener(on_token) if on_token is not None and streams else None
         results = await self.scheduler.submit(requests, listener, job.finish if on_sentence is not None else None)
         translations = await self._finish(texts, job, results, job.finish)
-        if translations is None:
-            retried = await self.scheduler.submit(job.retries())
-            translations = await self._finish(texts, job, retried, job.finish_retry)
-        assert translations is not None  # a segment is translated twice at most
+        for more, finish in ((job.retries, job.finish_retry), (job.patterns, job.finish_pattern)):
+            if translations is None and (again := more()):
+                translations = await self._finish(texts, job, await self.scheduler.submit(again), finish)
+        assert translations is not None  # a segment is translated three times at most
         return translations
 
     async def _finish(
@@ -129,16 +132,24 @@ class Translator:
             if value > most:
                 raise UnsupportedOption(f"Invalid request: {name} parameter must be <= {most} for {self.manifest.name}")
 
-    def _job(self, texts: Sequence[str], options: Options, format: Format, join_lines: bool) -> Job:
+    def _job(
+        self,
+        texts: Sequence[str],
+        options: Options,
+        format: Format,
+        join_lines: bool,
+        find_terms: TermFinder | None,
+    ) -> Job:
         protected = [protect(text, format, join_lines) for text in texts]
         return Job(
             protected,
-            items_of(protected, self.segmenter, options.width, self._request_tokens),
+            items_of(protected, self.segmenter, options.width, self._request_tokens, find_terms),
             options,
             self._source_tokenizer,
             self._target_tokenizer,
             self.segmenter,
             self._alignment_outputs,
+            self.target,
         )
 
     async def golden(self, case: TranslationCase) -> TranslationAnswer:
