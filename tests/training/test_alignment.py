@@ -10,6 +10,7 @@ from service.bundle.manifest import TranslationManifest
 from tests.conftest import REAL_MODELS
 from training.alignment import (
     ALIGNMENTS,
+    WORD,
     error_rate,
     error_rates,
     linked,
@@ -67,3 +68,13 @@ def test_the_summary_layer_has_the_lowest_error_rate() -> None:
     assert min(rates, key=lambda name: rates[name]) == f"layer {shown.layer}"
     [recorded] = [metric for metric in manifest.metrics if metric.name == "alignment error rate"]
     assert rates[f"layer {shown.layer}"] == pytest.approx(recorded.value, abs=0.005)
+
+
+@pytest.mark.parametrize("path", sorted(ALIGNMENTS.glob("*.tsv")), ids=lambda path: path.stem)
+def test_manual_alignments_cover_every_word_of_the_translations(path: Path) -> None:
+    pairs = read_alignments(path)
+    assert len(pairs) >= 50
+    for pair in pairs:
+        starts = {start for start, _ in pair.target_words}
+        assert {match.start() for match in WORD.finditer(pair.target)} <= starts, pair.target
+        assert len({target for _, target in pair.sure}) >= len(pair.target_words) / 2, pair.target
