@@ -184,6 +184,8 @@ class Training(Section):
     seed: int
     minutes: float
     hardware: str
+    run: str | None = None
+    """Identity of the run: a hash of its recipe, data, columns and code. Older bundles lack it."""
 
 
 class Manifest(_SectionByTask):
@@ -200,6 +202,8 @@ class Manifest(_SectionByTask):
     version: int = Field(gt=0)
     task: Task
     description: str
+    default: bool = False
+    """True if requests that name no model of this task (translators: of this language pair) are for this model."""
     architecture: Architecture
     graphs: list[Graph]
     weights: Literal["float32", "float16"]

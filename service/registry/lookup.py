@@ -48,8 +48,8 @@ class Lookup:
         return predictor
 
     def default_classifier(self) -> str:
-        """Return the name in LIMELIGHT_DEFAULT_CLASSIFIER, else the first classifier by name. Raises ModelNotFound."""
-        return self._default_classifier if self._default_classifier is not None else self._first("classification")
+        """Return the name in LIMELIGHT_DEFAULT_CLASSIFIER, else the default of the task. Raises ModelNotFound."""
+        return self._default_classifier if self._default_classifier is not None else self._default_of("classification")
 
     def generator(self, name: str | None = None, version: int | None = None) -> Generator:
         """Return the language model of that name, or the default. Raises ModelNotFound or ModelNotReady."""
@@ -60,8 +60,8 @@ class Lookup:
         return predictor
 
     def default_generator(self) -> str:
-        """Return the first language model by name. Raises ModelNotFound."""
-        return self._first("generation")
+        """Return the default language model. Raises ModelNotFound."""
+        return self._default_of("generation")
 
     def translator(
         self, source: str | None, target: str | None, name: str | None = None, version: int | None = None
@@ -86,20 +86,16 @@ class Lookup:
         return predictor
 
     def pairs(self) -> dict[tuple[str, str], str]:
-        """Return (source, target) -> default model: `<source>-<target>`, else the first by name."""
-        pairs: dict[tuple[str, str], str] = {}
-        for entry, manifest in self._current():
-            if isinstance(manifest, TranslationManifest):
-                pair = (manifest.source, manifest.target)
-                if pair not in pairs or entry.name == "-".join(pair):
-                    pairs[pair] = entry.name
-        return pairs
+        """Return (source, target) -> default model. A pair of several models without a default is left out."""
+        defaults = ((pair, self._chosen(names)) for pair, names in self._translators().items())
+        return {pair: name for pair, name in defaults if name is not None}
 
     def default_translator(self, source: str, target: str) -> str:
-        """Return the default model of a language pair. Raises UnsupportedLanguagePair."""
-        pairs = self.pairs()
-        if (source, target) in pairs:
-            return pairs[source, target]
+        """Return the default model of a language pair. Raises UnsupportedLanguagePair, or ModelNotFound if the pair
+        has several models without a default."""
+        pairs = self._translators()
+        if (names := pairs.get((source, target))) is not None:
+            return self._only(names, f"translation from {source} to {target}")
         for language, side in ((source, 0), (target, 1)):
             if language not in {pair[side] for pair in pairs}:
                 raise UnsupportedLanguagePair(f"{excerpt(language)} is not supported")
@@ -110,9 +106,9 @@ class Lookup:
         if entry.manifest is None or entry is not self.entry(entry.name):
             return False
         if entry.manifest.task == "classification":
-            return entry.name == self.default_classifier()
+            return entry.name == (self._default_classifier or self._chosen(self._named("classification")))
         if entry.manifest.task == "generation":
-            return entry.name == self.default_generator()
+            return entry.name == self._chosen(self._named("generation"))
         return entry.name in self.pairs().values()
 
     def describe(self, entry: Entry) -> dict[str, Any]:
@@ -141,12 +137,42 @@ class Lookup:
             if entry.manifest is not None:
                 yield entry, entry.manifest
 
-    def _first(self, task: Task) -> str:
-        """Return the first model of a task by name. Raises ModelNotFound."""
+    def _named(self, task: Task) -> list[str]:
+        """Return the names of the models of a task."""
+        return [entry.name for entry, manifest in self._current() if manifest.task == task]
+
+    def _translators(self) -> dict[tuple[str, str], list[str]]:
+        """Return (source, target) -> names of the translators."""
+        found: dict[tuple[str, str], list[str]] = {}
         for entry, manifest in self._current():
-            if manifest.task == task:
-                return entry.name
-        raise ModelNotFound(f"this service has no model for {task}")
+            if isinstance(manifest, TranslationManifest):
+                found.setdefault((manifest.source, manifest.target), []).append(entry.name)
+        return found
+
+    def _chosen(self, names: list[str]) -> str | None:
+        """Return the only model that is marked as default, else the only model, else None.
+
+        A version inherits the mark from the other versions of its model, so that a new version changes no default.
+        """
+        marked = [
+            name for name in names if any(e.manifest and e.manifest.default for e in self._entries[name].values())
+        ]
+        chosen = marked or names
+        return chosen[0] if len(chosen) == 1 else None
+
+    def _only(self, names: list[str], purpose: str) -> str:
+        """Return the default of some models. Raises ModelNotFound if there is none."""
+        name = self._chosen(names)
+        if name is None:
+            raise ModelNotFound(f"name a model: none of {', '.join(names)} is the only default for {purpose}")
+        return name
+
+    def _default_of(self, task: Task) -> str:
+        """Return the default model of a task. Raises ModelNotFound."""
+        names = self._named(task)
+        if not names:
+            raise ModelNotFound(f"this service has no model for {task}")
+        return self._only(names, task)
 
     def _named_default(self) -> Entry | None:
         """Return the entry of the classifier in LIMELIGHT_DEFAULT_CLASSIFIER, if there is one."""

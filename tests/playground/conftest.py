@@ -35,11 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The service with two fake classifiers, two fake translators of one pair and two fake language models."""
     folder = tmp_path_factory.mktemp("models")
-    write_classifier(folder, training=TRAINING, metrics=METRICS)
+    write_classifier(folder, default=True, training=TRAINING, metrics=METRICS)
     write_classifier(folder, "toy-other")
-    write_translator(folder, training=TRAINING)
+    write_translator(folder, default=True, training=TRAINING)
     write_translator(folder, "en-xx-other")
-    write_generator(folder, training=TRAINING)
+    write_generator(folder, default=True, training=TRAINING)
     write_generator(folder, "writer-other")
     with listening(folder) as address:
         yield address

@@ -63,6 +63,7 @@ def test_a_broken_default(models: Path, tmp_path: Path) -> None:
 
 def test_a_broken_model_that_is_not_the_default(models: Path, tmp_path: Path) -> None:
     shutil.copytree(models, tmp_path, dirs_exist_ok=True)
+    write_classifier(tmp_path, default=True)
     (write_classifier(tmp_path, "zzz") / "classify.onnx").unlink()
     with serving(tmp_path) as client:
         assert client.get("/health/ready").status_code == 200

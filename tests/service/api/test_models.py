@@ -65,7 +65,7 @@ def test_the_listed_kinds_are_those_of_the_answer(client: TestClient, name: str)
 
 def test_languages(tmp_path: Path) -> None:
     write_translator(tmp_path)
-    write_translator(tmp_path, "en-fr", target="fr")
+    write_translator(tmp_path, "en-fr", target="fr", default=True)
     write_translator(tmp_path, "other-en-fr", target="fr")
     write_translator(tmp_path, "fr-en", source="fr", target="en")
     with serving(tmp_path) as client:

@@ -86,10 +86,28 @@ def test_refused_bundles_do_not_delay_readiness(tmp_path: Path, registry: Open) 
 
 def test_the_default_classifier(tmp_path: Path, registry: Open) -> None:
     write_translator(tmp_path, "a-translator")
-    write_classifier(tmp_path, "b")
     write_classifier(tmp_path, "c")
-    assert registry(tmp_path).default_classifier() == "b"
+    assert registry(tmp_path).default_classifier() == "c"
+    write_classifier(tmp_path, "b")
+    with pytest.raises(ModelNotFound, match="name a model: none of b, c is the only default for classification"):
+        registry(tmp_path).classifier()
     assert registry(tmp_path, default_classifier="c").classifier().manifest.name == "c"
+
+
+def test_an_added_model_or_version_does_not_change_the_marked_default(tmp_path: Path, registry: Open) -> None:
+    write_classifier(tmp_path, "m", default=True)
+    write_translator(tmp_path, "m-translator", default=True)
+    for name in ("a", "z"):
+        write_classifier(tmp_path, name)
+        write_translator(tmp_path, f"{name}-translator")
+    write_classifier(tmp_path, "m", 2)
+    loaded = registry(tmp_path)
+    assert (loaded.classifier().manifest.name, loaded.classifier().manifest.version) == ("m", 2)
+    assert loaded.pairs() == {("en", "xx"): "m-translator"}
+    assert {e.name for e in loaded.entries() if loaded.is_default(e)} == {"m", "m-translator"}
+    write_classifier(tmp_path, "z", 2, default=True)
+    with pytest.raises(ModelNotFound, match="none of a, m, z is the only default"):
+        registry(tmp_path).classifier()
 
 
 @pytest.mark.parametrize(("name", "message"), [("nobody", "which is not there"), ("en-xx", "which is no classifier")])
@@ -108,16 +126,20 @@ def test_no_classifier(tmp_path: Path, registry: Open) -> None:
 
 def test_the_default_translator(tmp_path: Path, registry: Open) -> None:
     write_translator(tmp_path, "another")
-    write_translator(tmp_path, "en-xx")
+    write_translator(tmp_path, "en-xx", default=True)
     write_translator(tmp_path, "de-first", source="de", target="yy")
-    write_translator(tmp_path, "de-second", source="de", target="yy")
     loaded = registry(tmp_path)
     assert loaded.pairs() == {("en", "xx"): "en-xx", ("de", "yy"): "de-first"}
     assert loaded.translator("en", "xx").manifest.name == "en-xx"
     assert loaded.translator("de", "yy").manifest.name == "de-first"
     assert loaded.translator("en", "xx", "another").manifest.name == "another"
-    assert loaded.translator(None, None, "de-second").manifest.name == "de-second"
     assert [e.name for e in loaded.entries() if loaded.is_default(e)] == ["de-first", "en-xx"]
+    write_translator(tmp_path, "de-second", source="de", target="yy")
+    loaded = registry(tmp_path)
+    assert loaded.pairs() == {("en", "xx"): "en-xx"}
+    assert loaded.translator(None, None, "de-second").manifest.name == "de-second"
+    with pytest.raises(ModelNotFound, match="none of de-first, de-second is the only default for translation from de"):
+        loaded.translator("de", "yy")
 
 
 @pytest.mark.parametrize(
