@@ -15,7 +15,10 @@ LimelightError
       AnswerTooLarge           the answer would exceed the limit
     Unauthorized               an API key or the admin token is missing
       Forbidden                the key or token is wrong
+    NotAvailable               an optional part of the service is not installed
+    DocumentNotFound           no document has that name
     ModelNotFound              no bundle has that name or version
+      GlossaryNotFound         no stored glossary has that name
     ModelNotReady              the model is loading, refused or failing
     Overloaded                 the queue is full
       TooManyRequests          too many requests are in progress
@@ -91,8 +94,20 @@ class Forbidden(Unauthorized):
     """The API key or the admin token is wrong."""
 
 
+class NotAvailable(ServiceError):
+    """An optional part of the service is not installed or not possible with its settings."""
+
+
+class DocumentNotFound(ServiceError):
+    """No document has that name and key, or it is no longer kept."""
+
+
 class ModelNotFound(ServiceError):
     """No model has that name, version or task."""
+
+
+class GlossaryNotFound(ModelNotFound):
+    """No stored glossary has that name."""
 
 
 class ModelNotReady(ServiceError):

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all interfaces.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
     models: Path = Field(default=Path("models"), description="Folder of bundles: <name>/<version>/bundle.json.")
+    glossaries: Path = Field(
+        default=Path("glossaries"), description="Folder of glossaries: <name>.tsv, <name>.en-fr.tsv, .csv or .tbx."
+    )
     default_classifier: str | None = Field(
         default=None, description="Model for /classify without a model name; by default the first classifier by name."
     )
@@ -49,6 +52,19 @@ class Settings(BaseSettings):
     )
     max_texts: int = Field(default=256, gt=0, description="Maximum texts in one request.")
     max_characters: int = Field(default=100_000, gt=0, description="Maximum length of a text, in characters.")
+    max_document_bytes: int = Field(default=10_000_000, gt=0, description="Maximum size of a document in bytes.")
+    max_document_characters: int = Field(
+        default=1_000_000, gt=0, description="Maximum length of all texts in a document, in characters."
+    )
+    max_kept_document_bytes: int = Field(
+        default=100_000_000, gt=0, description="Maximum size of all documents in memory; more get a 429."
+    )
+    document_ttl_s: float = Field(
+        default=1_800.0, gt=0, le=DAY_S, description="Seconds for which a translated document is kept in memory."
+    )
+    document_timeout_s: float = Field(
+        default=600.0, gt=0, le=DAY_S, description="Maximum seconds for the translation of a document."
+    )
     max_request_tokens: int = Field(
         default=100_000, gt=0, description="Maximum tokens in one request; for a translation times the beam size."
     )

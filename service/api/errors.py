@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from service import observability
 from service.errors import (
+    DocumentNotFound,
     Forbidden,
     InferenceFailed,
     InferenceTimeout,
@@ -26,6 +27,7 @@ from service.errors import (
     MissingParameter,
     ModelNotFound,
     ModelNotReady,
+    NotAvailable,
     Overloaded,
     PayloadTooLarge,
     ServiceError,
@@ -46,10 +48,12 @@ STATUSES: dict[type[ServiceError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     ModelNotFound: 404,
+    DocumentNotFound: 404,
     ModelNotReady: 503,
     Overloaded: 429,
     InferenceTimeout: 504,
     InferenceFailed: 500,
+    NotAvailable: 501,
 }
 """A subclass without an entry has the status of its base class."""
 
@@ -183,12 +187,13 @@ DESCRIPTIONS = {
     400: "A parameter is missing, or the language or format is not supported",
     401: "An API key or token is missing",
     403: "The API key or token does not allow this",
-    404: "The model does not exist",
+    404: "The model, document or glossary does not exist",
     413: "The body or the answer is too large",
     415: "The media type of the body is not supported",
     422: "The request is not valid",
     429: "The service is overloaded; try again after `Retry-After` seconds",
     500: "The service failed",
+    501: "An optional part of the service is not installed",
     503: "The model is not ready",
     504: "The answer took too long",
 }
@@ -204,6 +209,8 @@ EXAMPLES: dict[str, tuple[int, str]] = {
     ),
     "forbidden": (403, "Invalid API key"),
     "model_not_found": (404, "there is no model 'nope'; GET /models lists them"),
+    "glossary_not_found": (404, "there is no glossary 'nope'; GET /glossaries lists them"),
+    "document_not_found": (404, "there is no such document, or it is no longer kept"),
     "payload_too_large": (413, "the body is larger than 2000000 bytes"),
     "answer_too_large": (
         413,
@@ -221,6 +228,7 @@ EXAMPLES: dict[str, tuple[int, str]] = {
     "too_many_requests": (429, "256 requests are running; try again shortly"),
     "rate_limited": (429, "Slowdown: at most 60 per 1 minute requests"),
     "inference_failed": (500, "the network failed: not enough memory"),
+    "not_available": (501, "docx files need the extra `documents`: pip install 'limelight[documents]'"),
     "model_not_ready": (503, "sms-spam/1 is not ready: still loading"),
     "inference_timeout": (504, "no answer within 30 s; send less text or try again later"),
 }

@@ -15,7 +15,13 @@ router = APIRouter(tags=["translate"])
 LIBRETRANSLATE_ERRORS = ("missing_parameter", "unsupported_language_pair", "unsupported_format")
 EVENTS = events.documented("`token` and `sentence` events, then `done`.")
 ERRORS = responses(
-    "/translate", *LIBRETRANSLATE_ERRORS, *BODY_ERRORS, *TEXT_ERRORS, "unsupported_option", *MODEL_ERRORS
+    "/translate",
+    *LIBRETRANSLATE_ERRORS,
+    *BODY_ERRORS,
+    *TEXT_ERRORS,
+    "unsupported_option",
+    "glossary_not_found",
+    *MODEL_ERRORS,
 )
 
 

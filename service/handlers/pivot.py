@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from service.attention import AttentionDetail, AttentionMatrix
 from service.batching import budget
 from service.batching.offload import run_in_thread_if_long
-from service.markup.protect import Format
+from service.handlers.glossaries import finder
+from service.markup.protect import Format, ProtectedText
 from service.text.tokenizer import Token
 from service.translation.engine import Options
-from service.translation.results import Sentence, Translation
+from service.translation.glossary import Glossary, Occurrence
+from service.translation.results import Sentence, Translation, UsedTerm
 from service.translation.translator import Translator
 
 Span = tuple[int, int]
@@ -37,16 +39,37 @@ class PivotTranslation(Translation):
 
 
 async def translate_in_two_steps(
-    first: Translator, second: Translator, texts: Sequence[str], options: Options, format: Format
+    first: Translator,
+    second: Translator,
+    texts: Sequence[str],
+    options: Options,
+    format: Format,
+    glossary: Glossary | None = None,
 ) -> list[PivotTranslation]:
-    """Translate texts with one translator, and its translations with another one. Raises as `Translator.translate`."""
+    """Translate texts with one translator, and its translations with another one. Raises as `Translator.translate`.
+
+    The terms of a glossary are found in the texts; their translations in the first step are replaced in the second.
+    """
     detail: AttentionDetail = "none" if options.attention == "none" else "summary"
-    pivots = await first.translate(texts, replace(options, alternatives=0, attention=detail), format)
+    find_terms = None if glossary is None else finder(glossary, replaces=False)
+    options_of_first = replace(options, alternatives=0, attention=detail)
+    pivots = await first.translate(texts, options_of_first, format, find_terms=find_terms)
     pivot_texts = [pivot.text for pivot in pivots]
-    found = await second.translate(pivot_texts, replace(options, attention=detail), format)
+    find_terms = None if glossary is None else lambda index, protected: _terms_of(pivots[index], protected)
+    found = await second.translate(pivot_texts, replace(options, attention=detail), format, find_terms=find_terms)
     return await run_in_thread_if_long(
         pivot_texts, lambda: [compose(*steps) for steps in zip(pivots, found, strict=True)]
     )
+
+
+def _terms_of(pivot: Translation, protected: ProtectedText) -> list[Occurrence]:
+    """The terms that the first step has found. protected: its translation."""
+    found = []
+    for term in (term for sentence in pivot.sentences for term in sentence.terms):
+        start, end = protected.inside(term.target_start, term.target_end)
+        if start < end:
+            found.append(Occurrence(start, end, term.source, term.target))
+    return sorted(found, key=lambda occurrence: occurrence.start)
 
 
 def compose(first: Translation, second: Translation) -> PivotTranslation:
@@ -107,7 +130,23 @@ def _compose(text: str, before: Sequence[Sentence], after: Sequence[Sentence]) -
         [token for one in after for token in one.target_tokens],
         _product(before, after),
         alternatives if len(after) == 1 else [],
+        _terms(before, after),
     )
+
+
+def _terms(before: Sequence[Sentence], after: Sequence[Sentence]) -> list[UsedTerm]:
+    """The terms of the second step, with their spans in the source text of the first one."""
+    found = []
+    for first in (term for one in before for term in one.terms):
+        span = first.target_start, first.target_end
+        second = next((term for one in after for term in one.terms if _overlap((term.start, term.end), span)), None)
+        if second is not None:
+            found.append(replace(second, start=first.start, end=first.end))
+    return found
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def _product(before: Sequence[Sentence], after: Sequence[Sentence]) -> list[AttentionMatrix]:

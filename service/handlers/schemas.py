@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.attention import AttentionDetail
@@ -51,9 +52,22 @@ class TranslateRequest(BaseModel):
     )
     max_length: int | None = Field(None, ge=1, description="Maximum tokens in the translation of a sentence.")
     alternatives: int = Field(0, ge=0, description="Number of translations besides the best.")
+    glossary: dict[str, str] | str | None = Field(
+        None,
+        description="Source terms with their required translations, or the name of a stored glossary. "
+        "In a form: a JSON object or a name.",
+    )
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="Attention matrices to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
+
+    @field_validator("glossary", mode="before")
+    @classmethod
+    def _object_in_form(cls, value: object) -> object:
+        """A form has no objects: it has the JSON of one."""
+        if isinstance(value, str) and value.lstrip().startswith("{"):
+            return orjson.loads(value)
+        return value or None
 
     @field_validator(
         *("format", "beam_size", "length_penalty", "max_length", "alternatives", "attention", "attention_unit"),
@@ -187,6 +201,22 @@ class Sentence(BaseModel):
     alternatives: list[Hypothesis] | None = Field(None, description="Present if requested.")
 
 
+class Surface(BaseModel):
+    """A part of a text."""
+
+    text: str
+    start: int
+    end: int
+
+
+class UsedTerm(BaseModel):
+    """A term of the glossary in a text."""
+
+    term: str = Field(description="The source term, as the glossary has it.")
+    source: Surface = Field(description="Its occurrence in `q`.")
+    target: Surface = Field(description="Its translation, in the whole translation.")
+
+
 class Step(BaseModel):
     """One of two translations through English."""
 
@@ -200,6 +230,9 @@ class Step(BaseModel):
 class Translation(BaseModel):
     text: str
     sentences: list[Sentence]
+    glossary: list[UsedTerm] | None = Field(
+        None, description="Present if the request has a glossary: its terms in the text, in order."
+    )
     steps: list[Step] | None = Field(
         None, description="Present if no model translates the pair, and the text is translated through English."
     )

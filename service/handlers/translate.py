@@ -11,9 +11,9 @@ Sentences come in the order in which they finish.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from typing import Any
 
 from service.attention import significant
@@ -22,6 +22,7 @@ from service.batching.offload import run_in_thread_if_long
 from service.bundle.manifest import TranslationManifest
 from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair, excerpt
 from service.handlers.encoding import AS_JSON, Emit, Encoding, rounded, token, weights_in
+from service.handlers.glossaries import Route, find_glossaries, finder, used_terms
 from service.handlers.languages import PIVOT, base_language, detection, rank_all, reachable
 from service.handlers.pivot import PivotTranslation, spans_in, translate_in_two_steps
 from service.handlers.schemas import TranslateRequest
@@ -33,6 +34,7 @@ from service.text.detection import Guess
 from service.text.sentences import is_blank
 from service.text.words import Words, by_words
 from service.translation.engine import Options
+from service.translation.glossary import Glossary
 from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
 from service.translation.translator import Translator
 
@@ -40,9 +42,6 @@ AUTO = "auto"
 
 PLAUSIBLE = 0.25
 """Probability of a source language relative to the most likely language, from which it is used instead."""
-
-Route = tuple[Translator, ...]
-"""The translators of a text: none if it is returned as it is, one, or two through the pivot language."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,8 @@ class TranslationPlan:
     """The detected language of each text; empty unless the source is `auto`."""
     options: Options
     format: Format
+    glossaries: Mapping[Route, Glossary] = field(default_factory=dict)
+    """The terms for the texts of each route; empty without a glossary."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,18 @@ class TranslationAnswer:
         manifests = [translator.manifest for translator in self.route]
         alternatives = self.plan.request.alternatives > 0
         guesses = [detection(guess).model_dump() for guess in self.plan.guesses]
+        texts = self.plan.texts if self.plan.request.glossary else []
+        terms = [{"glossary": used_terms(*pair)} for pair in zip(self.translations, texts, strict=False)]
         return {
             "translatedText": self._like_q([translation.text for translation in self.translations]),
             **({"detectedLanguage": self._like_q(guesses)} if guesses else {}),
             "model": "+".join(manifest.name for manifest in manifests) or None,
             "version": "+".join(str(manifest.version) for manifest in manifests) or None,
             "translations": [
-                {**encode(translation, alternatives, encoding), **steps(translation, route)}
-                for translation, route in zip(self.translations, self.plan.routes, strict=True)
+                {**encode(translation, alternatives, encoding), **used, **steps(translation, route)}
+                for translation, route, used in zip(
+                    self.translations, self.plan.routes, terms or repeat({}), strict=False
+                )
             ],
             **({"alternatives": self._like_q([t.alternatives for t in self.translations])} if alternatives else {}),
         }
@@ -137,10 +142,13 @@ async def plan_translation(request: TranslateRequest, registry: Registry, settin
     source, target = _languages(request, registry)
     if source != AUTO:
         route = find_route(source, target, request, registry)
-        return TranslationPlan(request, texts, [route] * len(texts), [], options, format)
+        glossaries = await find_glossaries(request, [route], registry) if request.glossary else {}
+        return TranslationPlan(request, texts, [route] * len(texts), [], options, format, glossaries)
     guesses = await detect_sources(texts, target, request, registry)
-    routes = {guess.language: find_route(guess.language, target, request, registry) for guess in guesses}
-    return TranslationPlan(request, texts, [routes[guess.language] for guess in guesses], guesses, options, format)
+    found = {guess.language: find_route(guess.language, target, request, registry) for guess in guesses}
+    routes = [found[guess.language] for guess in guesses]
+    glossaries = await find_glossaries(request, found.values(), registry) if request.glossary else {}
+    return TranslationPlan(request, texts, routes, guesses, options, format, glossaries)
 
 
 def _languages(request: TranslateRequest, registry: Registry) -> tuple[str | None, str | None]:
@@ -194,9 +202,9 @@ async def detect_sources(
 
 def _required(request: TranslateRequest) -> str | list[str]:
     """The texts of a request. Raises MissingParameter if a required field is missing, or UnsupportedFormat."""
-    for field in ("q",) if request.model else ("q", "source", "target"):
-        if getattr(request, field) is None:
-            raise MissingParameter(f"Invalid request: missing {field} parameter")
+    for name in ("q",) if request.model else ("q", "source", "target"):
+        if getattr(request, name) is None:
+            raise MissingParameter(f"Invalid request: missing {name} parameter")
     if request.format not in ("text", "html"):
         raise UnsupportedFormat(f"{excerpt(request.format)} format is not supported")
     assert request.q is not None
@@ -226,17 +234,19 @@ async def _translate(
 ) -> Sequence[Translation]:
     """The translations of the texts at some places, which have the same route."""
     texts = [plan.texts[place] for place in places]
+    glossary = plan.glossaries.get(route)
     if not route:
         return [Translation(text, [], [text] * plan.options.alternatives) for text in texts]
     if len(route) == 2:
-        found = await translate_in_two_steps(*route, texts, plan.options, plan.format)
+        found = await translate_in_two_steps(*route, texts, plan.options, plan.format, glossary)
         if emit is not None:
             for event in _sentence_events(found):
                 _emit_sentence(event, plan, places, emit)
         return found
     [translator] = route
+    find_terms = None if glossary is None else finder(glossary)
     if emit is None:
-        return await translator.translate(texts, plan.options, plan.format)
+        return await translator.translate(texts, plan.options, plan.format, find_terms=find_terms)
 
     def on_token(event: TokenEvent) -> None:
         weights = None if event.weights is None else significant(event.weights)
@@ -245,7 +255,7 @@ async def _translate(
     def on_sentence(event: SentenceEvent) -> None:
         _emit_sentence(event, plan, places, emit)
 
-    return await translator.translate(texts, plan.options, plan.format, on_token, on_sentence)
+    return await translator.translate(texts, plan.options, plan.format, on_token, on_sentence, find_terms=find_terms)
 
 
 def _sentence_events(translations: Sequence[Translation]) -> Iterator[SentenceEvent]:

@@ -61,6 +61,13 @@ class ProtectedText:
         """The span of text[start:end] in the text as sent."""
         return (start, end) if self.mapped is None else self.mapped.span(start, end)
 
+    def inside(self, start: int, end: int) -> Span:
+        """The span of the protected text that stands for raw[start:end]; it may be empty."""
+        if self.mapped is None:
+            return start, end
+        first = int(np.searchsorted(self.mapped.starts, start, side="left"))
+        return first, max(first, int(np.searchsorted(self.mapped.ends, end, side="right")))
+
     def pieces_in(self, start: int, end: int) -> list[Piece]:
         """Pieces of text[start:end]."""
         key = operator.attrgetter("place")

@@ -28,6 +28,7 @@ from service.errors import (
 )
 from service.memory import settle
 from service.registry.entry import Entry, State
+from service.registry.glossaries import Glossaries
 from service.registry.golden import golden_problem
 from service.registry.loading import close, load, read_named_manifest
 from service.registry.lookup import Lookup
@@ -61,8 +62,17 @@ class Registry(Lookup):
     classifier of the settings is missing or is no classifier.
     """
 
-    def __init__(self, models: Path, runtime: Runtime, limits: Limits, default_classifier: str | None = None):
+    def __init__(
+        self,
+        models: Path,
+        runtime: Runtime,
+        limits: Limits,
+        default_classifier: str | None = None,
+        glossaries: Path | None = None,
+    ):
+        """glossaries: the folder of stored glossaries."""
         super().__init__(default_classifier)
+        self.glossaries = Glossaries(glossaries)
         self._models = models
         self._runtime = runtime
         self._limits = limits

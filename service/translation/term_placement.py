@@ -183,6 +183,8 @@ def _change(occurrence: Occurrence, span: Span, text: str, language: str) -> _Ch
     if not occurrence.replaces or text[start:end].casefold() == term.casefold():
         return _Change(start, end, [""], text[start:end], occurrence, kept=True)
     words, forms = alternatives(text[:start], term, language)
+    if (match := FIRST_WORD.match(term)) and is_article(match[1], language):
+        forms = [""]  # the term has an article of its own
     if start == len(words) == 0 and text[:1].isupper():
         term = term[0].upper() + term[1:]
     return _Change(start - len(words), end, forms or [""], term, occurrence)
