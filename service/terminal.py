@@ -86,7 +86,7 @@ def opened() -> Iterator[tuple[Registry, Settings]]:
     settings = Settings(max_texts=NO_LIMIT, max_characters=NO_LIMIT)
     runtime = Runtime(settings.device, settings.threads, settings.precision)
     limits = Limits(settings.batch_tokens, NO_LIMIT)
-    registry = Registry(settings.models, runtime, limits, settings.default_classifier)
+    registry = Registry(settings.models, runtime, limits, settings.default_classifier, settings.glossaries)
     try:
         yield registry, settings
     finally:
