@@ -1,6 +1,7 @@
 """Initial weights: word vectors, pre-training, or another bundle."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import nn
 from service.bundle.manifest import WEIGHTS
 from training.corpora import data_folder, labelled_texts, unlabelled_texts
 from training.recipe import ClassificationRecipe, VectorsRecipe
+from training.tokenization import UNK, special_id
 
 Vectors = dict[str, NDArray[np.float32]]
 
@@ -68,6 +70,8 @@ def train_vectors(sentences: list[list[str]], size: int, seed: int) -> Vectors:
     """Train word2vec, skip-gram with negative sampling (Mikolov et al. 2013), on tokenised texts."""
     from gensim.models import Word2Vec
 
+    if max(Counter(token for sentence in sentences for token in sentence).values(), default=0) < 2:
+        return {}
     workers = 1 if len(sentences) < 10_000 else torch.get_num_threads()  # one thread is deterministic
     model = Word2Vec(
         sentences, vector_size=size, sg=1, window=5, negative=5, min_count=2, epochs=5, seed=seed, workers=workers
@@ -94,9 +98,12 @@ def initial_vectors(
 
 def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]) -> None:
     """Set the rows of an embedding. Rows without a vector stay random, with the standard deviation of the vectors.
+    Without any vector, all stay random.
 
     Raises StartError if the sizes differ.
     """
+    if not vectors:  # no word occurs twice in a text of a few lines
+        return
     matrix = np.stack(list(vectors.values()))
     if matrix.shape[1] != embedding.embedding_dim:
         raise StartError(
@@ -117,10 +124,13 @@ def copy_pretrained_weights(network: nn.Module, checkpoint: Path) -> None:
                 parameter.copy_(weights)
 
 
-def copy_weights(network: nn.Module, bundle: Path) -> None:
-    """Copy all weights of a bundle. Raises StartError, which names the parameters that differ."""
-    stored = load_file(bundle / WEIGHTS)
-    own = dict(network.named_parameters())
+def copy_weights(network: nn.Module, bundle: Path, new: tuple[str, ...] = ()) -> None:
+    """Copy all weights of a bundle, except those whose name starts with one of `new`.
+
+    Raises StartError, which names the parameters that differ.
+    """
+    stored = {name: weights for name, weights in load_file(bundle / WEIGHTS).items() if not name.startswith(new)}
+    own = {name: parameter for name, parameter in network.named_parameters() if not name.startswith(new)}
     differing = sorted(
         name
         for name in stored.keys() | own.keys()
@@ -136,17 +146,31 @@ def copy_weights(network: nn.Module, bundle: Path) -> None:
 def copy_matching_weights(network: nn.Module, tokenizer: Tokenizer, bundle: Path) -> None:
     """Copy the matching weights of a bundle of another architecture or language (Kocmi and Bojar 2018).
 
-    Copied are weights of equal name and shape, and the embeddings of tokens in both vocabularies. The others stay
-    random. Raises StartError if the embedding sizes differ.
+    Copied are weights of equal name and shape, and the embeddings of tokens in both vocabularies. The embedding of
+    another token is the mean of those of its parts in the bundle's vocabulary. The others stay random.
+    Raises StartError if the embedding sizes differ.
     """
     stored = load_file(bundle / WEIGHTS)
-    known = Tokenizer.from_file(str(bundle / "tokenizer.json")).get_vocab()
-    rows = {own: known[token] for token, own in tokenizer.get_vocab().items() if token in known}
+    known = Tokenizer.from_file(str(bundle / "tokenizer.json"))
+    parts = {own: parts_of(token, known) for token, own in tokenizer.get_vocab().items()}
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name == "embedding.weight":
                 if stored[name].shape[1] != parameter.shape[1]:
                     raise StartError(f"{bundle} has embeddings of {stored[name].shape[1]}, not {parameter.shape[1]}")
-                parameter[list(rows)] = stored[name][list(rows.values())].to(parameter.dtype)
+                for own, ids in parts.items():
+                    if ids:
+                        parameter[own] = stored[name][ids].to(parameter.dtype).mean(dim=0)
             elif name in stored and stored[name].shape == parameter.shape:
                 parameter.copy_(stored[name])
+
+
+def parts_of(token: str, known: Tokenizer) -> list[int]:
+    """Ids of a token's parts in a vocabulary; none if a part is unknown, or for the name of a byte or special token."""
+    vocabulary = known.get_vocab()
+    if token in vocabulary:
+        return [vocabulary[token]]
+    if token.startswith("<"):
+        return []
+    ids = [part.id for part in known.model.tokenize(token)]
+    return [] if special_id(known, UNK) in ids else ids

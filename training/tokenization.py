@@ -1,12 +1,14 @@
 """Training of the tokenizer. Its file, `tokenizer.json`, is used in training and in serving."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from service.bundle.conventions import STAND_INS
+from training.merges import frequent_merges
 from training.recipe import TokenizerRecipe
 
 PAD, UNK, BOS, EOS = SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -73,6 +75,13 @@ def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
         tokenizer.decoder = decoders.Fuse()
         tokenizer.train_from_iterator(texts, trainer)
         return tokenizer
+    set_words(tokenizer, recipe)
+    tokenizer.train_from_iterator(texts, trainer)
+    return with_bytes(tokenizer) if recipe.byte_fallback else tokenizer
+
+
+def set_words(tokenizer: Tokenizer, recipe: TokenizerRecipe) -> None:
+    """Set the normal form of texts and their division into words."""
     form = normalizers.NFKC() if recipe.normal_form == "nfkc" else normalizers.NFC()
     steps = [form, normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     tokenizer.normalizer = normalizers.Sequence(steps + ([normalizers.Lowercase()] if recipe.lowercase else []))
@@ -86,8 +95,42 @@ def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
         ]
     )
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    tokenizer.train_from_iterator(texts, trainer)
-    return with_bytes(tokenizer) if recipe.byte_fallback else tokenizer
+
+
+def extend_tokenizer(tokenizer: Tokenizer, texts: Iterable[str], recipe: TokenizerRecipe) -> Tokenizer:
+    """Extend a BPE tokenizer to `recipe.vocabulary` tokens, so that a trained network keeps its tokens and their ids.
+
+    Added are frequent characters of the texts, up to `recipe.alphabet`, stand-ins, merges of the most frequent pairs of
+    tokens (Sennrich et al. 2016, algorithm 1, continued from the tokenizer's own merges), and bytes.
+    """
+    content = json.loads(tokenizer.to_str())
+    model = content["model"]
+    if model["type"] != "BPE":
+        raise ValueError(f"only a BPE tokenizer can be extended, not {model['type']}")
+    vocabulary: dict[str, int] = {name: place for name, place in model["vocab"].items() if name not in BYTES}
+    extended = Tokenizer.from_str(json.dumps(content))
+    set_words(extended, recipe)
+    words = Counter(
+        word
+        for text in texts
+        for word, _ in extended.pre_tokenizer.pre_tokenize_str(extended.normalizer.normalize_str(text))
+    )
+    characters: Counter[str] = Counter()
+    for word, count in words.items():
+        characters.update(dict.fromkeys(word, count))
+    alphabet = [character for character, _ in characters.most_common(recipe.alphabet)]
+    for token in [*STAND_INS[: recipe.stand_ins], *alphabet]:
+        vocabulary.setdefault(token, len(vocabulary))
+    model["vocab"] = vocabulary
+    split = Tokenizer.from_str(json.dumps(content)).model
+    pieces = {word: [token.value for token in split.tokenize(word)] for word in words}
+    room = recipe.vocabulary - len(vocabulary) - (len(BYTES) if recipe.byte_fallback else 0)
+    for first, second in frequent_merges(pieces, words, room, UNK):
+        vocabulary.setdefault(first + second, len(vocabulary))
+        model["merges"].append([first, second])
+    found = Tokenizer.from_str(json.dumps(content))
+    set_words(found, recipe)
+    return with_bytes(found) if recipe.byte_fallback else found
 
 
 def with_bytes(tokenizer: Tokenizer) -> Tokenizer:

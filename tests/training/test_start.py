@@ -10,12 +10,13 @@ from tokenizers import Tokenizer
 
 from service.bundle.manifest import WEIGHTS
 from training.networks.transformer import Transformer, TransformerConfig
-from training.recipe import ClassificationRecipe, RecipeError, VectorsRecipe, load_recipe
+from training.recipe import ClassificationRecipe, RecipeError, TokenizerRecipe, VectorsRecipe, load_recipe
 from training.start import (
     StartError,
     copy_matching_weights,
     copy_weights,
     initial_vectors,
+    parts_of,
     read_vectors,
     set_vectors,
     stored_bundle,
@@ -121,13 +122,21 @@ def test_a_translator_copies_matching_weights_and_shared_tokens(tmp_path: Path) 
     shared = our_tokenizer.get_vocab().keys() & their_tokenizer.get_vocab().keys()
     assert "a" in shared and "K" not in shared
     for token, row in our_tokenizer.get_vocab().items():
-        if token in shared:
-            expected = theirs.embedding.weight[their_tokenizer.token_to_id(token)].half().float()
+        if ids := parts_of(token, their_tokenizer):
+            expected = theirs.embedding.weight[ids].half().float().mean(dim=0)
         else:
             expected = first[row]
         torch.testing.assert_close(ours.embedding.weight[row], expected)
     with pytest.raises(StartError, match="embeddings of 8, not 16"):
         copy_matching_weights(small_translator(["a"], size=16)[0], our_tokenizer, tmp_path)
+
+
+def test_a_new_token_begins_as_its_parts() -> None:
+    known = train_tokenizer(["the cat", "le chat"], TokenizerRecipe(vocabulary=101))
+    vocabulary = known.get_vocab()
+    assert parts_of("a", known) == [vocabulary["a"]]
+    assert parts_of("tal", known) == [vocabulary[letter] for letter in "tal"]
+    assert parts_of("tK", known) == parts_of("<0x41>", known) == []
 
 
 def test_a_recipe_extends_its_base(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from service.bundle.conventions import STAND_INS
 from service.text.tokenizer import TextTokenizer
 from training.recipe import TokenizerRecipe
-from training.tokenization import SPECIAL_TOKENS, train_tokenizer
+from training.tokenization import SPECIAL_TOKENS, UNK, extend_tokenizer, train_tokenizer
 
 TEXTS = [f"The cat, number {n}, sat on the mat; didn't it? Yes: \u00e9t\u00e9!" for n in range(50)]
 
@@ -107,3 +107,29 @@ def test_the_vocabulary_is_as_large_as_the_recipe_says() -> None:
     texts = [f"{word}{n}" for n in range(300) for word in ("alpha", "beta", "gamma", "delta", "epsilon")]
     made = ["".join(chr(97 + (n * k) % 26) for k in range(1, 9)) for n in range(900)]
     assert train_tokenizer([*texts, *made], OPEN).get_vocab_size() == 400
+
+
+def test_an_extended_tokenizer_keeps_its_tokens_and_adds_those_of_new_texts() -> None:
+    known = train_tokenizer(TEXTS, TokenizerRecipe(vocabulary=200))
+    new = ["configuration files, configuration options", "the file \ue001 € 5"] * 20
+    extended = extend_tokenizer(known, new, OPEN.model_copy(update={"vocabulary": known.get_vocab_size() + 330}))
+    before, after = known.get_vocab(), extended.get_vocab()
+    assert {token: after[token] for token in before} == before
+    assert sorted(after.values()) == list(range(len(after)))
+    assert extended.encode(TEXTS[0]).ids == known.encode(TEXTS[0]).ids
+    tokens = extended.encode("configuration \ue001 €!").tokens
+    assert "\u2581configuration" in tokens and "\ue001" in tokens and not any(token == UNK for token in tokens)
+    assert extended.decode(extended.encode("日本 configuration").ids) == "日本 configuration"
+
+
+def test_an_extended_tokenizer_can_be_extended_again() -> None:
+    known = train_tokenizer(TEXTS, TokenizerRecipe(vocabulary=200))
+    room = OPEN.model_copy(update={"vocabulary": known.get_vocab_size() + 300})
+    once = extend_tokenizer(known, ["new words"], room)
+    assert extend_tokenizer(once, ["new words"], room).get_vocab() == once.get_vocab()
+
+
+def test_only_byte_pairs_can_be_extended() -> None:
+    words = train_tokenizer(TEXTS, TokenizerRecipe(model="word", vocabulary=200))
+    with pytest.raises(ValueError, match="only a BPE tokenizer can be extended, not WordLevel"):
+        extend_tokenizer(words, TEXTS, OPEN)
