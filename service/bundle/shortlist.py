@@ -35,7 +35,10 @@ class Shortlist:
     def targets(self, source_ids: Iterable[int], others: Iterable[int] = ()) -> Ids:
         """Return the shortlist of a sentence, sorted: likely and common tokens, and `others`."""
         lists = [self.target_ids[self.offsets[i] : self.offsets[i + 1]] for i in dict.fromkeys(source_ids)]
-        return np.unique(np.concatenate([self.common_ids, np.fromiter(others, np.int64), *lists]))
+        ids = np.concatenate([self.common_ids, np.fromiter(others, np.int64), *lists])
+        flags = np.zeros(ids.max(initial=-1) + 1, np.bool_)
+        flags[ids] = True
+        return np.flatnonzero(flags)  # faster than a sort
 
 
 def read_shortlist(content: bytes, source_vocabulary: int, target_vocabulary: int) -> Shortlist:

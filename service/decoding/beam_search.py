@@ -205,10 +205,17 @@ class BeamSearch(Generic[State]):
         return 2 * self.beam_size + self._special.num_maskable
 
     def _best_continuations(self, candidates: Candidates, stride: int) -> tuple[Scores, Ids, Rows]:
-        """Return the score, token and parent row of the 2W best continuations of each sentence, [B, 2W] each."""
+        """Return the score, token and parent row of the 2W best continuations of each sentence, [B, 2W] each.
+
+        With beam size 1 the best one can be enough: [B, 1].
+        """
         must_end = None
         if self._steps_to_limit <= 0:
             must_end = self._per_row(self._lengths >= [request.max_length for request in self._requests])
+        elif self.beam_size == 1 and self._copies_left is None:
+            best = candidates.token_ids[:, :1]
+            if not self._special.mask.take(best, mode="clip").any():
+                return self._scores + candidates.log_probs[:, :1], best, np.arange(len(best))[:, None]
         log_probs, choices = constrain(candidates, self._special, must_end, self._copies_left)
         totals = (self._scores.reshape(-1, 1) + log_probs).reshape(len(self), -1)  # [B, W * C]
         values, indices = best_candidates(totals, 2 * self.beam_size)

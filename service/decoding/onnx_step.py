@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.decoding.step import Arrays, Candidates, Ids, Rows
-from service.runtime import Session, Values
+from service.runtime import Session, Value, Values
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class OnnxStep:
             for tensor in graph.inputs
         }
         """Axis of each input that counts source or past tokens. None if there is no such axis."""
+        self._counts: dict[int, Value] = {}
+        """The input `candidates` by its number."""
 
     def start(self, encoded: Arrays, batch: int, shortlists: list[Ids] | None = None) -> OnnxState:
         """Return the initial state of `batch` sentences from the outputs of `encode`, each [B, ...].
@@ -91,12 +93,14 @@ class OnnxStep:
         vocabulary = self._vocabulary(state)
         if vocabulary is not None:
             count = min(count, len(vocabulary.ids))
-        inputs = {"token_ids": token_ids, "parents": parents, "candidates": np.array([count])}
+        value = self._session.value
+        if count not in self._counts:
+            self._counts[count] = value(np.array([count]))
+        inputs = {"token_ids": value(token_ids), "parents": value(parents), "candidates": self._counts[count]}
         if self._reads_lengths:
-            inputs["lengths"] = lengths
-        values = {name: self._session.value(array) for name, array in inputs.items()}
+            inputs["lengths"] = value(lengths)
         arrays, kept = self._session.run_keeping(
-            {**values, **state.source_values, **state.past, **(vocabulary.values if vocabulary else {})},
+            {**inputs, **state.source_values, **state.past, **(vocabulary.values if vocabulary else {})},
             ["top_log_probs", "top_ids", "end_log_probs", *attention],
             list(self._states.values()),
         )
@@ -153,8 +157,10 @@ class OnnxStep:
                 recent = (*[slice(None)] * axis, slice(value.shape[axis] - longest, None))
                 past[name] = self._session.value(value.numpy()[recent])
         moved = np.flatnonzero(sentences != np.arange(len(sentences)))
-        for array in state.source.values():
-            array[moved] = array[sentences[moved]]
+        if len(moved):
+            origins = sentences[moved]
+            for array in state.source.values():
+                array[moved] = array[origins]
         source = {name: array[: len(sentences)] for name, array in state.source.items()}
         lists = None if state.shortlists is None else [state.shortlists[sentence] for sentence in sentences.tolist()]
         kept = self._state(source, past, lists)
@@ -173,12 +179,11 @@ def union(shortlists: Sequence[Ids], eos: int) -> tuple[Ids, NDArray[np.float32]
     >>> ids.tolist(), mask.tolist()
     ([6, 4, 5, 7], [[0.0, 0.0, 0.0, -inf], [0.0, -inf, 0.0, 0.0]])
     """
-    ids = np.unique(np.concatenate(shortlists))
-    ids = np.concatenate([[eos], ids[ids != eos]])
-    index = np.empty(ids.max() + 1, np.int64)
-    index[ids] = np.arange(len(ids))
-    mask = np.full((len(shortlists), len(ids)), -np.inf, np.float32)
-    mask[:, 0] = 0.0
-    for row, shortlist in enumerate(shortlists):
-        mask[row, index[shortlist]] = 0.0
-    return ids, mask
+    largest = max([eos, *(int(shortlist[-1]) for shortlist in shortlists if len(shortlist))])
+    flags = np.zeros((len(shortlists), largest + 1), np.bool_)
+    for row, shortlist in zip(flags, shortlists, strict=True):
+        row[shortlist] = True
+    flags[:, eos] = False
+    ids = np.concatenate([[eos], np.flatnonzero(flags.any(axis=0))])
+    flags[:, eos] = True
+    return ids, np.where(flags.take(ids, axis=1), np.float32(0.0), np.float32(-np.inf))
