@@ -1,87 +1,128 @@
-"""The command line: `python -m training fit|pack|unpack|export|shortlist|evaluate|compare|lengths|ngrams`."""
+"""The command line: `python -m training train|fit|export|evaluate|pack|unpack|shortlist|compare|lengths|ngrams`."""
 
-from operator import itemgetter
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from service.bundle.manifest import Manifest
+from service.bundle.manifest import CARD, Manifest
 from service.errors import LimelightError
 from training import evaluate as evaluation
 from training.compare import HEADER, compare_lengths, parse_vary
 from training.compare import compare as compare_recipes
-from training.corpora import CorpusError, label_counts, own_data
+from training.corpora import CorpusError, label_counts
 from training.export.bundle import export as export_bundle
-from training.fit import RunError
+from training.export.bundle import exported_version
 from training.fit import fit as fit_recipe
 from training.graphs.parity import TOLERANCE, ParityError
 from training.ngrams import compare_ngrams
+from training.opening import AUTO, Changes, open_recipe
 from training.pack import pack as pack_recipe
 from training.pack import unpack as unpack_result
+from training.progress import console, quiet, stage
 from training.recipe import (
     AnyRecipe,
     ClassificationRecipe,
     GenerationRecipe,
     RecipeError,
     TranslationRecipe,
-    load_recipe,
 )
+from training.run import RunError
 from training.shortlist import ShortlistError, add_shortlist, training_pairs
 from training.start import StartError
+from training.verdict import Verdict
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train recipes and export them as ONNX bundles.")
-console = Console()
 
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="A name in training/recipes, or a .toml file.")]
-Data = Annotated[Path | None, typer.Option(help="Your own TSV: label<TAB>text, or source<TAB>target.")]
-Columns = Annotated[str | None, typer.Option(help="Names of the two columns in its header, such as sentiment,review.")]
+OwnRecipe = Annotated[
+    str,
+    typer.Argument(metavar="[RECIPE]", help="A name in training/recipes, or a .toml file; by default one for DATA."),
+]
+Data = Annotated[Path | None, typer.Option(help="Your own table (TSV, CSV, JSON Lines, Parquet...) or text.")]
+Columns = Annotated[str | None, typer.Option(help="Names or numbers of its two columns: label,text or source,target.")]
+SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Skip rows that cannot be read.")]
+Name = Annotated[str | None, typer.Option(help="Name of the model, instead of that of the file.")]
+Version = Annotated[int | None, typer.Option(min=1, help="Version of the bundle, instead of the next one.")]
 Models = Annotated[Path, typer.Option(envvar="LIMELIGHT_MODELS", help="Folder of the bundles.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")]
+Minutes = Annotated[float | None, typer.Option(min=0.1, help="Minutes in all, after which the learning rate is zero.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the run and train again.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a bundle of another run.")]
 
 
-def load(name: str, data: Path | None, columns: str | None) -> AnyRecipe:
-    """Load a recipe, with its corpora replaced by `data` if given."""
-    recipe = load_recipe(name)
-    return recipe if data is None else own_data(recipe, data, columns)
+@app.command()
+def train(
+    recipe: OwnRecipe = AUTO,
+    data: Data = None,
+    columns: Columns = None,
+    skip_bad_rows: SkipBadRows = False,
+    name: Name = None,
+    version: Version = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    fresh: Fresh = False,
+    replace: Replace = False,
+    models: Models = Path("models"),
+) -> None:
+    """Fit, export and evaluate: from your data to a bundle in one command."""
+    loaded = opened(recipe, Changes(data, columns, skip_bad_rows, name, version))
+    fit_recipe(loaded, epochs, minutes, fresh)
+    with stage("export"):
+        folder = export_bundle(loaded, models, replace)
+    with stage("evaluate"):
+        manifest, verdict = evaluation.evaluate(loaded, models)
+    show(manifest, verdict)
+    console.print(f"wrote {folder}; its card is {folder / CARD}")
+    console.print("next: make serve, or for a running service: curl -X POST localhost:8000/admin/reload")
 
 
 @app.command()
 def fit(
-    recipe: RecipeName,
+    recipe: OwnRecipe = AUTO,
     data: Data = None,
     columns: Columns = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="Minutes in all, after which the learning rate is zero.")
-    ] = None,
+    skip_bad_rows: SkipBadRows = False,
+    name: Name = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    fresh: Fresh = False,
 ) -> None:
-    """Train the network of a recipe. An interrupted run resumes after its last epoch."""
-    loaded = load(recipe, data, columns)
-    if isinstance(loaded, ClassificationRecipe):
-        show_balance(loaded)
-    folder = fit_recipe(loaded, epochs, minutes)
+    """Train the network of a recipe. An interrupted run resumes after its last epoch; a finished one is kept."""
+    folder = fit_recipe(opened(recipe, Changes(data, columns, skip_bad_rows, name)), epochs, minutes, fresh)
     console.print(f"run folder: {folder}")
 
 
 @app.command()
 def pack(recipe: RecipeName, into: Annotated[Path, typer.Option(help="Folder of the archive.")] = Path(".")) -> None:
     """Write one archive of data, recipe and code, to train on another machine."""
-    path = pack_recipe(load_recipe(recipe), into)
+    path = pack_recipe(open_recipe(recipe), into)
     console.print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB); unpack it there and run its train.py")
 
 
 @app.command()
 def unpack(recipe: RecipeName, archive: Annotated[Path, typer.Argument(help="result.tar.gz of train.py.")]) -> None:
     """Take back the result of a packed training, ready for export."""
-    console.print(f"run folder: {unpack_result(load_recipe(recipe), archive)}")
+    console.print(f"run folder: {unpack_result(open_recipe(recipe), archive)}")
 
 
 @app.command()
-def export(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
+def export(
+    recipe: OwnRecipe = AUTO,
+    data: Data = None,
+    columns: Columns = None,
+    skip_bad_rows: SkipBadRows = False,
+    name: Name = None,
+    version: Version = None,
+    replace: Replace = False,
+    models: Models = Path("models"),
+) -> None:
     """Export the trained network as a bundle, after a comparison with PyTorch."""
-    folder = export_bundle(load(recipe, data, columns), models)
+    loaded = open_recipe(recipe, Changes(data, columns, skip_bad_rows, name, version))
+    folder = export_bundle(loaded, models, replace)
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     console.print(f"wrote {folder} ({size:.1f} MB); its outputs equal those of PyTorch within {TOLERANCE:g}")
 
@@ -89,25 +130,28 @@ def export(recipe: RecipeName, data: Data = None, columns: Columns = None, model
 @app.command()
 def shortlist(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
     """Restrict the int8 output layer of an exported translator to likely words, which makes it faster."""
-    loaded = load(recipe, data, columns)
+    loaded = open_recipe(recipe, Changes(data, columns))
     if not isinstance(loaded, TranslationRecipe):
         raise RecipeError(f"{recipe} is not a translator, and only translators have a shortlist")
-    folder = models / loaded.name / str(loaded.version)
+    folder = models / loaded.name / str(exported_version(loaded, models) or loaded.version)
     add_shortlist(folder, training_pairs(loaded), evaluation.check_golden)
     console.print(f"{folder} has a shortlist; evaluate it again")
 
 
 @app.command()
 def evaluate(
-    recipe: RecipeName,
+    recipe: OwnRecipe = AUTO,
     data: Data = None,
     columns: Columns = None,
+    skip_bad_rows: SkipBadRows = False,
+    name: Name = None,
+    version: Version = None,
     models: Models = Path("models"),
     valid: Annotated[bool, typer.Option(help="Use the validation split, and do not write the metrics.")] = False,
 ) -> None:
     """Evaluate a bundle with the service's code, and write the metrics to its manifest and card."""
-    loaded: AnyRecipe = load(recipe, data, columns)
-    show(evaluation.evaluate(loaded, models, "valid" if valid else "test"))
+    loaded = open_recipe(recipe, Changes(data, columns, skip_bad_rows, name, version))
+    show(*evaluation.evaluate(loaded, models, "valid" if valid else "test"))
 
 
 @app.command()
@@ -120,11 +164,11 @@ def compare(
     data: Data = None,
     columns: Columns = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Number of training rows to use.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Number of epochs, instead of the recipe's.")] = None,
+    epochs: Epochs = None,
     into: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("docs/compare"),
 ) -> None:
     """Train every combination of network options, and write a table and a plot."""
-    loaded = load(recipe, data, columns)
+    loaded = open_recipe(recipe, Changes(data, columns), start=False)
     if not isinstance(loaded, ClassificationRecipe):
         raise RecipeError(f"{recipe} is not a classifier, and compare supports only classifiers")
     if rows is not None:
@@ -157,7 +201,7 @@ def ngrams(
     into: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("docs/compare"),
 ) -> None:
     """Compare language models with n-grams of the same text, and write a table and a plot."""
-    loaded = load(recipe, data, None)
+    loaded = open_recipe(recipe, Changes(data))
     if not isinstance(loaded, GenerationRecipe):
         raise RecipeError(f"{recipe} is not a language model, and ngrams needs running text")
     header, *rows = compare_ngrams(loaded, bundles, into)
@@ -167,33 +211,35 @@ def ngrams(
     console.print(table)
 
 
-def show_balance(recipe: ClassificationRecipe) -> None:
-    """Print the number of training texts per label, and advice if the labels are unbalanced."""
-    counts = label_counts(recipe.data)
-    console.print("training texts: " + ", ".join(f"{label} {count:,}" for label, count in counts.items()))
-    (most, highest), (least, lowest) = max(counts.items(), key=itemgetter(1)), min(counts.items(), key=itemgetter(1))
-    if highest > 3 * lowest and not recipe.optimisation.balance:
-        console.print(
-            f"{most} has {highest / lowest:.1f} times as many texts as {least}. Compare balanced accuracy instead of "
-            "accuracy. `balance = true` under [optimisation] of your own recipe gives all labels the same weight.",
-            soft_wrap=True,
-        )
+def opened(recipe: str, changes: Changes) -> AnyRecipe:
+    """Open a recipe for training, and print its data and its start."""
+    loaded = open_recipe(recipe, changes)
+    if isinstance(loaded, ClassificationRecipe):
+        counts = label_counts(loaded.data)
+        console.print("training texts: " + ", ".join(f"{label} {count:,}" for label, count in counts.items()))
+        if loaded.warm_start is not None:
+            console.print(f"starts from the bundle {loaded.warm_start}")
+    return loaded
 
 
-def show(manifest: Manifest) -> None:
-    """Print the metrics."""
+def show(manifest: Manifest, verdict: Verdict | None) -> None:
+    """Print the metrics and the verdict."""
     table = Table("metric", "value", "data", "method", title=f"{manifest.name}/{manifest.version}")
     for metric in manifest.metrics:
         table.add_row(metric.name, f"{metric.value:.4g}", metric.data, metric.detail)
     console.print(table)
+    if verdict is not None:
+        console.print(verdict.text)
 
 
 def main() -> None:
     """Run the command line. Errors that the user can correct are printed without a traceback."""
+    quiet()
+    warnings.showwarning = lambda message, *_: console.print(f"warning: {message}")
     try:
         app()
     except (RecipeError, CorpusError, RunError, StartError, ParityError, ShortlistError, LimelightError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[bold red]error:[/] {escape(str(error))}")
         raise SystemExit(1) from None
 
 

@@ -12,14 +12,16 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -> str:
-    """The bundle's README.md, from its manifest and its pictures (caption -> file in the bundle's folder)."""
+def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None, verdict: str = "") -> str:
+    """The bundle's README.md, from its manifest, pictures (caption -> file in the bundle's folder) and verdict."""
     recipe, training, architecture = manifest.training.recipe, manifest.training, manifest.architecture
     metrics = [[m.name, f"{m.value:.4g}", m.data, m.detail] for m in manifest.metrics]
     what = f", labels {', '.join(manifest.labels)}" if isinstance(manifest, ClassificationManifest) else ""
     what += f", {manifest.source} -> {manifest.target}" if isinstance(manifest, TranslationManifest) else ""
     unit = {"classification": "text", "translation": "sentence", "generation": "prompt"}[manifest.task]
     cell = f", {'bidirectional ' if architecture.bidirectional else ''}{architecture.cell}" if architecture.cell else ""
+    results = table(["metric", "value", "data", "method"], metrics) if metrics else "Not evaluated yet."
+    results = f"{verdict}\n\n{results}" if verdict else results
     shown = "\n\n".join(f"![{caption}]({path.name})\n\n{caption}" for caption, path in (pictures or {}).items())
     return f"""# {manifest.name}, version {manifest.version}
 
@@ -40,7 +42,7 @@ def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None) -
 
 ## Results
 
-{table(["metric", "value", "data", "method"], metrics) if metrics else "Not evaluated yet."}
+{results}
 
 {shown}
 

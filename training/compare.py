@@ -1,7 +1,6 @@
 """Train variants of a recipe and compare their quality and cost."""
 
 import itertools
-import json
 import tempfile
 import time
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from training import report
 from training.card import table
 from training.evaluate import evaluate, length_counts, length_curve
 from training.export.bundle import export
-from training.fit import fit, run_folder
+from training.fit import fit
 from training.recipe import ClassificationRecipe, RecipeError, varied
+from training.run import read_journal, run_folder
 
 HEADER = ["accuracy", "macro F1", "parameters", "s/epoch", "CPU ms"]
 
@@ -97,10 +97,10 @@ def measure(recipe: ClassificationRecipe, choices: tuple[str, ...], epochs: int 
     fit(recipe, epochs)
     with tempfile.TemporaryDirectory() as models:
         folder = export(recipe, Path(models))
-        manifest = evaluate(recipe, Path(models), "valid")
+        manifest, _ = evaluate(recipe, Path(models), "valid")
         latency = graph_latency_ms(folder / "classify.onnx")
     metrics = {metric.name: metric.value for metric in manifest.metrics}
-    journal = json.loads((run_folder(recipe) / "task.json").read_text())
+    journal = read_journal(run_folder(recipe))
     return Row(
         choices,
         metrics["accuracy"],

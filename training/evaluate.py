@@ -1,7 +1,6 @@
 """Evaluation of a bundle with the service's code. The metrics of the test splits go to its manifest and card."""
 
 import asyncio
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -33,20 +32,26 @@ from training import report
 from training.alignment import ALIGNMENTS, attention_name, error_rates, read_alignments
 from training.card import model_card
 from training.corpora import SentencePair, Split, labelled_texts, running_text, sentence_pairs
-from training.fit import run_folder
+from training.export.bundle import exported_version
 from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, TranslationRecipe
+from training.run import read_journal, run_folder
+from training.verdict import Verdict, judge, labels_known
 
 Pictures = dict[str, Path]
 """Caption -> picture, in the bundle's folder."""
 
 
-def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest:
-    """Evaluate models/<name>/<version> and return its manifest with the metrics.
+def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> tuple[Manifest, Verdict | None]:
+    """Evaluate models/<name>/<version> and return its manifest with the metrics, and the verdict on a classifier.
+
+    The version is that of the run's export, else the recipe's.
 
     Metrics of the test split are written to the manifest, and to the card with pictures. Raises ModelNotReady if the
     bundle does not load, and CorpusError if the data is missing.
     """
+    recipe = recipe.model_copy(update={"version": exported_version(recipe, models) or recipe.version})
     folder = models / recipe.name / str(recipe.version)
+    verdict: Verdict | None = None
     registry = open_registry(models, recipe)
     try:
         predictor: Predictor
@@ -63,7 +68,7 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
                 metrics += in_float32(recipe, models, split)
             metrics += alignment_error(folder, predictor.manifest)
         if split != "test":
-            return predictor.manifest.model_copy(update={"metrics": metrics})
+            return predictor.manifest.model_copy(update={"metrics": metrics}), None
         pictures = example_heatmaps(recipe, predictor, folder)
         if isinstance(predictor, Generator):
             pictures |= example_texts(recipe, predictor, folder)
@@ -77,16 +82,20 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> Manifest
             highest, predicted = probabilities.max(1)
             picture = report.reliability(highest.numpy(), (predicted == wanted).numpy(), folder / "calibration.png")
             pictures["Accuracy by predicted probability"] = picture
+            assert isinstance(recipe, ClassificationRecipe)
+            rows = labelled_texts(recipe.data, split)
+            verdict = judge(recipe.data, predictor.labels, rows, predicted.numpy())
+            metrics += verdict.metrics
     finally:
         registry.close()
-    journal, curves = run_folder(recipe) / "task.json", folder / "learning.png"
-    if journal.is_file():  # absent if the bundle was trained elsewhere
-        report.learning_curves(json.loads(journal.read_text())["epochs"], curves)
+    run, curves = run_folder(recipe), folder / "learning.png"
+    if (run / "task.json").is_file():  # absent if the bundle was trained elsewhere
+        report.learning_curves(read_journal(run)["epochs"], curves)
     if curves.is_file():
         pictures["Learning curves"] = curves
     manifest = update_manifest(folder, metrics=[metric.model_dump() for metric in metrics])
-    (folder / CARD).write_text(model_card(manifest, pictures), encoding="utf-8")
-    return manifest
+    (folder / CARD).write_text(model_card(manifest, pictures, verdict.text if verdict else ""), encoding="utf-8")
+    return manifest, verdict
 
 
 def check_golden(folder: Path) -> None:
@@ -185,6 +194,7 @@ def evaluate_classifier(
     """Accuracy, balanced accuracy (mean recall), macro F1, F1 per label, and expected calibration error (15 bins; Guo
     et al. 2017). Also returns the probabilities [N, C] and the true labels [N]."""
     rows = labelled_texts(recipe.data, split)
+    labels_known(rows, classifier.labels, f"{recipe.name}/{recipe.version}")
     predictions = asyncio.run(classifier.classify([row.text for row in rows], "none", truncate=True))
     labels = classifier.labels
     probabilities = torch.tensor([[prediction.scores[label] for label in labels] for prediction in predictions])

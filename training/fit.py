@@ -1,89 +1,24 @@
-"""Training of a recipe's network in a run folder. An interrupted run resumes after its last epoch.
-
-runs/<recipe>/  tokenizer.json | task.json | last.ckpt | best.ckpt
-"""
+"""Training of a recipe's network in a run folder. An interrupted run resumes after its last epoch."""
 
 import json
-import os
+import shutil
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer, TQDMProgressBar
-from tokenizers import Tokenizer
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer
 
 from training.pretraining import PretrainingTask
-from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, PrecisionName, recipe_hash
-from training.tasks import AnyTask, ClassificationTask, GenerationTask, TranslationTask, new_task
-
-
-class RunError(RuntimeError):
-    """The run folder cannot be used. The message gives the reason and the remedy."""
-
-
-def run_folder(recipe: AnyRecipe) -> Path:
-    """Folder of a recipe's run, in LIMELIGHT_RUNS or `runs`."""
-    return Path(os.environ.get("LIMELIGHT_RUNS", "runs")) / recipe.name
-
-
-def open_task(recipe: AnyRecipe) -> AnyTask:
-    """The task of a run with its tokenizer and labels, and with random weights. Raises RunError."""
-    folder = run_folder(recipe)
-    if not (folder / "task.json").is_file():
-        raise RunError(f"{folder} has no run; fit {recipe.name} first")
-    saved = json.loads((folder / "task.json").read_text())
-    if saved["recipe_hash"] != recipe_hash(recipe):
-        raise RunError(f"{folder} was trained with another version of this recipe; delete it or restore the recipe")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    if isinstance(recipe, ClassificationRecipe):
-        return ClassificationTask(recipe, saved["labels"], tokenizer)
-    if isinstance(recipe, GenerationRecipe):
-        return GenerationTask(recipe, tokenizer)
-    return TranslationTask(recipe, tokenizer)
-
-
-def hardware() -> str:
-    """Name of the processor or GPU, for the card."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    threads = torch.get_num_threads()
-    return f"{threads} CPU core{'s' if threads > 1 else ''}"
-
-
-def load_best(recipe: AnyRecipe) -> AnyTask:
-    """The task of a run with its best weights. Raises RunError."""
-    task = open_task(recipe)
-    path = run_folder(recipe) / "best.ckpt"
-    if not path.is_file():
-        raise RunError(f"{path} is missing; fit {recipe.name} for at least one epoch")
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    task.load_state_dict(state)
-    return task.eval()
-
-
-def prepare_run(recipe: AnyRecipe) -> AnyTask:
-    """Open the run folder, or create it with a new tokenizer."""
-    folder = run_folder(recipe)
-    if (folder / "task.json").is_file():
-        return open_task(recipe)
-    task = new_task(recipe)
-    folder.mkdir(parents=True, exist_ok=True)
-    task.tokenizer.save(str(folder / "tokenizer.json"))
-    labels = task.labels if isinstance(task, ClassificationTask) else None
-    saved = {"recipe_hash": recipe_hash(recipe), "labels": labels, "minutes": 0.0, "epochs": [], "hardware": hardware()}
-    (folder / "task.json").write_text(json.dumps(saved))
-    return task
-
-
-def training_minutes(recipe: AnyRecipe) -> float:
-    """Training time of the run, pre-training included."""
-    folder = run_folder(recipe)
-    journals = [path for path in (folder / "task.json", folder / "pretraining" / "task.json") if path.is_file()]
-    return round(sum(json.loads(path.read_text())["minutes"] for path in journals), 2)
+from training.progress import ProgressLine, console, quiet
+from training.recipe import AnyRecipe, PrecisionName
+from training.run import prepare_run, read_journal, run_folder
+from training.tasks import AnyTask, ClassificationTask
 
 
 def bfloat16_is_fast() -> bool:
@@ -102,6 +37,21 @@ def chosen_precision(wanted: PrecisionName) -> Literal["float32", "bfloat16"]:
     elif wanted == "bfloat16" and not fast:
         warnings.warn("this processor is slow in bfloat16; the precision `auto` would choose float32", stacklevel=2)
     return wanted
+
+
+SMALL_BATCH = 1_000
+"""Tokens of a batch below which a second core costs more time than it saves."""
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Use a number of cores for tensors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Journal(L.Callback):
@@ -123,28 +73,35 @@ class Journal(L.Callback):
         self.since = now
 
 
-def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = None) -> Path:
-    """Start or resume a run, and return its folder.
+def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = None, fresh: bool = False) -> Path:
+    """Start or resume a run, and return its folder. A finished run is not trained again, unless `fresh` deletes it.
 
     `epochs` overrides the recipe's. `minutes` limits the training time; the learning rate is zero at its end. Raises
     RecipeError, CorpusError or RunError before any training.
     """
     L.seed_everything(recipe.seed, verbose=False)
-    task, folder = prepare_run(recipe), run_folder(recipe)
+    folder, last = run_folder(recipe), epochs or recipe.optimisation.epochs
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    task = prepare_run(recipe)
+    done, limit = read_journal(folder).get("finished") or [0, None]
+    if done >= last and (limit is None or minutes is not None and minutes <= limit):
+        console.print(f"{folder} is finished; nothing to train (--fresh trains again)")
+        return folder
     if isinstance(task, ClassificationTask) and task.recipe.pretraining and not task.recipe.warm_start:
         task.pretrained = pretrain(task, folder / "pretraining")
-    train(task, folder, epochs or recipe.optimisation.epochs, minutes)
+    train(task, folder, last, minutes)
+    (folder / "task.json").write_text(json.dumps({**read_journal(folder), "finished": [last, minutes]}))
     return folder
 
 
 def pretrain(task: ClassificationTask, folder: Path) -> Path:
     """Pre-train embedding and first layer, and return the checkpoint."""
-    journal = folder / "task.json"
-    if not journal.is_file():
+    if not (folder / "task.json").is_file():
         folder.mkdir(exist_ok=True)
-        journal.write_text(json.dumps({"minutes": 0.0, "epochs": []}))
+        (folder / "task.json").write_text(json.dumps({"minutes": 0.0, "epochs": []}))
     pretraining = PretrainingTask(task.recipe, task.tokenizer)
-    if len(json.loads(journal.read_text())["epochs"]) < pretraining.options.epochs:
+    if len(read_journal(folder)["epochs"]) < pretraining.options.epochs:
         train(pretraining, folder, pretraining.options.epochs)
     return folder / "best.ckpt"
 
@@ -152,7 +109,7 @@ def pretrain(task: ClassificationTask, folder: Path) -> Path:
 def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: float | None = None) -> None:
     """Train a task in a folder with a task.json. Training resumes from the last checkpoint if there is one."""
     options, last = task.optimisation, folder / "last.ckpt"
-    timer = Timer(duration=timedelta(minutes=minutes)) if minutes else None
+    timer = Timer(duration=timedelta(minutes=minutes), verbose=False) if minutes else None
     if timer is not None:
         task.elapsed_share = lambda: timer.time_elapsed() / (60 * (minutes or 1))
     monitor, mode = task.monitor
@@ -164,7 +121,7 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: f
         ModelCheckpoint(folder, "last", enable_version_counter=False),
         EarlyStopping(monitor, mode=mode, patience=options.patience),
         EMAWeightAveraging(decay=options.average),
-        TQDMProgressBar(refresh_rate=20),
+        ProgressLine("pre-train" if isinstance(task, PretrainingTask) else "train", task.shown),
         Journal(folder),
         *([timer] if timer is not None else []),
     ]
@@ -178,15 +135,11 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: f
         logger=False,
         reload_dataloaders_every_n_epochs=1,
         enable_model_summary=False,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
     )
     if not last.is_file():
         task.initialise()
-    with warnings.catch_warnings():
-        for advice in (
-            ".*does not have many workers",  # the examples are in memory
-            ".*exists and is not empty",  # the folder holds the tokenizer and checkpoints
-            ".*number of training batches .* is smaller than the logging interval",
-        ):
-            warnings.filterwarnings("ignore", message=advice)
+    with warnings.catch_warnings(), threads(1 if options.batch_tokens < SMALL_BATCH else torch.get_num_threads()):
+        quiet()
         trainer.fit(task, ckpt_path=str(last) if last.is_file() else None, weights_only=True)

@@ -17,13 +17,13 @@ from training.corpora import BOOKS, CORPORA, CorpusError
 from training.corpora.corpus import data_folder
 from training.corpora.download import read_book, read_table, read_unlabelled
 from training.corpora.own_files import own_file
-from training.fit import RunError, run_folder
 from training.recipe import AnyRecipe, ClassificationRecipe, TranslationRecipe, recipe_hash
+from training.run import RunError, identity_parts, run_folder
 from training.start import stored_bundle
 
 PACKAGES = ("training", "service")
 KEPT = {".py", ".toml", ".tsv"}
-NEEDED = ("torch", "lightning", "torchmetrics", "tokenizers", "safetensors", "pydantic", "numpy")
+NEEDED = ("torch", "lightning", "torchmetrics", "tokenizers", "safetensors", "pydantic", "numpy", "rich")
 RESULT = ("tokenizer.json", "task.json", "best.ckpt")
 """Files of a run in the result."""
 
@@ -135,7 +135,7 @@ def toml(content: dict[str, object], section: str = "") -> str:
 def unpack(recipe: AnyRecipe, archive: Path) -> Path:
     """Write the run folder from the result of a packed training, and return it.
 
-    Raises RunError if the result is of another recipe, or if the recipe has a run already.
+    Raises RunError if the result is of another recipe or of other data, or if the recipe has a run already.
     """
     folder = run_folder(recipe)
     if folder.exists():
@@ -145,8 +145,11 @@ def unpack(recipe: AnyRecipe, archive: Path) -> Path:
             files = {name: read_member(packed, name) for name in RESULT}
     except (OSError, tarfile.TarError, KeyError) as error:
         raise RunError(f"{archive} is not the result of a packed training: {error}") from None
-    if json.loads(files["task.json"]).get("recipe_hash") != recipe_hash(recipe):
+    journal = json.loads(files["task.json"])
+    if journal.get("recipe_hash") != recipe_hash(recipe):
         raise RunError(f"{archive} was trained with another recipe than {recipe.name}, version {recipe.version}")
+    if "identity" in journal and journal["identity"]["data"] != identity_parts(recipe)["data"]:
+        raise RunError(f"{archive} was trained on other data than that of {recipe.name}")
     staged = folder.with_name(f".{folder.name}-{os.getpid()}")
     staged.mkdir(parents=True)
     for name, content in files.items():

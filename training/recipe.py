@@ -5,9 +5,7 @@ The section `network` is the config of the network (`training/networks/`).
 
 import hashlib
 import math
-import tomllib
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
@@ -15,15 +13,12 @@ from training.networks.classifier import ClassifierConfig
 from training.networks.language import RecurrentLanguageConfig, TransformerLanguageConfig
 from training.networks.seq2seq import Seq2SeqConfig
 from training.networks.transformer import TransformerConfig
+from training.recipe_files import RECIPES as RECIPES
+from training.recipe_files import RecipeError as RecipeError
+from training.recipe_files import read_recipe, recipe_path
 from training.section import Section
 
-RECIPES = Path(__file__).parent / "recipes"
-
 PrecisionName = Literal["auto", "float32", "bfloat16"]
-
-
-class RecipeError(ValueError):
-    """The recipe is invalid. The message names the key and the reason."""
 
 
 class ClassificationData(Section):
@@ -32,7 +27,9 @@ class ClassificationData(Section):
     corpora: list[str]
     """Names from `training/corpora/catalogue.py`, or paths of `label<TAB>text` files."""
     columns: tuple[str, str] = ("label", "text")
-    """Names of the columns in a file's header."""
+    """Names or numbers of the columns in a user's file. With the default, similar names are found too."""
+    skip_bad_rows: bool = False
+    """Skip rows of a user's file that cannot be read, instead of refusing the file."""
     labels: dict[str, str] | None = None
     """Label in a file -> label of the bundle. Rows with other labels are skipped."""
     rows: int | None = Field(default=None, gt=0)
@@ -96,7 +93,10 @@ class TranslationData(Section):
     measured: list[str] = []
     """Additional corpora for the evaluation only."""
     columns: tuple[str, str] = ("source", "target")
-    """Names of the columns in a file's header."""
+    """Names or numbers of the columns in a user's file. With the default, similar names and the language codes are
+    found too."""
+    skip_bad_rows: bool = False
+    """Skip rows of a user's file that cannot be read, instead of refusing the file."""
     source: str
     target: str
     """Language codes (ISO 639-1)."""
@@ -133,6 +133,8 @@ class TokenizerRecipe(Section):
     """Encode unknown characters as their bytes (bpe only). No character becomes <unk> then."""
     stand_ins: int = Field(default=0, ge=0, le=16)
     """Number of stand-ins (`service.bundle.conventions.STAND_INS`) with a token."""
+    extends_warm_start: bool = False
+    """Extend the tokenizer of the warm start to `vocabulary` tokens (bpe only). The network keeps its tokens."""
     sampling: float = Field(default=0.0, ge=0, le=1)
     """Sample sub-words in each training epoch: the share of skipped merges (bpe, Provilkov et al. 2020), or the
     exponent of the probabilities, where smaller is more random (unigram, Kudo 2018). 0 disables sampling."""
@@ -196,17 +198,23 @@ class Limits(Section):
     """Maximum tokens of a text, sentence or prompt, special tokens included."""
 
 
+NOT_STATED = "Not stated."
+
+
 class BundleRecipe(Section):
     """The fields that all recipes share."""
 
     task: str
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: int = Field(default=1, gt=0)
-    description: str
-    intended_use: str
-    known_limits: str
-    examples: list[str] = Field(min_length=1)
-    """Inputs of the golden cases and of the card's pictures. They must not come from a corpus."""
+    description: str = NOT_STATED
+    intended_use: str = NOT_STATED
+    known_limits: str = NOT_STATED
+    examples: list[str] = []
+    """Inputs of the golden cases and of the card's pictures. They must not come from a corpus. Without any, they are
+    taken from the validation split."""
+    default: bool = False
+    """Mark the bundle as the default of its task or language pair."""
     seed: int = 1
 
 
@@ -265,43 +273,6 @@ class _RecipeFile(BaseModel):
     recipe: Annotated[AnyRecipe, Field(discriminator="task")]
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """Read a TOML file. If it has the key `base`, its content changes that recipe."""
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path}: {error}") from None
-    base = content.pop("base", None)
-    return content if base is None else overlay(read_recipe(recipe_path(base)), content)
-
-
-def overlay(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the base with the changes, section by section. A section for another kind of network replaces the one of
-    the base. `false` removes a section or a number.
-
-    >>> overlay({"a": 1, "b": {"c": 2, "d": 3}, "e": {"f": 5}}, {"b": {"c": 4, "d": False}, "e": False})
-    {'a': 1, 'b': {'c': 4}}
-    """
-    merged = dict(base)
-    for key, value in changes.items():
-        if value is False and isinstance(base.get(key), dict | float | int) and not isinstance(base[key], bool):
-            del merged[key]
-            continue
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        alike = both and value.get("network") in (None, base[key].get("network"))
-        merged[key] = overlay(base[key], value) if alike else value
-    return merged
-
-
-def recipe_path(name: str) -> Path:
-    """Path of a recipe: a name in `training/recipes/`, or the path of a TOML file. Raises RecipeError."""
-    path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
-        raise RecipeError(f"there is no recipe {name!r}. Known recipes: {known}. A path must end in .toml")
-    return path
-
-
 def load_recipe(name: str) -> AnyRecipe:
     """Read a recipe by its name in `training/recipes/` or by the path of a TOML file. Raises RecipeError."""
     path = recipe_path(name)
@@ -324,7 +295,16 @@ def varied(recipe: ClassificationRecipe, changes: dict[str, str]) -> Classificat
         raise RecipeError("; ".join(lines)) from None
 
 
-DESCRIPTIVE = {"name", "version", "description", "intended_use", "known_limits", "examples", "summary_layer"}
+DESCRIPTIVE = {
+    "name",
+    "version",
+    "description",
+    "intended_use",
+    "known_limits",
+    "examples",
+    "default",
+    "summary_layer",
+}
 """Fields that do not affect the weights."""
 
 

@@ -18,12 +18,13 @@ from service.generation.generator import SamplingParams
 from service.registry.registry import Registry
 from service.runtime import Runtime
 from training.__main__ import app, main
-from training.corpora import own_data
 from training.export.bundle import export
-from training.fit import RunError, fit, load_best, open_task, run_folder
+from training.fit import fit
 from training.graphs import surgery, trace
 from training.graphs.parity import ParityError
-from training.recipe import RECIPES, AnyRecipe, load_recipe
+from training.opening import Changes, open_recipe
+from training.recipe import RECIPES, AnyRecipe
+from training.run import RunError, load_best, open_task, run_folder
 
 WORDS = ["red", "blue", "dog", "cat", "runs", "sleeps", "here", "there"]
 MOTS = ["rouge", "bleu", "chien", "chat", "court", "dort", "ici", "l\u00e0"]
@@ -71,7 +72,7 @@ def texts(name: str) -> list[str]:
 
 
 def recipe_for(folder: Path) -> AnyRecipe:
-    return own_data(load_recipe(str(folder / "my.toml")), folder / "my.data")
+    return open_recipe(str(folder / "my.toml"), Changes(folder / "my.data"))
 
 
 @pytest.fixture(scope="module", params=sorted(SHRINK))
@@ -167,8 +168,8 @@ def test_a_run_of_another_recipe_is_refused(trained: tuple[str, Path], tmp_path:
     _, folder = trained
     text = (folder / "my.toml").read_text()
     (tmp_path / "my.toml").write_text(text.replace("dropout = 0.", "dropout = 0.0"))
-    with pytest.raises(RunError, match="another version of this recipe"):
-        open_task(own_data(load_recipe(str(tmp_path / "my.toml")), folder / "my.data"))
+    with pytest.raises(RunError, match="another version: changed are recipe"):
+        open_task(open_recipe(str(tmp_path / "my.toml"), Changes(folder / "my.data")))
     shutil.rmtree(tmp_path)
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from training import fit
-from training.fit import chosen_precision, load_best
+from training.fit import chosen_precision
 from training.recipe import Mixture, TranslationRecipe, load_recipe
+from training.run import load_best
 
 
 @pytest.mark.parametrize(("fast", "expected"), [(True, "bfloat16"), (False, "float32")])

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from training.corpora import CorpusError
-from training.fit import RunError, load_best, run_folder
 from training.pack import RESULT, pack, toml, unpack
 from training.recipe import RECIPES, TranslationRecipe, load_recipe, recipe_hash
+from training.run import RunError, load_best, run_folder
 
 
 @pytest.fixture

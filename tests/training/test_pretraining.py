@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 
 from training.corpora import own_data
-from training.fit import fit, run_folder
+from training.fit import fit
 from training.pretraining import LanguageModel, PretrainingTask
 from training.recipe import ClassificationRecipe, Pretraining, load_recipe
+from training.run import run_folder
 from training.tasks import ClassificationTask
 from training.tokenization import train_tokenizer
 

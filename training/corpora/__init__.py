@@ -5,6 +5,7 @@ quoting. A missing corpus is downloaded from its public origin and converted. It
 """
 
 from training.corpora.catalogue import BOOKS, CORPORA
+from training.corpora.columns import read_rows
 from training.corpora.corpus import (
     Book,
     Corpus,
@@ -17,7 +18,6 @@ from training.corpora.corpus import (
 )
 from training.corpora.download import prepare_multi30k, prepare_sms_spam
 from training.corpora.own_data import own_data
-from training.corpora.own_files import read_tsv
 from training.corpora.reading import label_counts, labelled_texts, running_text, sentence_pairs, unlabelled_texts
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
     "own_data",
     "prepare_multi30k",
     "prepare_sms_spam",
-    "read_tsv",
+    "read_rows",
     "running_text",
     "sentence_pairs",
     "unlabelled_texts",

@@ -5,10 +5,14 @@ from collections import Counter
 from collections.abc import Iterator
 
 from training.corpora.catalogue import BOOKS, CORPORA
+from training.corpora.columns import read_rows
 from training.corpora.corpus import CorpusError, LabelledText, SentencePair, Split, Table
 from training.corpora.download import read_book, read_table, read_unlabelled
-from training.corpora.own_files import own_file, read_text, read_tsv
+from training.corpora.own_files import own_file, read_text
 from training.recipe import ClassificationData, TextData, TranslationData
+
+LEAST_TEXTS = 20
+"""Minimum number of different texts in a user's file."""
 
 
 def running_text(data: TextData, split: Split) -> str:
@@ -24,20 +28,36 @@ def held_out(row: list[str]) -> float:
     return int.from_bytes(hashlib.sha256("\t".join(row).encode()).digest()[:8], "big") / 2**64
 
 
-def user_split(table: Table, split: Split) -> Table:
-    """Return the rows of a split of a user's file: a tenth each for test and validation, the rest for training."""
-    bounds: dict[Split, tuple[float, float]] = {"test": (0.0, 0.1), "valid": (0.1, 0.2), "train": (0.2, 1.0)}
-    low, high = bounds[split]
-    rows = [row for row in table[1:] if low <= held_out(row) < high]
-    if not rows:
-        raise CorpusError(f"too few rows: the file has none for the {split} split")
-    return [table[0], *rows]
+def user_split(table: Table, split: Split, key: int, by_label: bool) -> Table:
+    """Return the rows of a split of a user's file: a tenth each for test and validation, the rest for training.
+
+    Rows with the same text in column `key` are in the same split. With `by_label`, a label without training rows has
+    all its rows in the training split. Raises CorpusError if the file has too few rows.
+    """
+    placed = [(held_out([" ".join(row[key].lower().split())]), row) for row in table[1:]]
+    if (texts := len({place for place, _ in placed})) < LEAST_TEXTS:
+        raise CorpusError(f"too few rows: the file has {texts} different texts, and at least {LEAST_TEXTS} are needed")
+    if by_label:
+        trained = {row[0] for place, row in placed if place >= 0.2}
+        placed = [(place if row[0] in trained else 1.0, row) for place, row in placed]
+    splits: dict[Split, Table] = {"test": [], "valid": [], "train": []}
+    for place, row in placed:
+        splits["test" if place < 0.1 else "valid" if place < 0.2 else "train"].append(row)
+    if not splits["test"] or not splits["valid"]:  # by chance, in a file of a few dozen rows
+        raise CorpusError(f"too few rows: of the {len(placed)} rows none is held out for validation or for the test")
+    return [table[0], *splits[split]]
 
 
-def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
+def split_of(corpus: str, split: Split, data: ClassificationData | TranslationData) -> Table:
     """Read a split of a named corpus or of a file. A corpus without `valid` uses a tenth of its `train`."""
     if corpus not in CORPORA:
-        return user_split(read_tsv(own_file(corpus), columns), split)
+        labelled = isinstance(data, ClassificationData)
+        languages = () if isinstance(data, ClassificationData) else (data.source, data.target)
+        rows = read_rows(own_file(corpus), data.columns, data.skip_bad_rows, languages)
+        try:
+            return user_split(rows, split, int(labelled), labelled)
+        except CorpusError as error:
+            raise CorpusError(f"{corpus}: {error}") from None
     if "valid" not in CORPORA[corpus].files and split != "test":
         table = read_table(CORPORA[corpus], "train")
         assert table is not None
@@ -50,7 +70,7 @@ def split_of(corpus: str, split: Split, columns: tuple[str, str]) -> Table:
 
 def labelled_texts(data: ClassificationData, split: Split) -> list[LabelledText]:
     """Read the rows of a classification recipe. Raises CorpusError, also for a training split with a single label."""
-    rows = [LabelledText(*row) for corpus in data.corpora for row in split_of(corpus, split, data.columns)[1:]]
+    rows = [LabelledText(*row) for corpus in data.corpora for row in split_of(corpus, split, data)[1:]]
     if data.labels is not None:
         rows = [LabelledText(data.labels[row.label], row.text) for row in rows if row.label in data.labels]
     if split == "train" and len(counts := Counter(row.label for row in rows)) < 2:
@@ -73,7 +93,7 @@ def unlabelled_texts(data: ClassificationData) -> list[str]:
 def sentence_pairs(corpus: str, split: Split, data: TranslationData) -> list[SentencePair]:
     """Read the rows of one corpus of a translation recipe, with all references. Raises CorpusError."""
     source, target = data.source, data.target
-    header, *rows = split_of(corpus, split, data.columns)
+    header, *rows = split_of(corpus, split, data)
     if corpus not in CORPORA:
         header = [source, target]
     for language in (source, target):

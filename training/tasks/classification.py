@@ -10,8 +10,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score, MulticlassRecall
 
+from service.bundle.files import read_manifest
+from service.bundle.manifest import ClassificationManifest
 from training.batching import pad
-from training.corpora import LabelledText, Split, labelled_texts, unlabelled_texts
+from training.corpora import CorpusError, LabelledText, Split, labelled_texts, unlabelled_texts
 from training.networks.classifier import AttentionClassifier
 from training.recipe import ClassificationRecipe
 from training.start import copy_pretrained_weights, copy_weights, initial_vectors, set_vectors, stored_bundle
@@ -32,8 +34,10 @@ class ClassificationTask(Task):
 
     recipe: ClassificationRecipe
     network: AttentionClassifier
-    monitor = ("valid_recall", "max")
-    """Balanced accuracy. It can still improve while the loss of an overconfident network increases."""
+    monitor = ("valid_score", "max")
+    """Balanced accuracy minus a hundredth of the loss. The accuracy can still improve while the loss of an
+    overconfident network increases. The loss decides between equal accuracies, which are frequent in little data."""
+    shown = "valid_recall"
 
     def __init__(self, recipe: ClassificationRecipe, labels: list[str], tokenizer: Tokenizer):
         super().__init__(recipe, tokenizer)
@@ -62,6 +66,8 @@ class ClassificationTask(Task):
         """Read rows as examples. Texts over the bundle's limit are truncated; the service does not truncate."""
         rows: Sequence[LabelledText] = labelled_texts(self.recipe.data, split)
         encodings = self.tokenizer.encode_batch([row.text for row in rows])
+        if unknown := {row.label for row in rows} - set(self.labels):
+            raise CorpusError(f"no training text has the label(s) {', '.join(sorted(unknown))} of the {split} split")
         limit = self.recipe.limits.max_tokens
         self.examples[split] = [
             (encoding.ids[:limit], self.labels.index(row.label))
@@ -76,7 +82,9 @@ class ClassificationTask(Task):
 
     def initialise(self) -> None:
         if self.recipe.warm_start is not None:
-            copy_weights(self.network, stored_bundle(self.recipe.warm_start))
+            bundle = stored_bundle(self.recipe.warm_start)
+            same_labels = read_manifest(bundle, ClassificationManifest).labels == self.labels
+            copy_weights(self.network, bundle, new=() if same_labels else ("output_layer.",))
         elif self.pretrained is not None:
             copy_pretrained_weights(self.network, self.pretrained)
         elif self.recipe.vectors is not None:
@@ -131,4 +139,8 @@ class ClassificationTask(Task):
             "valid_recall": self.recall,
             "valid_macro_f1": self.macro_f1,
         }
-        self.log_dict(values, prog_bar=True, on_epoch=True, batch_size=len(ids))
+        self.log_dict(values, on_epoch=True, batch_size=len(ids))
+
+    def on_validation_epoch_end(self) -> None:
+        metrics = self.trainer.callback_metrics
+        self.log("valid_score", self.recall.compute() - 0.01 * metrics["valid_loss"])

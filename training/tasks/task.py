@@ -24,6 +24,8 @@ class Task(L.LightningModule):
     network: nn.Module
     monitor: tuple[str, Literal["min", "max"]] = ("valid_loss", "min")
     """Metric that selects the best epoch."""
+    shown: str = "valid_loss"
+    """Metric in the line of progress."""
 
     def __init__(self, recipe: AnyRecipe, tokenizer: Tokenizer):
         super().__init__()

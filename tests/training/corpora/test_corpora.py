@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 
 from training import corpora
-from training.corpora import CorpusError, label_counts, labelled_texts, own_data, read_tsv, running_text, sentence_pairs
+from training.corpora import (
+    CorpusError,
+    label_counts,
+    labelled_texts,
+    own_data,
+    read_rows,
+    running_text,
+    sentence_pairs,
+)
 from training.recipe import (
     ClassificationData,
     ClassificationRecipe,
@@ -44,27 +52,26 @@ def write(path: Path, content: str | bytes) -> Path:
         ("spam\tgo\nham\n", r"line 2: 1 column\(s\), line 1 has 2"),
         ("spam\tgo\nham\ta\tb\n", r"line 2: 3 column\(s\), line 1 has 2"),
         ("spam\tgo\n\n", r"line 2: 1 column"),
-        ("a\tb\tc\n1\t2\t3\n", r"line 1: expected label<TAB>text, or a header .*--columns.* found 3"),
-        ("just text\n", r"line 1: .* found 1 column"),
+        ("a\tb\tc\n1\t2\t3\n", r"no columns label and text in its 3 column\(s\) \(a, b, c\); .*COLUMNS=label,text"),
+        ("just text\n", r"no columns label and text in its 1 column"),
         ("spam\t \n", r"line 1: the text is empty"),
         ("\tgo\n", r"line 1: the label is empty"),
-        (b"spam\tgo\nham\t\xff\n", r"line 2: not UTF-8 .* byte 4"),
-        ('label\ttext\nspam\t"go"\nham\t"say ""hi"""\n', r"line 2: the text is in quotes, as on every line"),
+        (b"spam\tgo\nham\t\xff\n", r"line 2: not UTF-8 \(byte 0xff at character 5\)"),
     ],
 )
 def test_a_bad_file_is_one_message_with_its_line(tmp_path: Path, content: str | bytes, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
-        read_tsv(write(tmp_path / "my.tsv", content), ("label", "text"))
+        read_rows(write(tmp_path / "my.tsv", content), ("label", "text"))
 
 
 def test_quotes_headers_marks_and_windows_lines_are_only_characters(tmp_path: Path) -> None:
     path = write(tmp_path / "my.tsv", '\ufeffLabel\tText\r\nham\t"hi"\r\nspam\tit\'s "free\r\n')
-    assert read_tsv(path, ("label", "text"))[1:] == [["ham", '"hi"'], ["spam", "it's \"free"]]
+    assert read_rows(path, ("label", "text"))[1:] == [["ham", '"hi"'], ["spam", "it's \"free"]]
 
 
 def test_columns_are_found_by_their_names(tmp_path: Path) -> None:
     path = write(tmp_path / "my.tsv", "id\tReview\tSentiment\n1\tfine\tgood\n2\tawful\tbad\n")
-    assert read_tsv(path, ("sentiment", "review"))[1:] == [["good", "fine"], ["bad", "awful"]]
+    assert read_rows(path, ("sentiment", "review"))[1:] == [["good", "fine"], ["bad", "awful"]]
 
 
 def test_labels_are_renamed_and_others_left_out(tmp_path: Path) -> None:
