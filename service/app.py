@@ -11,10 +11,24 @@ from starlette_compress import CompressMiddleware, add_compress_type
 
 from service import __version__, observability
 from service.access import Access
-from service.api import admin, classify, errors, generate, health, metrics, models, pictures, playground, translate
+from service.api import (
+    admin,
+    classify,
+    documents,
+    errors,
+    generate,
+    glossaries,
+    health,
+    metrics,
+    models,
+    pictures,
+    playground,
+    translate,
+)
 from service.api.middleware import direct, hosts, limits, requests
-from service.api.protocols import huggingface, libretranslate, open_inference
+from service.api.protocols import deepl, huggingface, libretranslate, open_inference
 from service.batching.scheduler import Limits
+from service.handlers.document_jobs import DocumentJobs
 from service.handlers.encoding import MSGPACK
 from service.memory import limit_arenas, trim
 from service.registry.registry import Registry
@@ -25,15 +39,30 @@ from service.text import detection
 TAGS = [
     {"name": "classify", "description": "Classify texts, with the attention weights of their tokens."},
     {"name": "translate", "description": "Translate texts, with the alignment of their words."},
+    {"name": "documents", "description": "Translate documents."},
     {"name": "generate", "description": "Continue a prompt."},
     {"name": "models", "description": "The served models, their metrics and their training data."},
     {"name": "inference protocol", "description": "The protocol of KServe's and Triton's clients."},
     {"name": "huggingface", "description": "The protocol of Hugging Face's client."},
+    {"name": "deepl", "description": "The protocol of DeepL's clients."},
     {"name": "health", "description": "Health checks of load balancers and containers."},
     {"name": "operations", "description": "For operators of the service."},
 ]
 DIRECT = (classify, translate, generate)
-ROUTES = (*DIRECT, libretranslate, open_inference, huggingface, models, pictures, health, metrics, admin)
+ROUTES = (
+    *DIRECT,
+    documents,
+    libretranslate,
+    deepl,
+    open_inference,
+    huggingface,
+    models,
+    pictures,
+    health,
+    metrics,
+    glossaries,
+    admin,
+)
 CHECK_S = 10.0
 """Seconds per round of golden checks over all models."""
 
@@ -55,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
         yield
         for task in background:
             task.cancel()
+        await app.state.documents.close()
         await asyncio.to_thread(registry.close, settings.drain_timeout_s)
         observability.flush()
 
@@ -72,6 +102,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.registry = registry
+    app.state.documents = DocumentJobs(registry, settings)
+    app.state.translated_characters = 0
     app.state.throttle = limits.Throttle()
     app.state.access = Access(settings.keys(), settings.rate_limit)
     app.state.reload_processes = lambda: None
@@ -92,7 +124,7 @@ def open_registry(settings: Settings) -> Registry:
     limits_of_models = Limits(
         settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens, settings.max_answer_weights
     )
-    registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier)
+    registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier, settings.glossaries)
     # Load now on CUDA, because only a loaded graph shows that CUDA works, and with several processes, so that a process
     # accepts connections only when its models are ready.
     if settings.device == "cuda" or settings.processes > 1:

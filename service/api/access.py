@@ -10,9 +10,9 @@ from service.settings import Settings
 
 
 def bearer(request: Request) -> str | None:
-    """The token of `Authorization: Bearer`."""
+    """The token of `Authorization: Bearer`, or of DeepL's clients."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+    return token.strip() if scheme.lower() in ("bearer", "deepl-auth-key") else None
 
 
 def admit_by_header(request: Request, key_in_body: bool = False) -> bool:

@@ -4,8 +4,9 @@ A repeated field is a list. Empty fields are left out, except those that a calle
 """
 
 import re
+from dataclasses import dataclass
 from email.message import Message
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from service.batching import budget
 from service.errors import InvalidInput, excerpt
@@ -20,6 +21,26 @@ DECODED_AT_ONCE = 10_000
 
 DISPOSITION = re.compile(r'(?i)\bname=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 FILE = re.compile(r"(?i)\bfilename\*?=")
+FILE_NAME = re.compile(r"""(?i)\bfilename(?:\*=(?:utf-8)?''([^\s;"]+)|=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+)))""")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a multipart form: a field or a file."""
+
+    name: str
+    head: str
+    """The headers."""
+    content: bytes
+
+    @property
+    def file_name(self) -> str | None:
+        """The name of a file; None for a field."""
+        found = {bool(match[1]): match for match in FILE_NAME.finditer(self.head)}
+        match = found.get(True) or found.get(False)  # the encoded name is the better one
+        if match is None:
+            return None
+        return unquote(match[1]) if match[1] else re.sub(r"\\(.)", r"\1", match[2] or match[3] or "")
 
 
 def parse_urlencoded(body: bytes) -> list[tuple[str, str]]:
@@ -57,6 +78,12 @@ def _text(value: bytes) -> str:
 
 def parse_multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
     """The fields of a multipart form; files are left out. Raises InvalidInput."""
+    parts = parse_parts(body, content_type)
+    return [(part.name, _text(part.content)) for part in parts if not FILE.search(part.head)]
+
+
+def parse_parts(body: bytes, content_type: str) -> list[Part]:
+    """The parts of a multipart form. Raises InvalidInput."""
     if len(content_type) > MAX_CONTENT_TYPE:  # its parser takes quadratic time
         raise InvalidInput(f"the media type has more than {MAX_CONTENT_TYPE} characters")
     header = Message()
@@ -70,7 +97,7 @@ def parse_multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
     _preamble, *parts = (b"\r\n" + body).split(delimiter)
     if not parts or not parts[-1].startswith(b"--"):
         raise InvalidInput("the form is not valid: its last boundary is missing")
-    fields = []
+    found = []
     for part in parts[:-1]:
         budget.check()
         head, separator, value = part.partition(b"\r\n\r\n")
@@ -78,9 +105,8 @@ def parse_multipart(body: bytes, content_type: str) -> list[tuple[str, str]]:
         match = DISPOSITION.search(disposition)
         if not separator or match is None:
             raise InvalidInput(f"the form is not valid: a part has no name: {excerpt(disposition.strip())}")
-        if not FILE.search(disposition):
-            fields.append((match[1] or match[2] or "", _text(value)))
-    return fields
+        found.append(Part(match[1] or match[2] or "", disposition, value))
+    return found
 
 
 def as_fields(pairs: list[tuple[str, str]], keep_empty: frozenset[str]) -> Fields:

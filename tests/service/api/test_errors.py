@@ -37,6 +37,8 @@ EXPECTED = {
     "RateLimited": 429,
     "InferenceTimeout": 504,
     "InferenceFailed": 500,
+    "NotAvailable": 501,
+    "DocumentNotFound": 404,
 }
 
 
