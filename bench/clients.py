@@ -51,10 +51,11 @@ def free_port() -> int:
 class Service:
     """A running service over a folder of bundles, with all models loaded.
 
-    `settings` are LIMELIGHT_ variables without the prefix. Raises SystemExit if the service is not ready within 60 s.
+    `settings` are LIMELIGHT_ variables without the prefix; with `wait=False` nothing is loaded yet. Raises SystemExit
+    if the service is not ready within 60 s.
     """
 
-    def __init__(self, models: Path = MODELS, stderr: str | None = None, **settings: str):
+    def __init__(self, models: Path = MODELS, stderr: str | None = None, wait: bool = True, **settings: str):
         self.port = free_port()
         defaults = {"HOST": HOST, "PORT": str(self.port), "MODELS": str(models), "LOG_LEVEL": "warning"}
         named = {f"LIMELIGHT_{name}": value for name, value in {**defaults, **settings}.items()}
@@ -67,7 +68,7 @@ class Service:
             start_new_session=True,  # its process group is killed in __exit__
         )
         since = time.monotonic()
-        while not self.is_ready():
+        while wait and not self.is_ready():
             if self.process.poll() is not None or time.monotonic() - since > 60:
                 self.process.kill()
                 raise SystemExit("the service did not get ready")

@@ -1,6 +1,6 @@
 """`python -m bench.faults [NAME ...]`: cause each fault and check the guarantees of docs/operations.md.
 
-Prints a table, then one JSON document on the last line. Exits with 1 if a guarantee did not hold. Takes about three
+Prints a table, then one JSON document on the last line. Exits with 1 if a guarantee did not hold. Takes about six
 minutes. Loopback only. Each fault runs against a new service over copies of two bundles in a temporary folder.
 """
 
@@ -14,7 +14,8 @@ from typing import Any
 from bench.clients import machine
 from bench.faults.bundles import copies
 from bench.faults.connections import half_open_connections, reset_connections, slow_readers
-from bench.faults.processes import full_log_disk, killed_process, terminate_under_load
+from bench.faults.hostile import hostile_inputs
+from bench.faults.processes import full_log_disk, hangups, killed_process, stopped_process, terminate_under_load
 from bench.faults.reloads import broken_bundles, memory_after_reloads, mutations, swap_under_load
 from bench.faults.results import Result
 from service.bundle.files import find_bundles
@@ -22,6 +23,8 @@ from service.bundle.files import find_bundles
 FAULTS: list[Callable[[Path], Result]] = [
     terminate_under_load,
     killed_process,
+    stopped_process,
+    hangups,
     swap_under_load,
     memory_after_reloads,
     broken_bundles,
@@ -30,14 +33,15 @@ FAULTS: list[Callable[[Path], Result]] = [
     slow_readers,
     reset_connections,
     full_log_disk,
+    hostile_inputs,
 ]
 
 
 def main() -> int:
     results: dict[str, Any] = machine()
-    generator = sys.argv[1:]
+    names = sys.argv[1:]
     for fault in FAULTS:
-        if generator and fault.__name__ not in generator:
+        if names and fault.__name__ not in names:
             continue
         with tempfile.TemporaryDirectory() as folder:
             models = copies(Path(folder))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.clients import Service, Tally, client, for_seconds, load
-from bench.faults.results import CLIENTS, Result
+from bench.faults.results import CLIENTS, Result, answers
 
 
 def terminate_under_load(models: Path) -> Result:
@@ -60,6 +60,76 @@ def killed_process(models: Path) -> Result:
             "two processes again": processes == 2,
         },
     }
+
+
+def stopped_process(models: Path) -> Result:
+    """Stop one of two processes, wait until it is replaced, then stop another one and send SIGTERM."""
+    with Service(models, PROCESSES="2", TIMEOUT_S="5", DRAIN_TIMEOUT_S="5") as service, ThreadPoolExecutor() as pool:
+        first = set(service.workers())
+        running = True
+        loading = pool.submit(lambda: asyncio.run(load(service.port, CLIENTS, lambda: running)))
+        time.sleep(1)
+        since = time.monotonic()
+        os.kill(min(first), signal.SIGSTOP)
+        while not (min(first) not in service.workers() and len(service.workers()) == 2):
+            time.sleep(0.1)
+        replaced_s = time.monotonic() - since
+        time.sleep(3)
+        running = False
+        tally = loading.result()
+        os.kill(service.workers()[0], signal.SIGSTOP)
+        code, seconds = service.terminate()
+    return {
+        **tally.summary(),
+        "replaced_s": round(replaced_s, 1),
+        "exit": code,
+        "exit_s": round(seconds, 2),
+        "holds": {
+            "replaced within 15 s": replaced_s < 15,
+            "nothing refused or 5xx": set(tally.outcomes) <= {"200", "429", "dropped"},
+            "only requests of the stopped process dropped": tally.outcomes["dropped"] <= CLIENTS,
+            "exit 0 within 12 s": code == 0 and seconds < 12,
+        },
+    }
+
+
+def hangups(models: Path) -> Result:
+    """Send SIGHUP from the first moment on, then 200 times in sequence."""
+    service = Service(models, wait=False)
+    since = time.monotonic()
+    with service:
+        while not has_handler(service.process.pid):
+            assert time.monotonic() - since < 10
+        while not service.is_ready():
+            service.process.send_signal(signal.SIGHUP)
+            time.sleep(0.01)
+        tasks = Path(f"/proc/{service.process.pid}/task")
+        before = len(list(tasks.iterdir()))
+        most = before
+        for _ in range(200):
+            service.process.send_signal(signal.SIGHUP)
+            time.sleep(0.002)
+            most = max(most, len(list(tasks.iterdir())))
+        answered = answers(service)
+        code, seconds = service.terminate()
+    return {
+        "threads before": before,
+        "most threads": most,
+        "exit": code,
+        "exit_s": round(seconds, 2),
+        "holds": {
+            "it starts and answers": answered,
+            "at most 8 more threads": most <= before + 8,
+            "exit 0 within 2 s": code == 0 and seconds < 2,
+        },
+    }
+
+
+def has_handler(pid: int) -> bool:
+    """Return True if a process handles SIGHUP."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")]
+    return bool(int(caught, 16) & 1 << (signal.SIGHUP - 1))
 
 
 def full_log_disk(models: Path) -> Result:

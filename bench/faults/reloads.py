@@ -1,6 +1,7 @@
 """Faults of reloads: new versions under load, memory growth, broken and mutated bundles."""
 
 import asyncio
+import os
 import random
 import shutil
 import time
@@ -80,6 +81,12 @@ def broken_bundles(models: Path) -> Result:
         "a folder as manifest": lambda f: ((f / MANIFEST).unlink(), (f / MANIFEST).mkdir()),
         "another model's files": lambda f: shutil.copy(MODELS / "nsmc" / "1" / "classify.onnx", f / "classify.onnx"),
         "a name other than the folder's": lambda f: change(f, name="other"),
+        "a FIFO as card": lambda f: ((f / "README.md").unlink(), os.mkfifo(f / "README.md")),
+        "a link to /dev/zero as card": lambda f: (
+            (f / "README.md").unlink(),
+            (f / "README.md").symlink_to("/dev/zero"),
+        ),
+        "a folder named with other digits": lambda f: f.rename(f.with_name("\u0662")),
     }
     refused: dict[str, str] = {}
     held = True
@@ -88,11 +95,11 @@ def broken_bundles(models: Path) -> Result:
             new_version(models, 2)
             damage(models / "sms-spam" / "2")
             status, report = service.ask("POST", "/admin/reload")
-            refused[state] = report["refused"].get("sms-spam/2", "")[-60:] if status == 200 else str(report)
+            refused[state] = " ".join(report["refused"].values())[-60:] if status == 200 else str(report)
             answer = service.ask("POST", "/classify", CLASSIFY)
             held &= status == 200 and answer[0] == 200 and answer[1]["version"] == "1"
             held &= service.ask("GET", "/health/ready")[0] == 200
-            shutil.rmtree(models / "sms-spam" / "2")
+            shutil.rmtree(next(folder for folder in (models / "sms-spam").iterdir() if folder.name != "1"))
     return {
         "refused": refused,
         "holds": {"refused with a reason": all(refused.values()), "the old version answers": held},
