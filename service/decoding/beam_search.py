@@ -166,9 +166,11 @@ class BeamSearch(Generic[State]):
         ends = tokens == self._special.eos
         if any_ends := ends.any():
             self._finish(ends[:, : self.beam_size] & np.isfinite(values[:, : self.beam_size]), values, rows)
-            # The best continuations without </s>. If there are fewer than W, the rest stay at -inf.
-            values, kept = best_candidates(np.where(ends, -np.inf, values), self.beam_size)
-            rows, tokens = rows.take(kept), tokens.take(kept)
+            values = np.where(ends, -np.inf, values)
+            if values.shape[1] > 1:
+                # The best continuations without </s>. If there are fewer than W, the rest stay at -inf.
+                values, kept = best_candidates(values, self.beam_size)
+                rows, tokens = rows.take(kept), tokens.take(kept)
         self._scores = values[:, : self.beam_size]
         self._parents = rows[:, : self.beam_size].ravel()
         self._tokens = tokens[:, : self.beam_size].ravel()
@@ -241,7 +243,7 @@ class BeamSearch(Generic[State]):
 
     def _finish(self, ends: Flags, values: Scores, rows: Rows) -> None:
         """Record the hypotheses that end: ends [B, W]."""
-        for b, c in np.argwhere(ends).tolist():
+        for b, c in zip(*(places.tolist() for places in ends.nonzero()), strict=True):
             finished, length = self._finished[b], int(self._lengths[b])
             if len(finished) < self.beam_size:
                 score = float(values[b, c]) / length_penalty(length, self._requests[b].alpha)

@@ -6,7 +6,7 @@ Legend: B sentences, S source length, T target length, N heads.
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -282,7 +282,7 @@ class TranslationEngine:
         copied = [self._copies(hypothesis, sentence) for hypothesis in hypotheses]
         outputs = [self._cropped(hypothesis, sentence) for hypothesis in hypotheses]
         # Their attention are views of whole batches, which would stay in memory.
-        hypotheses = [replace(hypothesis, attention={}) for hypothesis in hypotheses]
+        hypotheses = [Hypothesis(hypothesis.token_ids, hypothesis.score, {}) for hypothesis in hypotheses]
         return Decoded(hypotheses, copied, sentence.request.options.attention, outputs)
 
     def _copies(self, hypothesis: Hypothesis, sentence: _RunningSentence) -> dict[int, int]:
