@@ -10,25 +10,23 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from service import bundle_commands
 from service.access import new_key
 from service.attention import AttentionMatrix, Floats
 from service.batching.scheduler import Limits
-from service.bundle.files import find_bundles, misnamed_bundles, read_manifest
-from service.bundle.manifest import MANIFEST
-from service.bundle.renumber import renumber
 from service.classification.classifier import Prediction
-from service.errors import BundleError, BundleNotFound, InvalidInput, LimelightError
+from service.errors import InvalidInput, LimelightError
 from service.handlers import classify as classify_handler
 from service.handlers import generate as generate_handler
 from service.handlers import translate as translate_handler
+from service.handlers.documents import DocumentRequest, Upload, translate_document
 from service.handlers.encoding import AS_JSON, dumps
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
-from service.registry.loading import load, read_named_manifest
 from service.registry.registry import Registry
 from service.runtime import Runtime
 from service.settings import Settings
@@ -37,8 +35,7 @@ from service.text.tokenizer import Token
 from service.translation.results import Translation
 
 app = typer.Typer(add_completion=False, help="Without a command: serve models/ over HTTP.")
-bundle_app = typer.Typer(help="List, check and renumber the bundles of the folder of models.")
-app.add_typer(bundle_app, name="bundle")
+app.add_typer(bundle_commands.app, name="bundle")
 out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
 
 NO_LIMIT = 10**12
@@ -50,7 +47,6 @@ LIME = (190, 242, 100)
 Texts = Annotated[list[str] | None, typer.Argument(help="Texts; by default the lines of standard input.")]
 File = Annotated[Path | None, typer.Option(help="Read lines from a file instead.", dir_okay=False, exists=True)]
 Model = Annotated[str | None, typer.Option(help="Name of the model; by default the default of the service.")]
-Models = Annotated[Path | None, typer.Option(help="Folder of the bundles; by default LIMELIGHT_MODELS.", exists=True)]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document per line, as in the answers of the service.")
 ]
@@ -127,11 +123,21 @@ def translate(
     source: Annotated[str | None, typer.Option("--from", help="Source language, if there are several.")] = None,
     model: Model = None,
     file: File = None,
+    document: Annotated[
+        Path | None, typer.Option(help="Translate a document instead.", dir_okay=False, exists=True)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File for the translated document; by default beside it.", dir_okay=False)
+    ] = None,
     as_json: Json = False,
     beam_size: Annotated[int, typer.Option(min=1, help="1 is greedy search.")] = 4,
 ) -> None:
-    """Translate texts, and show the source words of each word."""
+    """Translate texts, and show the source words of each word. With --document: translate a file."""
     with opened() as (registry, settings):
+        if document is not None:
+            request = DocumentRequest(source=source or "auto", target=to, model=model, beam_size=beam_size)
+            write_document(document, output, request, registry, settings)
+            return
         name = model or default_translator(registry, source, to)
         registry.load(name)
 
@@ -145,6 +151,34 @@ def translate(
             return translate_handler.encode(translation, alternatives=False)
 
         answer_lines(answer, show_translation, encode if as_json else None, texts, file)
+
+
+def write_document(
+    path: Path, output: Path | None, request: DocumentRequest, registry: Registry, settings: Settings
+) -> None:
+    """Translate a document with a progress bar, and write it."""
+    load_translators(registry, request)
+    settings = settings.model_copy(update={"max_document_bytes": NO_LIMIT, "max_document_characters": NO_LIMIT})
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("Translating", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        upload = Upload(path.name, path.read_bytes())
+        found = asyncio.run(translate_document(upload, request, registry, settings, show))
+    target = output or path.with_name(found.name)
+    target.write_bytes(found.content)
+    out.print(Text(str(target)))
+
+
+def load_translators(registry: Registry, request: DocumentRequest) -> None:
+    """Load the named model, or all translators that the languages may need. Raises InvalidInput."""
+    if request.model is None and request.target is None:
+        default_translator(registry, None, None)
+    names = [request.model] if request.model else dict.fromkeys(registry.pairs().values())
+    for name in names:
+        registry.load(name)
 
 
 @app.command()
@@ -241,90 +275,6 @@ def key(name: Annotated[str, typer.Argument(help="Name of the caller.")]) -> Non
     out.print(made)
     err.print("for LIMELIGHT_API_KEYS, or the file of LIMELIGHT_API_KEYS_FILE:", style="dim")
     out.print(line)
-
-
-@bundle_app.command("list")
-def list_bundles(models: Models = None, as_json: Json = False) -> None:
-    """List the bundles of the folder of models."""
-    for folder in folders_of(models):
-        size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-        row: dict[str, Any] = {"name": folder.parent.name, "version": folder.name, "bytes": size, "problem": None}
-        try:
-            manifest = read_named_manifest(folder)
-            precisions = sorted({graph.precision for graph in manifest.graphs})
-            row |= {"task": manifest.task, "network": manifest.architecture.network, "precisions": precisions}
-        except BundleError as error:
-            row["problem"] = str(error)
-        if as_json:
-            print(dumps(row).decode())
-        else:
-            details = row["problem"] or f"{row['task']:<15} {row['network']:<12} {' '.join(row['precisions'])}"
-            out.print(Text(f"{row['name']:<22} {row['version']:>5} {size / 1e6:>7.1f} MB  {details}"))
-
-
-@bundle_app.command()
-def verify(
-    bundles: Annotated[
-        list[str] | None, typer.Argument(help="`name`, `name/version` or folders; by default all.")
-    ] = None,
-    models: Models = None,
-) -> None:
-    """Check bundles as the service does: files, graphs and golden inputs. The exit code is 1 if one is refused."""
-    settings = Settings()
-    runtime = Runtime(settings.device, settings.threads, settings.precision)
-    refused = False
-    for folder in [folder for each in bundles or [""] for folder in folders_of(models, each)]:
-        label = f"{folder.parent.name}/{folder.name}"
-        try:
-            # A folder elsewhere may have any name, for example before it is moved to the folder of models.
-            is_elsewhere = folder.parent.parent != (models or settings.models)
-            manifest = read_manifest(folder) if is_elsewhere else read_named_manifest(folder)
-            predictor, _ = load(folder, manifest, runtime, Limits(settings.batch_tokens, NO_LIMIT))
-        except BundleError as error:
-            out.print(Text(f"{label} is refused: {error}", "red"))
-            refused = True
-        else:
-            predictor.close()
-            out.print(Text(f"{label} is valid"))
-    if refused:
-        raise typer.Exit(1)
-
-
-@bundle_app.command("renumber")
-def renumber_bundle(
-    name: Annotated[str, typer.Argument(help="Name of the model.")],
-    old: Annotated[int, typer.Argument(help="Its version.", min=1)],
-    new: Annotated[int, typer.Argument(help="Its new version, which must not exist.", min=1)],
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the old version too.")] = False,
-    models: Models = None,
-) -> None:
-    """Change the version of a bundle. Send SIGHUP to the service to serve it."""
-    try:
-        target = renumber(models or Settings().models, name, old, new, keep)
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
-    out.print(Text(f"{name}/{old} is now {target}"))
-
-
-def folders_of(models: Path | None, bundle: str = "") -> list[Path]:
-    """Return the folders of a model, of one version, or of all models, or the folder with this path.
-
-    Raises BundleNotFound.
-    """
-    if "/" in bundle and Path(bundle, MANIFEST).exists():
-        return [Path(bundle)]
-    root = models or Settings().models
-    found = [
-        folder
-        for name, versions in find_bundles(root).items()
-        for version, folder in sorted(versions.items())
-        if bundle in ("", name, f"{name}/{version}")
-    ]
-    if not bundle:
-        found += misnamed_bundles(root)
-    if not found:
-        raise BundleNotFound(f"there is no bundle {f'{bundle!r} ' if bundle else ''}in {root}")
-    return found
 
 
 def main() -> None:

@@ -30,6 +30,7 @@ DOCUMENT_ERRORS = (
     *("text_too_long", "too_many_tokens"),
     *BODY_ERRORS,
     *MODEL_ERRORS,
+    "glossary_not_found",
     "not_available",
 )
 

@@ -42,6 +42,7 @@ class DocumentRequest(BaseModel):
     target: str | None = Field(None, description="Language code to translate into. Required.")
     model: str | None = Field(None, description="Name of a translator, if several serve the pair.")
     beam_size: int = Field(4, ge=1, description="Number of hypotheses in beam search; 1 is greedy search.")
+    glossary: str | None = Field(None, description="Name of a stored glossary.")
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
 
 
@@ -72,7 +73,8 @@ async def translate_document(
 ) -> TranslatedDocument:
     """Translate a document. Its format follows from the extension of its name.
 
-    Raises InvalidInput, NotAvailable, PayloadTooLarge, ModelNotFound, ModelNotReady or InferenceFailed.
+    Raises InvalidInput, NotAvailable, PayloadTooLarge, ModelNotFound, GlossaryNotFound, ModelNotReady or
+    InferenceFailed.
     """
     check_upload(upload, request, settings)
     document = await run_in_thread(lambda: open_document(upload.name, upload.content))
@@ -131,6 +133,7 @@ def _request(texts: list[str], format: str, request: DocumentRequest) -> Transla
         model=request.model,
         beam_size=request.beam_size,
         format=format,
+        glossary=request.glossary,
         attention="none",
     )
 

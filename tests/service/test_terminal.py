@@ -126,3 +126,22 @@ def test_generate_continues_the_prompt() -> None:
     assert len(whole["tokens"]) == 9 and whole["attention"]
     assert "seed 5" in result.stderr
     assert run("generate", "-", *asked, stdin="The wind").stdout == result.stdout
+
+
+def test_a_document_is_written(tmp_path: Path) -> None:
+    source = tmp_path / "my.srt"
+    source.write_text("1\n00:00:01,000 --> 00:00:02,000\nwind\n", encoding="utf-8")
+    assert (
+        run("translate", "--document", str(source), "--to", "xx", "--from", "en").stdout.strip().endswith("my_xx.srt")
+    )
+    assert (tmp_path / "my_xx.srt").read_text(encoding="utf-8").endswith("\nwwiinndd\n")
+    output = tmp_path / "other"
+    run("translate", "--document", str(source), "--model", "en-xx", "--to", "xx", "--output", str(output))
+    assert output.read_bytes() == (tmp_path / "my_xx.srt").read_bytes()
+
+
+def test_a_document_needs_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my.txt").write_text("wind", encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", ["service", "translate", "--document", str(tmp_path / "my.txt")])
+    with pytest.raises(SystemExit):
+        terminal.main()
