@@ -72,7 +72,7 @@ async def put_glossary(
 async def delete_glossary(
     request: Request, registry: RegistryOf, name: str, source: Language = None, target: Language = None
 ) -> None:
-    """With languages, only the terms for this pair are removed."""
+    """Removes all terms of the glossary, or those for a language pair."""
     check_admin(request)
     await asyncio.to_thread(registry.glossaries.remove, name, pair_of(source, target))
 

@@ -22,7 +22,7 @@ BELOW = 1.0
 
 @dataclass(frozen=True)
 class Pattern:
-    """Parts of a translation, one after the other; each has one or more alternatives."""
+    """The parts of a translation in order, with the alternatives of each."""
 
     parts: tuple[tuple[tuple[int, ...], ...], ...]
     """For each part: its alternatives, as target tokens, which are not empty."""

@@ -86,7 +86,8 @@ class Glossary:
         for first, match in enumerate(words):
             budget.check()
             word = match[0].casefold()
-            for base in (word, *self._bases(word)):
+            plural = [word[:-1]] if match[0].endswith("s") and match[0][:-1].isupper() else []
+            for base in dict.fromkeys([word, *plural, *self._bases(word)]):
                 for entry in self._entries.get(base, ()):
                     count = len(entry.words)
                     present = [other[0] for other in words[first : first + count]]

@@ -22,7 +22,7 @@ WORD = re.compile(r"[^\W_]+(?:['\u2019](?=\w))?|[^\w\s]")
 LOOKS = 0.3
 """Minimum attention of a word to the source of a term that it translates."""
 LOOKS_BESIDE = 0.25
-"""The same of a word beside another one of the term."""
+"""Minimum attention of a word next to such a word."""
 FIRST_WORD = re.compile(r"(\w+ |\w+['\u2019])")
 LINKS = {"de", "d'", "du", "des", "\u00e0", "of", "-", "von", "et", "and"}
 """Words between two words of a term."""
@@ -81,9 +81,12 @@ class Placement:
 
 @dataclass(frozen=True)
 class _Change:
-    """text[start:end] of the hypothesis becomes the term, behind one of some forms of the words before it."""
+    """text[start:end] of the hypothesis becomes the term, and the words before it have one of some forms."""
 
     start: int
+    """Start of the words before the term."""
+    noun: int
+    """Start of the words that become the term."""
     end: int
     forms: list[str]
     term: str
@@ -117,7 +120,7 @@ def place_terms(
     end = len(text.rstrip(END_MARKS))
     changed = any(not change.kept for change in changes)
     changes += [
-        _Change(end, end, [" " if end else ""], occurrence.target, occurrence)
+        _Change(end, end, end, [" " if end else ""], occurrence.target, occurrence)
         for occurrence in missing
         if occurrence.replaces
     ]
@@ -181,13 +184,13 @@ def _change(occurrence: Occurrence, span: Span, text: str, language: str) -> _Ch
     while (match := FIRST_WORD.match(text, start, end)) and is_article(match[1], language):
         start = match.end()
     if not occurrence.replaces or text[start:end].casefold() == term.casefold():
-        return _Change(start, end, [""], text[start:end], occurrence, kept=True)
+        return _Change(start, start, end, [""], text[start:end], occurrence, kept=True)
     words, forms = alternatives(text[:start], term, language)
     if (match := FIRST_WORD.match(term)) and is_article(match[1], language):
-        forms = [""]  # the term has an article of its own
+        forms = [""]  # the term starts with an article
     if start == len(words) == 0 and text[:1].isupper():
         term = term[0].upper() + term[1:]
-    return _Change(start - len(words), end, forms or [""], term, occurrence)
+    return _Change(start - len(words), start, end, forms or [""], term, occurrence)
 
 
 def _in_tokens(
@@ -207,16 +210,17 @@ def _in_tokens(
         first, last = max(first, position), max(last, position)
         if first > position:
             parts.append([tuple(token_ids[position:first])])
-        if change.kept:
-            own = [tuple(token_ids[first:last])]
+        known = () if change.kept else _encode(tokenizer, change.term)
+        if known:
+            joined = change.start > 0 and not text[change.start - 1].isspace() and change.forms[0] != " "
+            parts.append([_encode(tokenizer, form.lstrip() + change.term, joined) for form in change.forms])
+            written = tokenizer.decode(list(known))[0]
+        elif last > first:  # the words stay, or are replaced in the finished text
+            parts.append([tuple(token_ids[first:last])])
+            written = text[change.noun : change.end]
         else:
-            joined = change.start > 0 and not text[change.start - 1].isspace() and not change.forms[0].startswith(" ")
-            own = [_encode(tokenizer, form.lstrip() + change.term, joined) for form in change.forms]
-        if any(own):
-            own = [option for option in own if option]
-            parts.append(own)
-            written = change.term if change.kept else tokenizer.decode(list(_encode(tokenizer, change.term, False)))[0]
-            terms.append(PlacedTerm(change.occurrence, len(parts) - 1, change.term, written))
+            continue
+        terms.append(PlacedTerm(change.occurrence, len(parts) - 1, change.term, written))
         position = last
     if position < len(token_ids):
         parts.append([tuple(token_ids[position:])])
@@ -224,7 +228,7 @@ def _in_tokens(
     return Placement(parts, terms, changed or missing > 0, missing, tokenizer.size)
 
 
-def _encode(tokenizer: TextTokenizer, text: str, joined: bool) -> tuple[int, ...]:
+def _encode(tokenizer: TextTokenizer, text: str, joined: bool = False) -> tuple[int, ...]:
     """The tokens of a text, without unknown symbols. `joined`: directly behind an apostrophe or bracket."""
     encoded = tokenizer.encode(f"({text}" if joined else text)
     unknown = set(tokenizer.unknown(encoded.ids))
