@@ -1,6 +1,6 @@
 """`python -m bench.faults [NAME ...]`: cause each fault and check the guarantees of docs/operations.md.
 
-Prints a table, then one JSON document on the last line. Exits with 1 if a guarantee did not hold. Takes about six
+Prints a table, then one JSON document on the last line. Exits with 1 if a guarantee did not hold. Takes about eight
 minutes. Loopback only. Each fault runs against a new service over copies of two bundles in a temporary folder.
 """
 
