@@ -19,14 +19,14 @@ WORDS = [2, 3, 4]
 V = 7
 SPECIAL = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS, V - 1))
 COPYING = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS), copies=(4, V - 1))
-"""The toy with two copy tokens. The second is one of the most likely tokens everywhere."""
+"""The toy with two copy tokens. The second is one of the most likely tokens after every second prefix."""
 ATTENTION = frozenset({"prefix", "last"})
 
 
 def log_probs(sentence: int, prefix: list[int]) -> Floats:
-    """Return deterministic log-probabilities [V]. Forbidden tokens are the most likely."""
+    """Return deterministic log-probabilities [V]. Forbidden tokens are the most likely after every second prefix."""
     logits = np.random.default_rng([sentence, *prefix]).normal(size=V)
-    logits[[PAD, BOS, V - 1]] += 5
+    logits[[PAD, BOS, V - 1]] += 5 if (sentence + len(prefix)) % 2 else -5
     return np.asarray(logits - np.log(np.exp(logits).sum()))
 
 
