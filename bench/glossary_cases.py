@@ -5,7 +5,10 @@ than the usual word.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 SENTENCES = 200
 SLOT = re.compile(r"\{(\w+) (\d)\}")
@@ -79,28 +82,8 @@ school | école f | collège m | Schule f | Lehranstalt f
 train station | gare f | station f | Bahnhof m | Hauptbahnhof m
 """)
 
-TEMPLATES = """
-The {the 0} is holding a {a 1} in the {the 2}. | {le 0} tient {un 1} dans {le 2}. | {der 0} hält {einen 1} in {dem 2}.
-There is a {a 0} with a {a 1} near the {the 2}. | Il y a {un 0} avec {un 1} près {du 2}. | In der Nähe {des 2} ist {ein 0} mit {einem 1}.
-A {a 0} is looking at the {the 1} in front of the {the 2}. | {un 0} regarde {le 1} devant {le 2}. | {ein 0} schaut {den 1} vor {dem 2} an.
-The {the 0} found a {a 1} behind the {the 2}. | {le 0} a trouvé {un 1} derrière {le 2}. | {der 0} fand {einen 1} hinter {dem 2}.
-My {my 0} forgot the {the 1} in the {the 2}. | {mon 0} a oublié {le 1} dans {le 2}. | {mein 0} hat {den 1} in {dem 2} vergessen.
-I saw your {my 0} with a new {a 1} in this {this 2} yesterday. | J'ai vu {ton 0} hier dans {ce 2} avec {un 1}. | Ich habe gestern {deinen 0} mit {einem 1} in {diesem 2} gesehen.
-Where did the {the 0} buy this {this 1}, in the {the 2}? | Où {le 0} a acheté {ce 1}, dans {le 2} ? | Wo hat {der 0} {diesen 1} gekauft, in {dem 2}?
-The {the 0} wants to sell the {the 1} and the {the 2}. | {le 0} veut vendre {le 1} et {le 2}. | {der 0} will {den 1} und {den 2} verkaufen.
-Every {a 0} needs a {a 1} and a {a 2}. | Chaque {no 0} a besoin {dun 1} et {dun 2}. | Jeder {no 0} braucht {einen 1} und {einen 2}.
-The {the 1} of the {the 0} is in the {the 2}. | {le 1} {du 0} est dans {le 2}. | {der 1} {des 0} ist in {dem 2}.
-I know that the {the 0} likes this {this 1} and this {this 2}. | Je sais que {le 0} aime {ce 1} et {ce 2}. | Ich weiß, dass {der 0} {diesen 1} und {diesen 2} mag.
-We gave the {the 0} a {a 1} at the {the 2}. | Nous avons donné {un 1} {au 0} {au 2}. | Wir gaben {dem 0} {einen 1} in {dem 2}.
-Your {my 0} is sitting next to a {a 1} in a {a 2}. | {ton 0} se trouve à côté {dun 1} dans {un 2}. | {dein 0} sitzt neben {einem 1} in {einem 2}.
-Is the {the 0} with the {the 1} still in the {the 2}? | Est-ce que {le 0} avec {le 1} est toujours dans {le 2} ? | Ist {der 0} mit {dem 1} noch in {dem 2}?
-A {a 0} is walking through the {the 2} with a {a 1}. | {un 0} marche dans {le 2} avec {un 1}. | {ein 0} geht mit {einem 1} durch {den 2}.
-If the {the 0} loses the {the 1}, I will leave the {the 2}. | Si {le 0} perd {le 1}, je quitterai {le 2}. | Wenn {der 0} {den 1} verliert, verlasse ich {den 2}.
-Nobody knows why the {the 0} put the {the 1} in front of the {the 2}. | Personne ne sait pourquoi {le 0} a mis {le 1} devant {le 2}. | Niemand weiß, warum {der 0} {den 1} vor {den 2} gestellt hat.
-The {the 2} is beautiful, but the {the 0} only sees the {the 1}. | {le 2} est magnifique, mais {le 0} ne voit que {le 1}. | {der 2} ist schön, aber {der 0} sieht nur {den 1}.
-The {the 0} was waiting for the {the 1} outside the {the 2}. | {le 0} attendait {le 1} devant {le 2}. | {der 0} wartete vor {dem 2} auf {den 1}.
-Please show the {the 1} to the {the 0} in the {the 2}. | Montrez {le 1} {au 0} dans {le 2}, s'il vous plaît. | Bitte zeigen Sie {dem 0} in {dem 2} {den 1}.
-"""
+TEMPLATES = Path(__file__).with_name("glossary_templates.tsv")
+"""Lines of an English, a French and a German sentence with slots: an article and the number of a noun."""
 
 FRENCH = {
     "le": ("le ", "la "), "un": ("un ", "une "), "du": ("du ", "de la "), "au": ("au ", "à la "),
@@ -145,9 +128,11 @@ class Case:
     usual: str
     required: str
     usual_terms: list[str]
+    same_gender: bool
+    """True if the required translations have the gender of the usual ones."""
 
 
-def _fill(template: str, words: list, form) -> str:
+def _fill(template: str, words: Sequence[Any], form: Callable[[str, Any], str]) -> str:
     filled = SLOT.sub(lambda match: form(match[1], words[int(match[2])]), template)
     filled = re.sub(r"\b([Aa]) (?=[aeiou])", r"\1n ", filled) if form is _english else filled
     filled = filled.replace("in dem ", "im ")
@@ -159,7 +144,7 @@ def cases(source: str, target: str) -> list[Case]:
 
     Into English, the usual English word is the required one, and the source has the words of the other glossary.
     """
-    templates = [[cell.strip() for cell in line.split("|")] for line in TEMPLATES.strip().splitlines()]
+    templates = [line.split("\t") for line in TEMPLATES.read_text(encoding="utf-8").splitlines()]
     found = []
     for number in range(SENTENCES):
         nouns = [
@@ -171,17 +156,20 @@ def cases(source: str, target: str) -> list[Case]:
         foreign, form, lang = (french, _french, "fr") if "fr" in (source, target) else (german, _german, "de")
         usual = [getattr(noun, lang) for noun in nouns]
         terms = [getattr(noun, f"{lang}_term") for noun in nouns]
+        same = [gender for _, gender in usual] == [gender for _, gender in terms]
         from_english = _fill(english, [noun.en for noun in nouns], _english)
         if source == "en":
             glossary = {noun.en: term[0] for noun, term in zip(nouns, terms, strict=True)}
             required = _fill(foreign, terms, form)
-            found.append(Case(from_english, glossary, _fill(foreign, usual, form), required, [w for w, _ in usual]))
+            found.append(
+                Case(from_english, glossary, _fill(foreign, usual, form), required, [w for w, _ in usual], same)
+            )
         else:
             wanted = [ENGLISH[noun.en] for noun in nouns]
             glossary = {word: term for (word, _), term in zip(usual, wanted, strict=True)}
             required = _fill(english, wanted, _english)
             text = _fill(foreign, usual, form)
-            found.append(Case(text, glossary, from_english, required, [noun.en for noun in nouns]))
+            found.append(Case(text, glossary, from_english, required, [noun.en for noun in nouns], True))
     return found
 
 

@@ -14,7 +14,7 @@ from service.decoding.step import Candidates, DecoderStep, Floats, Ids, Rows, St
 
 MAX_WIDTH = 8
 """Maximum beam size."""
-SECOND = 0.5
+SECOND = 2.0
 """Log-probability that an alternative costs, unless it is the first one."""
 BELOW = 1.0
 """Log-probability of a token that is not among the candidates, below that of the last candidate."""

@@ -42,6 +42,8 @@ AUTO = "auto"
 
 PLAUSIBLE = 0.25
 """Probability of a source language relative to the most likely language, from which it is used instead."""
+SHORT = 20
+"""Characters of a text up to which a source language is always used: it is too short to exclude one."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,8 @@ def find_route(source: str | None, target: str | None, request: TranslateRequest
 async def detect_sources(
     texts: list[str], target: str | None, request: TranslateRequest, registry: Registry
 ) -> list[Guess]:
-    """The language of each text: the most likely of the source languages and the target, unless it is implausible.
+    """The language of each text: the most likely of the source languages and the target. If that is implausible, the
+    most likely of all languages, except for a short text.
 
     Raises UnsupportedLanguagePair or ModelNotFound.
     """
@@ -194,9 +197,10 @@ async def detect_sources(
         raise UnsupportedLanguagePair(f"{excerpt(target)} is not supported")
     usable = sources | ({target} if target else set())
     guesses = []
-    for ranked in await rank_all(texts, usable):
+    for text, ranked in zip(texts, await rank_all(texts, usable), strict=True):
         best = next((guess for guess in ranked if guess.language in usable), ranked[0])
-        guesses.append(best if best.confidence >= PLAUSIBLE * ranked[0].confidence else ranked[0])
+        plausible = best.confidence >= PLAUSIBLE * ranked[0].confidence or len(text.strip()) <= SHORT
+        guesses.append(best if plausible else ranked[0])
     return guesses
 
 

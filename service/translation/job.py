@@ -254,9 +254,8 @@ def _used(found: TermTokens, protected: ProtectedText, targets: Sequence[Token])
     """A term with its spans. targets: the tokens of the restored translation."""
     occurrence = found.term.occurrence
     source = protected.span(occurrence.start, occurrence.end)
-    return UsedTerm(
-        occurrence.source, occurrence.target, *source, targets[found.first].start, targets[found.end - 1].end
-    )
+    target = targets[found.first].start, targets[found.end - 1].end
+    return UsedTerm(occurrence.source, occurrence.target, *source, *target, found.term.unaligned)
 
 
 def _in_text(token: Token, protected: ProtectedText, end: int) -> Token:

@@ -24,6 +24,8 @@ class UsedTerm:
     target_start: int
     target_end: int
     """Span in the translation of the whole text."""
+    unaligned: bool = False
+    """True if no word of the translation looks at the term, which stands at the end of its sentence then."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ LOOKS_BESIDE = 0.25
 FIRST_WORD = re.compile(r"(\w+ |\w+['\u2019])")
 LINKS = {"de", "d'", "du", "des", "\u00e0", "of", "-", "von", "et", "and"}
 """Words between two words of a term."""
-MAX_CANDIDATES = 2_000
+MAX_CANDIDATES = 500
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class PlacedTerm:
     """Its translation."""
     written: str
     """The same in the symbols that the network knows."""
+    unaligned: bool
+    """True if no word looks at the occurrence."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def _in_tokens(
             written = text[change.noun : change.end]
         else:
             continue
-        terms.append(PlacedTerm(change.occurrence, len(parts) - 1, change.term, written))
+        terms.append(PlacedTerm(change.occurrence, len(parts) - 1, change.term, written, change.start == change.end))
         position = last
     if position < len(token_ids):
         parts.append([tuple(token_ids[position:])])
