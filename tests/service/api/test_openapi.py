@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from starlette.testclient import TestClient
 
@@ -108,6 +109,7 @@ def make_test(method: str, path: str) -> Callable[..., None]:
 
 # One function for each operation: the tests of one function have the same id, and pytest-xdist runs only one of them.
 for found in schema.get_all_operations():
+    assert isinstance(found, Ok), found
     operation = found.ok()
     name = re.sub(r"\W+", "_", f"test_{operation.method}{operation.path}")
     globals()[name] = make_test(operation.method, operation.path)
