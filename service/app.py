@@ -26,7 +26,7 @@ from service.api import (
     translate,
 )
 from service.api.middleware import direct, hosts, limits, requests
-from service.api.protocols import deepl, huggingface, libretranslate, open_inference
+from service.api.protocols import deepl, deepl_glossaries, huggingface, libretranslate, open_inference
 from service.batching.scheduler import Limits
 from service.handlers.document_jobs import DocumentJobs
 from service.handlers.encoding import MSGPACK
@@ -54,6 +54,7 @@ ROUTES = (
     documents,
     libretranslate,
     deepl,
+    deepl_glossaries,
     open_inference,
     huggingface,
     models,

@@ -39,6 +39,11 @@ def admit(request: Request, key: str | None) -> None:
     _access(request).admit(key, request.client.host if request.client else "")
 
 
+def caller_of(request: Request) -> str:
+    """The name of the key of an admitted caller; empty if no keys are needed. Raises Unauthorized or Forbidden."""
+    return _access(request).name(bearer(request)) if _access(request).keyed else ""
+
+
 def check_operator(request: Request) -> None:
     """Allow holders of any API key or of the admin token; everyone if there are no keys.
 

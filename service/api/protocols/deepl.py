@@ -50,6 +50,7 @@ class TextRequest(BaseModel):
     split_sentences: str | int | bool = Field("1", description="`nonewlines`: a line break is a space.")
     show_billed_characters: str | int | bool = Field(False, description="Tell the number of characters of each text.")
     model_type: str | None = Field(None, description="Ignored; if present, the answer has `model_type_used`.")
+    glossary_id: str | None = Field(None, description="Id of a glossary, or the name of a stored one.")
     formality: str | None = Field(None, description="Ignored: the models have one form of address.")
 
 
@@ -106,6 +107,7 @@ class DocumentStatus(BaseModel):
         *BODY_ERRORS,
         *TEXT_ERRORS,
         "unsupported_option",
+        "glossary_not_found",
         *MODEL_ERRORS,
     ),
     openapi_extra=request_body(TextRequest, JSON, FORM, MULTIPART),
@@ -123,6 +125,7 @@ async def translate_text(request: Request, registry: RegistryOf, settings: Setti
         source=body.source_lang or handler.AUTO,
         target=body.target_lang,
         format="html" if body.tag_handling else "text",
+        glossary=body.glossary_id or None,
         attention="none",
     )
     answer = await handler.translate(wanted, registry, settings)
@@ -216,7 +219,10 @@ async def usage(request: Request) -> Usage:
                         "type": "object",
                         "properties": {
                             **FILE,
-                            **{name: {"type": "string"} for name in ("target_lang", "source_lang", "output_format")},
+                            **{
+                                name: {"type": "string"}
+                                for name in ("target_lang", "source_lang", "output_format", "glossary_id")
+                            },
                         },
                         "required": ["file", "target_lang"],
                     }
@@ -231,7 +237,11 @@ async def send_document(request: Request, settings: SettingsOf) -> DocumentHandl
     output = _field(fields, "output_format") or ""
     if output and not upload.name.lower().endswith(f".{output.lower()}"):
         raise UnsupportedFormat(f"Value for 'output_format' not supported: {excerpt(output)}")
-    wanted = DocumentRequest(source=_field(fields, "source_lang") or handler.AUTO, target=_field(fields, "target_lang"))
+    wanted = DocumentRequest(
+        source=_field(fields, "source_lang") or handler.AUTO,
+        target=_field(fields, "target_lang"),
+        glossary=_field(fields, "glossary_id") or _field(fields, "glossary_ids"),
+    )
     job = jobs_of(request).start(Upload(upload.name, upload.content), wanted)
     return DocumentHandle(document_id=job.name, document_key=job.key)
 
