@@ -75,7 +75,7 @@ class _Lines:
 
     def __init__(self, text: str, start: int):
         self.text = text
-        self._starts = [start, *(match.end() for match in re.compile(r"\n").finditer(text, start)), len(text)]
+        self._starts = [start, *(match.end() for match in re.compile(r"\r\n?|\n").finditer(text, start)), len(text)]
         self._found: dict[int, int] = {}
         """Line -> the end of the content that was found in it."""
 
@@ -267,6 +267,11 @@ def _pairs(tokens: list[Token]) -> dict[int, int]:
     """Opening token -> its closing token: emphasis, links and HTML elements that are nested."""
     found: dict[int, int] = {}
     path: list[tuple[str, int]] = []
+    last: dict[str, int] = {}
+    """The last closing tag of each name."""
+    for index, token in enumerate(tokens):
+        if token.content.startswith("</") and (name := HTML_NAME.match(token.content)):
+            last[f"html {name[1].lower()}"] = index
     for index, token in enumerate(tokens):
         if token.info == "auto":
             continue
@@ -275,7 +280,7 @@ def _pairs(tokens: list[Token]) -> dict[int, int]:
             if token.content.startswith("</"):
                 if path and path[-1][0] == kind:
                     found[path.pop()[1]] = index
-            elif any(other.content.lower().startswith(f"</{name[1].lower()}") for other in tokens[index:]):
+            elif last.get(kind, -1) > index:
                 path.append((kind, index))
         elif token.nesting == 1:
             path.append((token.type.removesuffix("_open"), index))

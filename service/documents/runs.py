@@ -210,17 +210,18 @@ class Paragraph:
 
     def _with_fields(self, items: list[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
         """Join the runs of a field that begins and ends among the items to one item."""
-        kinds = [self._field_kind(item) for item, _ in items]
+        ends: dict[int, int] = {}
+        """The first item of a field -> its last one."""
+        opened: list[int] = []
+        for index, (item, _) in enumerate(items):
+            kind = self._field_kind(item)
+            if kind == "begin":
+                opened.append(index)
+            elif kind == "end" and opened:
+                ends[opened.pop()] = index
         index = 0
         while index < len(items):
-            end = index
-            if kinds[index] == "begin":
-                depth = 0
-                for other in range(index, len(items)):
-                    depth += {"begin": 1, "end": -1}.get(kinds[other], 0)
-                    if depth == 0:
-                        end = other
-                        break
+            end = ends.get(index, index)
             if end > index:
                 yield [item for item, _ in items[index : end + 1]], ""
             else:

@@ -5,11 +5,13 @@ import re
 from service.batching import budget
 from service.documents.document import Document, Segment, Slot, TextFile, with_slots
 
-PAIR = re.compile(
-    r"/\*.*?\*/|//[^\n]*+"
-    r'|(?:"(?:[^"\\]|\\.)*+"|[\w.$/-]++)\s*+=\s*+"(?P<value>(?:[^"\\]|\\.)*+)"\s*+;',
+TOKEN = re.compile(
+    r"(?P<comment>/\*.*?(?:\*/|\Z)|//[^\n]*+)"
+    r'|"(?P<string>(?:[^"\\]|\\.)*+)(?:"|\Z)'
+    r"|(?P<word>[\w.$-]++)|(?P<sign>\S)",
     re.DOTALL,
 )
+"""A comment, a string, a key without quotation marks, or a sign. An unclosed comment or string ends with the file."""
 ESCAPE = re.compile(r"\\(?:U([0-9a-fA-F]{4})|(.))", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -17,11 +19,21 @@ ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 def read(content: bytes) -> Document:
     """The values of a file."""
     file = TextFile.decode(content)
-    slots = []
-    for match in PAIR.finditer(file.text):
+    slots: list[Slot] = []
+    before: list[re.Match[str]] = []
+    """The tokens of the current pair: key, equals sign, value."""
+    for match in TOKEN.finditer(file.text):
         budget.check()
-        if match["value"] is not None and (text := unescape(match["value"])).strip():
-            slots.append(Slot(*match.span("value"), Segment(text), escape))
+        if match["comment"]:
+            continue
+        if match["sign"] != ";":
+            before = [*before[-2:], match]
+            continue
+        if len(before) == 3 and before[1]["sign"] == "=" and (value := before[2]["string"]) is not None:
+            text = unescape(value)
+            if text.strip():
+                slots.append(Slot(*before[2].span("string"), Segment(text), escape))
+        before = []
     return with_slots(file, slots)
 
 

@@ -21,10 +21,11 @@ LINE = re.compile(r"[^\r\n]++")
 ASS_BREAK = re.compile(r"\\[Nn]")
 DASH = re.compile(r"\s*[-\u2010-\u2015]\s*(?=\S)")
 MARKUP = r"(?:<[^<>\n]{1,200}+>|\{[^{}\n]{0,200}+\}|\[[^\[\]\n]{0,60}+\]:?\s)"
-EDGES = re.compile(
-    rf"\s*+(?:{MARKUP}\s*+)*+(?P<text>.*?)\s*(?:(?:</[^<>\n]{{1,200}}>|\{{[^{{}}\n]{{0,200}}\}})\s*)*\Z", re.DOTALL
-)
-"""A cue without the tags around it."""
+HEAD = re.compile(rf"\s*+(?:{MARKUP}\s*+)*+")
+TAIL = re.compile(r"\s*(?:</[^<>\n]{1,200}>|\{[^{}\n]{0,200}\})\s*\Z")
+"""Tags before and behind the text of a cue."""
+MAX_TAIL = 400
+"""Characters in which the last tag is searched."""
 DRAWING = re.compile(r"\\p[1-9]")
 
 
@@ -80,15 +81,26 @@ def _slot(lines: list[tuple[int, str]], newline: str) -> Iterator[Slot]:
     dash = DASH.match(lines[0][1])
     joined = " ".join(text for _, text in lines)
     skipped = dash.end() if dash else 0
-    match = EDGES.match(joined, skipped)
-    if match is None or not match["text"].strip():
+    begin, stop = _edges(joined, skipped)
+    if not joined[begin:stop].strip():
         return
     # Each break is one space in `joined`, and it is inside of the segment, so both ends are in a known line.
-    start, end = first + match.start("text"), last - (len(joined) - match.end("text"))
+    start, end = first + begin, last - (len(joined) - stop)
     inner = [text for position, text in lines if start < position + len(text) and position < end]
-    if match.start("text") > len(lines[0][1]) or len(joined) - match.end("text") > len(lines[-1][1]):
+    if begin > len(lines[0][1]) or len(joined) - stop > len(lines[-1][1]):
         return
-    yield Slot(start, end, Segment(" ".join(match["text"].split())), lambda t: broken(t, len(inner), newline))
+    yield Slot(start, end, Segment(" ".join(joined[begin:stop].split())), lambda t: broken(t, len(inner), newline))
+
+
+def _edges(text: str, start: int) -> tuple[int, int]:
+    """Start and end of the text of a cue without the tags around it."""
+    head = HEAD.match(text, start)
+    begin = head.end() if head else start
+    end = len(text.rstrip())
+    while match := TAIL.search(text[max(begin, end - MAX_TAIL) : end]):
+        budget.check()
+        end -= len(match[0])
+    return begin, max(begin, end)
 
 
 def broken(text: str, count: int, newline: str) -> str:

@@ -12,6 +12,8 @@ from service.documents.document import Document, Segment, Slot, TextFile, with_s
 from service.errors import InvalidInput
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+RESOLVER = yaml.SafeLoader("")
+MAX_DEPTH = 100
 STRING = "tag:yaml.org,2002:str"
 UNSAFE = re.compile(r"""^[\s\-?:,\[\]{}#&*!|>'"%@`]|:(?:\s|$)|\s\#|[\[\]{},\n]|\s$""")
 """A text that a plain scalar cannot hold everywhere."""
@@ -21,30 +23,44 @@ def read(content: bytes) -> Document:
     """The string scalars of all documents of a file. Raises InvalidInput."""
     file = TextFile.decode(content)
     try:
-        roots = [*yaml.compose_all(file.text, Loader=Loader)]
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        events = scalars(file.text)
+    except (yaml.YAMLError, ValueError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         raise InvalidInput(f"the file is not valid YAML{'' if line is None else f': line {line + 1}'}") from None
-    slots = [slot for node in scalars(roots) if (slot := _slot(file.text, node)) is not None]
-    return with_slots(file, sorted(slots, key=lambda slot: slot.start))
+    return with_slots(file, [slot for event in events if (slot := _slot(file.text, event)) is not None])
 
 
-def scalars(roots: list[Any]) -> list[Any]:
-    """The string values in some nodes. A node with several aliases is visited once."""
-    found, waiting, visited = [], list(roots), set[int]()
-    while waiting:
+def scalars(text: str) -> list[Any]:
+    """The events of string values, not of keys. Raises YAMLError, or InvalidInput if the nesting is too deep.
+
+    The events come from a parser without recursion: a composer ends the process at deep nesting.
+    """
+    found = []
+    path: list[str] = []
+    """The open collections: "list", or the next part of a map, "key" or "value"."""
+    for event in yaml.parse(text, Loader=Loader):
         budget.check()
-        node = waiting.pop()
-        if id(node) in visited:
+        if isinstance(event, yaml.CollectionEndEvent):
+            path.pop()
             continue
-        visited.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            waiting += [value for _, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif node is not None and node.tag == STRING and node.value.strip():
-            found.append(node)
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        is_key = bool(path) and path[-1] == "key"
+        if path and path[-1] != "list":
+            path[-1] = "value" if is_key else "key"
+        if isinstance(event, yaml.CollectionStartEvent):
+            if len(path) == MAX_DEPTH:
+                raise InvalidInput(f"the document is nested more than {MAX_DEPTH} levels deep")
+            path.append("key" if isinstance(event, yaml.MappingStartEvent) else "list")
+        elif isinstance(event, yaml.ScalarEvent) and not is_key and _is_string(event):
+            found.append(event)
     return found
+
+
+def _is_string(event: Any) -> bool:
+    """True for a text; False for a number, a date, null, or a blank text."""
+    tag = event.tag or RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
+    return tag in (STRING, "!") and bool(event.value.strip())
 
 
 def scalar_like(raw: str) -> Callable[[str], str]:
