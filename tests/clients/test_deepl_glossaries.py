@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import deepl
+import httpx
 import pytest
 from deepl.api_data import MultilingualGlossaryDictionaryEntries
 
@@ -61,7 +62,7 @@ def test_glossaries_of_several_pairs(client: deepl.DeepLClient) -> None:
     assert found.name == "Other" and len(found.dictionaries) == 2
     assert [each.name for each in client.list_multilingual_glossaries()] == ["Other"]
     assert client.list_glossaries() == []  # it has two pairs
-    entries = client.get_multilingual_glossary_entries(made, "EN", "XX").dictionaries[0].entries
+    entries: object = client.get_multilingual_glossary_entries(made, "EN", "XX").dictionaries[0].entries
     assert entries == "wind\tvent\nrain\tpluie"  # as the client returns them
     client.delete_multilingual_glossary_dictionary(made, source_lang="XX", target_lang="EN")
     with pytest.raises(deepl.DeepLException):
@@ -75,6 +76,19 @@ def test_glossaries_of_several_pairs(client: deepl.DeepLClient) -> None:
     assert content.getvalue() == b"NNoo pluie"
     client.delete_multilingual_glossary(made)
     assert client.list_multilingual_glossaries() == []
+
+
+def test_forms(address: str) -> None:
+    """deepl-node sends forms."""
+    headers = {"Authorization": f"DeepL-Auth-Key {KEYS[0][0]}"}
+    pair = {"dictionaries[0].source_lang": "en", "dictionaries[0].target_lang": "xx"}
+    form = {"name": "Form", **pair, "dictionaries[0].entries": "wind\tvent", "dictionaries[0].entries_format": "tsv"}
+    made = httpx.post(f"{address}/v3/glossaries", data=form, headers=headers)
+    assert made.status_code == 201
+    assert made.json()["dictionaries"] == [{"source_lang": "en", "target_lang": "xx", "entry_count": 1}]
+    place = f"{address}/v3/glossaries/{made.json()['glossary_id']}"
+    assert httpx.patch(place, data={"name": "Other"}, headers=headers).json()["name"] == "Other"
+    assert httpx.delete(place, headers=headers).status_code == 204
 
 
 def test_callers_and_limits(client: deepl.DeepLClient, address: str, monkeypatch: pytest.MonkeyPatch) -> None:

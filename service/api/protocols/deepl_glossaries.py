@@ -5,11 +5,12 @@ The OpenAPI document omits these routes, which DeepL's own document describes.
 
 import asyncio
 import csv
+import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from starlette.responses import PlainTextResponse, Response
 
 from service.api.access import admit_by_header, caller_of
@@ -24,6 +25,7 @@ from service.translation.glossary import Terms
 
 router = APIRouter(tags=["deepl"], include_in_schema=False)
 R = TypeVar("R")
+FORM_FIELD = re.compile(r"dictionaries\[(\d{1,3})\]\.(\w{1,30})")
 
 
 class Dictionary(BaseModel):
@@ -39,14 +41,28 @@ class V2Glossary(Dictionary):
     name: str
 
 
-class V3Glossary(BaseModel):
-    name: str
-    dictionaries: list[Dictionary] = Field(max_length=100)
-
-
-class Change(BaseModel):
-    name: str | None = None
+class Dictionaries(BaseModel):
     dictionaries: list[Dictionary] = Field([], max_length=100)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nested(cls, fields: Any) -> Any:
+        """deepl-node sends a form with names such as `dictionaries[0].source_lang`."""
+        if not isinstance(fields, dict) or "dictionaries" in fields:
+            return fields
+        found: dict[str, dict[str, Any]] = {}
+        for name, value in fields.items():
+            if match := FORM_FIELD.fullmatch(name):
+                found.setdefault(match[1], {})[match[2]] = value
+        return {**fields, "dictionaries": list(found.values())} if found else fields
+
+
+class V3Glossary(Dictionaries):
+    name: str
+
+
+class Change(Dictionaries):
+    name: str | None = None
 
 
 def pair_of(source: str | None, target: str | None, registry: Registry) -> Pair:
@@ -112,7 +128,7 @@ async def create_v2(request: Request, registry: RegistryOf, settings: SettingsOf
 
 @router.post("/v3/glossaries", status_code=201)
 async def create_v3(request: Request, registry: RegistryOf, settings: SettingsOf) -> Any:
-    body = await parse_body(request, V3Glossary, settings.max_body_bytes)
+    body = await parse_body(request, V3Glossary, settings.max_body_bytes, form=True)
     owner, dictionaries = caller_of(request), dictionaries_of(body.dictionaries, registry)
     return as_v3(await work(registry, settings, lambda found: found.create(owner, body.name, dictionaries)))
 
@@ -174,7 +190,7 @@ async def get_entries_v3(
 @router.patch("/v3/glossaries/{glossary_id}")
 async def change(request: Request, glossary_id: str, registry: RegistryOf, settings: SettingsOf) -> Any:
     """Rename a glossary, and add terms to its dictionaries."""
-    body = await parse_body(request, Change, settings.max_body_bytes)
+    body = await parse_body(request, Change, settings.max_body_bytes, form=True)
     owner, added = caller_of(request), dictionaries_of(body.dictionaries, registry)
 
     def act(glossaries: CallerGlossaries) -> CallerGlossary:
@@ -190,7 +206,7 @@ async def change(request: Request, glossary_id: str, registry: RegistryOf, setti
 
 @router.put("/v3/glossaries/{glossary_id}/dictionaries")
 async def replace_dictionary(request: Request, glossary_id: str, registry: RegistryOf, settings: SettingsOf) -> Any:
-    body = await parse_body(request, Dictionary, settings.max_body_bytes)
+    body = await parse_body(request, Dictionary, settings.max_body_bytes, form=True)
     owner, terms = caller_of(request), terms_of(body)
     pair = pair_of(body.source_lang, body.target_lang, registry)
     await work(registry, settings, lambda glossaries: glossaries.put(glossary_id, owner, pair, terms))
