@@ -27,6 +27,7 @@ from service.handlers import translate as translate_handler
 from service.handlers.documents import DocumentRequest, Upload, translate_document
 from service.handlers.encoding import AS_JSON, dumps
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
+from service.handlers.translation_encoding import encode as encode_translation
 from service.registry.registry import Registry
 from service.runtime import Runtime
 from service.settings import Settings
@@ -148,7 +149,7 @@ def translate(
             return asyncio.run(translate_handler.translate(request, registry, settings)).translations if lines else []
 
         def encode(translation: Translation) -> dict[str, Any]:
-            return translate_handler.encode(translation, alternatives=False)
+            return encode_translation(translation, alternatives=False)
 
         answer_lines(answer, show_translation, encode if as_json else None, texts, file)
 

@@ -9,7 +9,7 @@ from service.api.errors import responses
 from service.api.pictures import pictures
 from service.batching.offload import ThreadPool, run_in_thread
 from service.bundle.manifest import Manifest
-from service.handlers.schemas import AttentionKinds, Model, ModelDetail, ModelList
+from service.handlers.model_schemas import AttentionKinds, Model, ModelDetail, ModelList
 
 router = APIRouter(tags=["models"])
 

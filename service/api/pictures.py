@@ -13,7 +13,7 @@ from service.api.errors import responses
 from service.bundle.files import open_file, read_file
 from service.bundle.manifest import CARD
 from service.errors import BundleCorrupt, excerpt
-from service.handlers.schemas import Picture
+from service.handlers.model_schemas import Picture
 from service.registry.entry import Entry
 
 router = APIRouter(tags=["models"])

@@ -29,6 +29,8 @@ class SearchRequest:
     """Copy tokens that a hypothesis may produce -> maximum number of each. The source contains them."""
     attention: frozenset[str] = frozenset()
     """Names of the attention outputs to return."""
+    log_probs: bool = False
+    """Return the log-probability of each token."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Hypothesis:
     """Sum of the log-probabilities of its tokens and </s>, divided by the length penalty."""
     attention: dict[str, list[Floats]]
     """Attention by name, one array per token: [heads, 1, keys] or [1, keys]."""
+    log_probs: list[float] = field(default_factory=list)
+    """Log-probability of each token, if requested."""
 
 
 def length_penalty(length: int, alpha: float) -> float:
@@ -178,7 +182,7 @@ class BeamSearch(Generic[State]):
             self._copies_left = self._copies_left[self._parents * stride]
             count_copies(self._copies_left, self._special, self._tokens)
         self._num_rows = len(self) * self.beam_size // stride
-        self._history.add(self._parents, self._tokens, attention)
+        self._history.add(self._parents, self._tokens, attention, self._scores)
 
         live = np.isfinite(self._scores[:, 0])
         if any_ends:
@@ -263,7 +267,8 @@ class BeamSearch(Generic[State]):
         hypotheses: list[Hypothesis] = []
         for found in sorted(finished, key=lambda found: -found.score):
             tokens, attention = self._history.read(found.row, found.steps, found.length, request.attention)
-            hypotheses.append(Hypothesis(tokens, found.score, attention))
+            log_probs = self._history.log_probs(found.row, found.steps, found.length) if request.log_probs else []
+            hypotheses.append(Hypothesis(tokens, found.score, attention, log_probs))
         return hypotheses
 
     def _keep(self, live: Flags) -> None:

@@ -14,8 +14,6 @@ from service.decoding.step import Candidates, DecoderStep, Floats, Ids, Rows, St
 
 MAX_WIDTH = 8
 """Maximum beam size."""
-SECOND = 2.0
-"""Log-probability that an alternative costs, unless it is the first one."""
 BELOW = 1.0
 """Log-probability of a token that is not among the candidates, below that of the last candidate."""
 
@@ -28,6 +26,8 @@ class Pattern:
     """For each part: its alternatives, as target tokens, which are not empty."""
     candidates: int
     """Candidates per row that are computed, at most the number of target tokens."""
+    cost: float = 0.0
+    """Log-probability that an alternative costs, unless it is the first one of its part."""
 
     @property
     def width(self) -> int:
@@ -127,7 +127,8 @@ class PatternSearch(BeamSearch[State]):
         return values, tokens, rows
 
     def _continuations(self, b: int, candidates: Candidates) -> Iterator[_Continuation]:
-        parts, eos = self._pattern(b).parts, self._special.eos
+        pattern, eos = self._pattern(b), self._special.eos
+        parts = pattern.parts
         for w, place in enumerate(self._places[self._keys[b]]):
             score, row = float(self._scores[b, w]), b * self.beam_size + w
             if not np.isfinite(score):
@@ -142,7 +143,7 @@ class PatternSearch(BeamSearch[State]):
                 continue
             ids, log_probs = candidates.token_ids[row], candidates.log_probs[row]
             for number, (first, *rest) in enumerate(choices):
-                cost = SECOND if number else 0.0
+                cost = pattern.cost if number else 0.0
                 yield _Continuation(score + log_prob(first, ids, log_probs) - cost, row, first, _Place(part, (*rest,)))
 
 

@@ -57,6 +57,9 @@ class TranslateRequest(BaseModel):
         description="Source terms with their required translations, or the name of a stored glossary. "
         "In a form: a JSON object or a name.",
     )
+    logprobs: bool = Field(
+        False, description="Return the log-probability of each target token, with words also their confidence."
+    )
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="Attention matrices to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
@@ -70,7 +73,8 @@ class TranslateRequest(BaseModel):
         return value or None
 
     @field_validator(
-        *("format", "beam_size", "length_penalty", "max_length", "alternatives", "attention", "attention_unit"),
+        *("format", "beam_size", "length_penalty", "max_length", "alternatives", "logprobs", "attention"),
+        "attention_unit",
         mode="before",
     )
     @classmethod
@@ -191,12 +195,23 @@ class Hypothesis(BaseModel):
     score: float
 
 
+class TargetToken(Token):
+    """A token (or word) of a translation."""
+
+    logprob: float | None = Field(
+        None, description="Log-probability given the source and the tokens before it. Present if requested."
+    )
+    confidence: float | None = Field(
+        None, description="Probability of a word, the product of those of its tokens. Present for words if requested."
+    )
+
+
 class Sentence(BaseModel):
     text: str
     score: float = Field(description="Sum of log-probabilities divided by the length penalty; at most 0.")
     source: Span = Field(description="Span of the sentence in `q`.")
     source_tokens: list[Token] = Field(description="Tokens with offsets into `q`.")
-    target_tokens: list[Token] = Field(description="Tokens with offsets into the whole translation.")
+    target_tokens: list[TargetToken] = Field(description="Tokens with offsets into the whole translation.")
     attention: list[Attention]
     alternatives: list[Hypothesis] | None = Field(None, description="Present if requested.")
 
@@ -290,48 +305,6 @@ class FrontendSettings(BaseModel):
     language: LanguageChoice
     suggestions: bool = False
     supportedFilesFormat: list[str] = []
-
-
-class Model(BaseModel):
-    """A model in GET /models."""
-
-    name: str
-    version: str
-    ready: bool
-    problem: str | None = Field(description="Reason why the model is not ready.")
-    task: Literal["classification", "translation", "generation"] | None = None
-    description: str | None = None
-    architecture: dict[str, Any] | None = None
-    default: bool | None = Field(None, description="True if requests without a model name use this one.")
-    labels: list[str] | None = None
-    source: str | None = None
-    target: str | None = None
-
-
-class AttentionKinds(BaseModel):
-    kind: str
-    layers: int | None
-    heads: int | None
-
-
-class Picture(BaseModel):
-    caption: str
-    path: str = Field(description="Path of the PNG on this service.")
-
-
-class ModelDetail(Model):
-    """A model with its limits, metrics, data and training."""
-
-    limits: dict[str, int | None] | None = None
-    attention: list[AttentionKinds] | None = Field(None, description="Kinds of matrices in `full` attention.")
-    metrics: list[dict[str, Any]] | None = None
-    data: list[dict[str, Any]] | None = Field(None, description="Training data with licences.")
-    training: dict[str, Any] | None = None
-    pictures: list[Picture] | None = Field(None, description="Pictures of the model card.")
-
-
-class ModelList(BaseModel):
-    models: list[Model]
 
 
 class Reloaded(BaseModel):

@@ -17,26 +17,24 @@ from itertools import chain, repeat
 from typing import Any
 
 from service.attention import significant
-from service.batching import budget
 from service.batching.offload import run_in_thread_if_long
 from service.bundle.manifest import TranslationManifest
 from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair, excerpt
-from service.handlers.encoding import AS_JSON, Emit, Encoding, rounded, token, weights_in
+from service.handlers.encoding import AS_JSON, Emit, Encoding, weights_in
 from service.handlers.glossaries import Route, find_glossaries, finder, used_terms
 from service.handlers.languages import PIVOT, base_language, detection, rank_all, reachable
-from service.handlers.pivot import PivotTranslation, spans_in, translate_in_two_steps
+from service.handlers.pivot import spans_in, translate_in_two_steps
 from service.handlers.schemas import TranslateRequest
 from service.handlers.texts import check_texts
+from service.handlers.translation_encoding import encode, encode_sentence, in_words, steps
 from service.markup.protect import Format
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.text.detection import Guess
 from service.text.sentences import is_blank
-from service.text.words import Words, by_words
 from service.translation.engine import Options
 from service.translation.glossary import Glossary
-from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
-from service.translation.translator import Translator
+from service.translation.results import SentenceEvent, TokenEvent, Translation
 
 AUTO = "auto"
 
@@ -87,6 +85,7 @@ class TranslationAnswer:
     def encode(self, encoding: Encoding) -> dict[str, Any]:
         manifests = [translator.manifest for translator in self.route]
         alternatives = self.plan.request.alternatives > 0
+        words = self.plan.request.attention_unit == "word"
         guesses = [detection(guess).model_dump() for guess in self.plan.guesses]
         texts = self.plan.texts if self.plan.request.glossary else []
         terms = [{"glossary": used_terms(*pair)} for pair in zip(self.translations, texts, strict=False)]
@@ -96,7 +95,7 @@ class TranslationAnswer:
             "model": "+".join(manifest.name for manifest in manifests) or None,
             "version": "+".join(str(manifest.version) for manifest in manifests) or None,
             "translations": [
-                {**encode(translation, alternatives, encoding), **used, **steps(translation, route)}
+                {**encode(translation, alternatives, encoding, words), **used, **steps(translation, route)}
                 for translation, route, used in zip(
                     self.translations, self.plan.routes, terms or repeat({}), strict=False
                 )
@@ -138,7 +137,12 @@ async def plan_translation(request: TranslateRequest, registry: Registry, settin
     if isinstance(q, str) and is_blank(q):
         raise EmptyText("text 0 has no visible character")
     options = Options(
-        request.beam_size, request.length_penalty, request.max_length, request.alternatives, request.attention
+        request.beam_size,
+        request.length_penalty,
+        request.max_length,
+        request.alternatives,
+        request.attention,
+        request.logprobs,
     )
     format: Format = "html" if request.format == "html" else "text"
     source, target = _languages(request, registry)
@@ -280,60 +284,11 @@ def _position(event: TokenEvent | SentenceEvent, places: list[int]) -> dict[str,
 def _emit_sentence(event: SentenceEvent, plan: TranslationPlan, places: list[int], emit: Emit) -> None:
     def content() -> dict[str, Any]:
         translation = Translation(event.sentence.text, [event.sentence], [])
-        if plan.request.attention_unit == "word":
+        words = plan.request.attention_unit == "word"
+        if words:
             translation = in_words(translation, plan.texts[places[event.translation]])
-        sentence = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON)
+        sentence = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON, words)
         return {**_position(event, places), "sentence": sentence}
 
     # A batch ends for many sentences together. Encoding waits until the event is sent.
     emit("sentence", content)
-
-
-def steps(translation: Translation, route: Route) -> dict[str, Any]:
-    """The steps of a translation through the pivot language, in the form of `schemas.Step`."""
-    if not isinstance(translation, PivotTranslation):
-        return {}
-    texts = (translation.pivot, translation.text)
-    return {"steps": [_step(translator, text) for translator, text in zip(route, texts, strict=True)]}
-
-
-def _step(translator: Translator, text: str) -> dict[str, str]:
-    manifest = translator.manifest
-    model = {"model": manifest.name, "version": str(manifest.version)}
-    return {**model, "source": translator.source, "target": translator.target, "text": text}
-
-
-def encode(translation: Translation, alternatives: bool, encoding: Encoding = AS_JSON) -> dict[str, Any]:
-    """A translation in the form of `schemas.Translation`."""
-    sentences = [encode_sentence(sentence, alternatives, encoding) for sentence in translation.sentences]
-    return {"text": translation.text, "sentences": sentences}
-
-
-def encode_sentence(sentence: Sentence, alternatives: bool, encoding: Encoding) -> dict[str, Any]:
-    """A sentence in the form of `schemas.Sentence`, with its alternatives if they are wanted."""
-    budget.check()
-    encoded = {
-        "text": sentence.text,
-        "score": rounded(sentence.score),
-        "source": {"start": sentence.start, "end": sentence.end},
-        "source_tokens": [token(t) for t in sentence.source_tokens],
-        "target_tokens": [token(t) for t in sentence.target_tokens],
-        "attention": [encoding.attention(matrix) for matrix in sentence.attention],
-    }
-    if alternatives:
-        encoded["alternatives"] = [{"text": t, "score": rounded(score)} for t, score in sentence.alternatives]
-    return encoded
-
-
-def in_words(translation: Translation, text: str) -> Translation:
-    """Merge the tokens of a translation of `text` into words, and its attention with them."""
-    sentences = []
-    for sentence in translation.sentences:
-        budget.check()
-        source, target = Words(sentence.source_tokens, text), Words(sentence.target_tokens, translation.text)
-        sides = {"cross": (target, source), "encoder_self": (source, source), "decoder_self": (target, target)}
-        matrices = [by_words(matrix, *sides[matrix.kind]) for matrix in sentence.attention]
-        sentences.append(
-            replace(sentence, source_tokens=source.tokens, target_tokens=target.tokens, attention=matrices)
-        )
-    return replace(translation, sentences=sentences)

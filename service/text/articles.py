@@ -26,6 +26,10 @@ FORMS = {
     "de": ["im|in der", "am|an der", "zum|zur", "vom|von der", "beim|bei der", "ins|in die|in den"],
 }
 """Language -> groups of forms, of which the gender, the number and the case of the noun select one."""
+CHANGE_COST = {"de": 2.0}
+"""Language -> log-probability that another form than the present one costs; for others it is DEFAULT_COST. Networks
+know the gender of few German nouns. Measured by bench/glossary.py."""
+DEFAULT_COST = 0.5
 ELIDED = ("l'", "d'")
 BEFORE_VOWEL = {"cet", "nouvel", "un nouvel", "an"}
 """Forms before a vowel, besides elided ones."""

@@ -35,6 +35,11 @@ class Words:
             for first, end in zip(starts, ends, strict=True)
         ]
 
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """The sum of the values of each word's tokens."""
+        found: list[float] = np.add.reduceat(np.asarray(values), self.starts).tolist()
+        return found
+
 
 def _continues_word(before: Token, token: Token, text: str) -> bool:
     """True if a token belongs to the word of the token before it."""

@@ -38,6 +38,8 @@ class Options:
     alternatives: int = 0
     """Number of translations besides the best."""
     attention: AttentionDetail = "summary"
+    log_probs: bool = False
+    """Return the log-probability of each target token."""
 
     @property
     def width(self) -> int:
@@ -227,8 +229,9 @@ class TranslationEngine:
         names = frozenset(output.output for output in needed if output.graph == "step")
         alpha = request.options.length_penalty
         if request.pattern is None:
-            return SearchRequest(max_length, alpha, copies, names)
-        return PatternRequest(request.pattern.max_length, alpha, copies, names, pattern=request.pattern)
+            return SearchRequest(max_length, alpha, copies, names, request.options.log_probs)
+        length, log_probs = request.pattern.max_length, request.options.log_probs
+        return PatternRequest(length, alpha, copies, names, log_probs, pattern=request.pattern)
 
     def advance(self) -> list[tuple[int, Decoded | LimelightError]]:
         """Run one step of every search. Return the finished sentences."""
@@ -282,7 +285,9 @@ class TranslationEngine:
         copied = [self._copies(hypothesis, sentence) for hypothesis in hypotheses]
         outputs = [self._cropped(hypothesis, sentence) for hypothesis in hypotheses]
         # Their attention are views of whole batches, which would stay in memory.
-        hypotheses = [Hypothesis(hypothesis.token_ids, hypothesis.score, {}) for hypothesis in hypotheses]
+        hypotheses = [
+            Hypothesis(hypothesis.token_ids, hypothesis.score, {}, hypothesis.log_probs) for hypothesis in hypotheses
+        ]
         return Decoded(hypotheses, copied, sentence.request.options.attention, outputs)
 
     def _copies(self, hypothesis: Hypothesis, sentence: _RunningSentence) -> dict[int, int]:

@@ -206,6 +206,7 @@ class Job:
             target_tokens=targets,
             attention=attention if self.options.attention != "none" else [],
             alternatives=[],
+            log_probs=decoded.hypotheses[chosen.index].log_probs,
             terms=terms,
         )
 

@@ -44,6 +44,8 @@ class Sentence:
     attention: list[AttentionMatrix]
     alternatives: list[tuple[str, float]]
     """Other hypotheses with their scores, best first."""
+    log_probs: Sequence[float] = ()
+    """Log-probability of each target token, if requested; of each word, if tokens are merged into words."""
     terms: Sequence[UsedTerm] = ()
     """Terms of the glossary, in the order of the source."""
 

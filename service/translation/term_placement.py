@@ -12,7 +12,7 @@ from functools import cached_property
 from service.decoding.pattern_search import Pattern
 from service.markup.alignment import WordAlignment
 from service.markup.edits import END_MARKS
-from service.text.articles import alternatives, is_article
+from service.text.articles import CHANGE_COST, DEFAULT_COST, alternatives, is_article
 from service.text.mapped import Span
 from service.text.tokenizer import TextTokenizer, Token
 from service.translation.glossary import Occurrence
@@ -64,11 +64,14 @@ class Placement:
     missing: int
     """Terms without aligned words, which are put at the end."""
 
-    vocabulary_size: int
+    candidates: int
+    """Candidates per row in the search for the pattern."""
+    change_cost: float
+    """Log-probability that another form of the words before a term costs."""
 
     @cached_property
     def pattern(self) -> Pattern:
-        return Pattern(tuple(map(tuple, self.parts)), min(MAX_CANDIDATES, self.vocabulary_size))
+        return Pattern(tuple(map(tuple, self.parts)), self.candidates, self.change_cost)
 
     def term_tokens(self, token_ids: Sequence[int], tokens: Sequence[Token]) -> list[TermTokens]:
         """The terms in a translation by the pattern."""
@@ -126,7 +129,10 @@ def place_terms(
         for occurrence in missing
         if occurrence.replaces
     ]
-    return _in_tokens(sorted(changes, key=lambda c: (c.start, c.end)), text, token_ids, tokens, tokenizer, changed)
+    cost = CHANGE_COST.get(language, DEFAULT_COST)
+    return _in_tokens(
+        sorted(changes, key=lambda c: (c.start, c.end)), text, token_ids, tokens, tokenizer, changed, cost
+    )
 
 
 def aligned_spans(occurrences: Sequence[Occurrence], words: WordAlignment, text: str) -> list[Span | None]:
@@ -202,6 +208,7 @@ def _in_tokens(
     tokens: Sequence[Token],
     tokenizer: TextTokenizer,
     changed: bool,
+    cost: float,
 ) -> Placement:
     parts: list[list[tuple[int, ...]]] = []
     terms: list[PlacedTerm] = []
@@ -227,7 +234,8 @@ def _in_tokens(
     if position < len(token_ids):
         parts.append([tuple(token_ids[position:])])
     missing = sum(change.start == change.end for change in changes)
-    return Placement(parts, terms, changed or missing > 0, missing, tokenizer.size)
+    candidates = min(MAX_CANDIDATES, tokenizer.size)
+    return Placement(parts, terms, changed or missing > 0, missing, candidates, cost)
 
 
 def _encode(tokenizer: TextTokenizer, text: str, joined: bool = False) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from tests.service.decoding.toy import (
     ToyStep,
     V,
     every_hypothesis,
+    log_probs,
     reference_beam_search,
     reference_greedy_search,
     score,
@@ -276,3 +277,19 @@ def test_an_empty_search_does_nothing() -> None:
     assert running.advance() == [] and running.latest() == [] and len(running) == 0
     running.leave({13})
     assert len(running) == 0
+
+
+@given(number=st.integers(0, 10**6), max_length=st.integers(0, 6), beam_size=st.integers(1, 4))
+def test_log_probabilities_of_tokens(number: int, max_length: int, beam_size: int) -> None:
+    running = BeamSearch(ToyStep(), SPECIAL, beam_size)
+    # The second sentence leaves early or late, so that rows move.
+    requests = [SearchRequest(max_length, log_probs=True), SearchRequest(3), SearchRequest(max_length, log_probs=True)]
+    running.join([0, 1, 2], requests, start([number, 7, number]))
+    found: dict[int, list[Hypothesis]] = {}
+    while len(running):
+        found |= dict(running.advance())
+    assert [one.log_probs for one in found[1]] == [[]] * len(found[1])
+    for one in (*found[0], *found[2]):
+        rows = [log_probs(number, [BOS, *one.token_ids[:t]]) for t in range(len(one.token_ids))]
+        expected = [row[token] for row, token in zip(rows, one.token_ids, strict=True)]
+        assert one.log_probs == pytest.approx(expected, abs=1e-9)

@@ -1,6 +1,7 @@
 """Translation without HTTP."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -69,3 +70,21 @@ def test_events_are_those_of_the_answer(registry: Registry, settings: Settings) 
 def test_errors(registry: Registry, settings: Settings, fields: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         asyncio.run(plan_translation(request(**fields), registry, settings))
+
+
+def test_log_probabilities_of_tokens_and_confidence_of_words(registry: Registry, settings: Settings) -> None:
+    body = {"q": "No rainy abc.", "source": "en", "target": "xx", "logprobs": True, "length_penalty": 0}
+    answers = [
+        asyncio.run(translate(TranslateRequest.model_validate({**body, "attention_unit": unit}), registry, settings))
+        for unit in ("token", "word")
+    ]
+    [tokens, words] = [answer.encode(AS_JSON)["translations"][0]["sentences"][0]["target_tokens"] for answer in answers]
+    assert len(words) < len(tokens)
+    assert all(token["logprob"] < 0 and "confidence" not in token for token in tokens)
+    total = sum(token["logprob"] for token in tokens)
+    assert total > answers[0].translations[0].sentences[0].score  # which includes </s>
+    assert sum(word["logprob"] for word in words) == pytest.approx(total, abs=1e-5)
+    assert all(word["confidence"] == pytest.approx(math.exp(word["logprob"]), abs=1e-5) for word in words)
+    plain = asyncio.run(translate(TranslateRequest.model_validate({**body, "logprobs": False}), registry, settings))
+    target_tokens = plain.encode(AS_JSON)["translations"][0]["sentences"][0]["target_tokens"]
+    assert all("logprob" not in token for token in target_tokens)

@@ -1,0 +1,75 @@
+"""Translations -> the form of an answer: tokens or words, scores, attention, the steps through the pivot language."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from service.batching import budget
+from service.handlers.encoding import AS_JSON, Encoding, rounded, token
+from service.handlers.glossaries import Route
+from service.handlers.pivot import PivotTranslation
+from service.text.words import Words, by_words
+from service.translation.results import Sentence, Translation
+from service.translation.translator import Translator
+
+
+def steps(translation: Translation, route: Route) -> dict[str, Any]:
+    """The steps of a translation through the pivot language, in the form of `schemas.Step`."""
+    if not isinstance(translation, PivotTranslation):
+        return {}
+    texts = (translation.pivot, translation.text)
+    return {"steps": [_step(translator, text) for translator, text in zip(route, texts, strict=True)]}
+
+
+def _step(translator: Translator, text: str) -> dict[str, str]:
+    manifest = translator.manifest
+    model = {"model": manifest.name, "version": str(manifest.version)}
+    return {**model, "source": translator.source, "target": translator.target, "text": text}
+
+
+def encode(
+    translation: Translation, alternatives: bool, encoding: Encoding = AS_JSON, words: bool = False
+) -> dict[str, Any]:
+    """A translation in the form of `schemas.Translation`. words: its tokens are words."""
+    sentences = [encode_sentence(sentence, alternatives, encoding, words) for sentence in translation.sentences]
+    return {"text": translation.text, "sentences": sentences}
+
+
+def encode_sentence(sentence: Sentence, alternatives: bool, encoding: Encoding, words: bool = False) -> dict[str, Any]:
+    """A sentence in the form of `schemas.Sentence`, with its alternatives if they are wanted."""
+    budget.check()
+    encoded: dict[str, Any] = {
+        "text": sentence.text,
+        "score": rounded(sentence.score),
+        "source": {"start": sentence.start, "end": sentence.end},
+        "source_tokens": [token(t) for t in sentence.source_tokens],
+        "target_tokens": [token(t) for t in sentence.target_tokens],
+        "attention": [encoding.attention(matrix) for matrix in sentence.attention],
+    }
+    for target, log_prob in zip(encoded["target_tokens"], sentence.log_probs, strict=False):
+        target["logprob"] = rounded(log_prob)
+        if words:
+            target["confidence"] = rounded(math.exp(log_prob))
+    if alternatives:
+        encoded["alternatives"] = [{"text": t, "score": rounded(score)} for t, score in sentence.alternatives]
+    return encoded
+
+
+def in_words(translation: Translation, text: str) -> Translation:
+    """Merge the tokens of a translation of `text` into words, and its attention with them."""
+    sentences = []
+    for sentence in translation.sentences:
+        budget.check()
+        source, target = Words(sentence.source_tokens, text), Words(sentence.target_tokens, translation.text)
+        sides = {"cross": (target, source), "encoder_self": (source, source), "decoder_self": (target, target)}
+        matrices = [by_words(matrix, *sides[matrix.kind]) for matrix in sentence.attention]
+        sentences.append(
+            replace(
+                sentence,
+                source_tokens=source.tokens,
+                target_tokens=target.tokens,
+                attention=matrices,
+                log_probs=target.sums(sentence.log_probs) if sentence.log_probs else (),
+            )
+        )
+    return replace(translation, sentences=sentences)
