@@ -17,6 +17,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from service.errors import Forbidden, RateLimited, Unauthorized
+from service.translation.cache import CALLER
 
 KEY = re.compile(r"(?P<name>[\w.-]+):(?P<sha256>[0-9a-f]{64})")
 
@@ -63,8 +64,10 @@ def new_key(name: str) -> tuple[str, str]:
 class Access:
     """Admits callers by key and rate. Without keys it admits everyone, and the rate applies to each address."""
 
-    def __init__(self, keys: Mapping[str, str], rate: str | None):
+    def __init__(self, keys: Mapping[str, str], rate: str | None, shares_cache: bool = False):
+        """shares_cache: callers with different keys share cached sentences."""
         self._keys = keys
+        self._shares_cache = shares_cache
         self._rate = None if rate is None else parse_rate(rate)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
@@ -79,7 +82,12 @@ class Access:
 
     def admit(self, key: str | None, address: str) -> None:
         """Count a request of a caller. Raises Unauthorized, Forbidden or RateLimited."""
-        caller = f"key {self.name(key)}" if self.keyed else f"address {address}"
+        caller = f"address {address}"
+        if self.keyed:
+            name = self.name(key)
+            caller = f"key {name}"
+            if not self._shares_cache:
+                CALLER.set(name)
         if self._rate is not None and not self._limiter.hit(self._rate, caller):
             wait_s = self._limiter.get_window_stats(self._rate, caller).reset_time - time.time()
             raise RateLimited(f"Slowdown: at most {self._rate} requests", max(1, math.ceil(wait_s)))

@@ -52,6 +52,8 @@ PADDING_TOKENS = Counter("limelight_batch_padding_tokens", "Padding tokens in ba
 QUEUE_TOKENS = Gauge("limelight_queue_tokens", "Tokens in the queue.", ["model"], multiprocess_mode="livesum")
 TOKENS_IN = Counter("limelight_tokens_in", "Input tokens.", ["model"])
 TOKENS_OUT = Counter("limelight_tokens_out", "Output tokens.", ["model"])
+CACHE_HITS = Counter("limelight_cache_hits", "Sentences that were in the cache.", ["model"])
+CACHE_MISSES = Counter("limelight_cache_misses", "Sentences that were not in the cache.", ["model"])
 
 
 @dataclass
@@ -206,6 +208,12 @@ def observe_batch(model: str, rows: int, tokens: int, padded_tokens: int) -> Non
 
 def observe_queue(model: str, tokens: int) -> None:
     series(QUEUE_TOKENS, model)(tokens)
+
+
+def observe_cache(model: str, hits: int, misses: int) -> None:
+    """Count sentences that were in the cache of a model, and that were not."""
+    series(CACHE_HITS, model)(hits)
+    series(CACHE_MISSES, model)(misses)
 
 
 def observe_tokens(model: str, read: int = 0, written: int = 0) -> None:

@@ -73,8 +73,15 @@ class Settings(BaseSettings):
         gt=0,
         description="Maximum attention weights in an answer, estimated from its tokens; then 413.",
     )
+    max_explain_evaluations: int = Field(
+        default=4_096, ge=2, description="Maximum changed texts for the Shapley values of one request to /explain."
+    )
     max_requests: int = Field(default=256, gt=0, description="Maximum concurrent requests; more get a 429.")
     batch_tokens: int = Field(default=8_192, gt=0, description="Maximum padded tokens in one batch.")
+    cache_bytes: int = Field(
+        default=0, ge=0, description="Maximum bytes of cached sentences of each translator; 0: none are cached."
+    )
+    cache_shared: bool = Field(default=False, description="Callers with different API keys share cached sentences.")
     queue_tokens: int = Field(
         default=200_000,
         gt=0,

@@ -41,6 +41,8 @@ class Limits:
     """Maximum tokens of one request."""
     answer_weights: int = 10**12
     """Maximum attention weights in one answer, which the predictors check."""
+    cache_bytes: int = 0
+    """Maximum bytes of cached sentences of a translator; 0: none are cached."""
 
 
 class Scheduler(Generic[W, R]):

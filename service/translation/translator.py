@@ -16,6 +16,7 @@ from service.markup.protect import Format, protect
 from service.runtime import Runtime
 from service.text.casing import Truecaser
 from service.text.tokenizer import TextTokenizer
+from service.translation.cache import SentenceCache, decode
 from service.translation.engine import DEFAULT, Decoded, Options, TranslationEngine, TranslationRequest
 from service.translation.job import Job, TermFinder, items_of
 from service.translation.results import SentenceEvent, TokenEvent, Translation
@@ -54,6 +55,7 @@ class Translator:
         self._answer_weights = limits.answer_weights
         self._request_tokens = limits.request_tokens
         self.scheduler = Scheduler(manifest.name, engines, limits)
+        self._cache = SentenceCache(limits.cache_bytes) if limits.cache_bytes else None
 
     def close(self) -> None:
         self.scheduler.close()
@@ -99,11 +101,13 @@ class Translator:
             job, requests = await run_in_thread_if_long(texts, prepare)
         job.on_sentence = on_sentence
         listener = job.token_listener(on_token) if on_token is not None and streams else None
-        results = await self.scheduler.submit(requests, listener, job.finish if on_sentence is not None else None)
+        finish = job.finish if on_sentence is not None else None
+        results = await decode(requests, self.scheduler, self._cache, self.manifest.name, listener, finish)
         translations = await self._finish(texts, job, results, job.finish)
-        for more, finish in ((job.retries, job.finish_retry), (job.patterns, job.finish_pattern)):
+        for more, finish_more in ((job.retries, job.finish_retry), (job.patterns, job.finish_pattern)):
             if translations is None and (again := more()):
-                translations = await self._finish(texts, job, await self.scheduler.submit(again), finish)
+                results = await decode(again, self.scheduler, self._cache, self.manifest.name)
+                translations = await self._finish(texts, job, results, finish_more)
         assert translations is not None  # a segment is translated three times at most
         return translations
 
