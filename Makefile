@@ -3,8 +3,6 @@
 
 PYTHON ?= python3
 EXTRA  ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
-DATA   ?=
-RECIPE ?= $(if $(filter %.txt %.txt.gz,$(DATA)),nietzsche,sms-spam)
 
 EXTRA := $(EXTRA)# evaluated once
 BIN   := .venv/bin
@@ -32,10 +30,13 @@ format: .venv/develop-$(EXTRA)  ## format the code and apply the linter's fixes
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-train: .venv/develop-$(EXTRA)  ## train, export and evaluate RECIPE=sms-spam, or your own DATA=file.tsv (or .txt)
-	$(BIN)/python -m training fit $(RECIPE) $(if $(DATA),--data $(DATA))
-	$(BIN)/python -m training export $(RECIPE) $(if $(DATA),--data $(DATA))
-	$(BIN)/python -m training evaluate $(RECIPE) $(if $(DATA),--data $(DATA))
+# Only options of the command line: shells set COLUMNS and NAME too.
+option = $(if $(findstring command line,$(origin $1)),$2 '$($1)')
+flag   = $(if $(findstring command line,$(origin $1)),$2)
+train: .venv/develop-$(EXTRA)  ## train, export and evaluate DATA=your-file (docs/train-a-classifier.md), or RECIPE=sms-spam
+	@$(BIN)/python -m training train $(call option,RECIPE) $(call option,DATA,--data) $(call option,COLUMNS,--columns) \
+	  $(call option,NAME,--name) $(call option,VERSION,--version) $(call option,EPOCHS,--epochs) \
+	  $(call flag,SKIP,--skip-bad-rows) $(call flag,FRESH,--fresh) $(call flag,REPLACE,--replace)
 
 bench: .venv/develop-$(EXTRA) .venv/bentoml/bin/bentoml  ## measure speed and memory, compared with other servers if the corpora exist
 	$(PIP) install -c constraints.txt -e '.[$(EXTRA),bench]'

@@ -84,7 +84,7 @@ def shell(line: str, address: str) -> str:
     if words[1:3] == ["-m", "training"]:
         described = CliRunner().invoke(training_app, [words[3], "--help"], env={"COLUMNS": "200"}).output
         assert all(word in described for word in words if word.startswith("--"))
-        assert (ROOT / "training" / "recipes" / f"{words[4]}.toml").is_file()
+        assert words[4].startswith("--") or (ROOT / "training" / "recipes" / f"{words[4]}.toml").is_file()
     elif words[1:4] == ["-m", "pip", "install"]:
         assert all((ROOT / word.split("[")[0] / "pyproject.toml").is_file() for word in words[4:] if word[0] == ".")
     else:

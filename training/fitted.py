@@ -49,20 +49,20 @@ def fitted(recipe: ClassificationRecipe, fixed: set[str], candidates: list[str] 
 def schedule_for(rows: int, mean_tokens: float, longest: int, started: bool) -> dict[str, float | int | bool]:
     """The schedule for a number of texts with a mean and maximum length in tokens.
 
-    A network with random weights needs about 600 steps, one that is started from another 250. Texts of hundreds of
+    A network with random weights needs about 450 steps, one that is started from another 250. Texts of hundreds of
     tokens teach more per step, and training on them ends after 600,000 tokens, but not before 120 steps and three
     epochs.
     """
     texts_per_batch = 16 if rows < 4_000 else 32
     batch_tokens = max(int(1.15 * texts_per_batch * mean_tokens), longest)
     per_epoch = max(math.ceil(rows / texts_per_batch), 1)
-    wanted = 250 if started else 600
+    wanted = 250 if started else 450
     wanted = max(120, min(wanted, 600_000 // batch_tokens))
     epochs = min(max(math.ceil(wanted / per_epoch), 3 if started else 6), 40)
     return {
         "batch_tokens": batch_tokens,
         "epochs": epochs,
-        "patience": max(3, epochs // 3),
+        "patience": epochs,  # the rate decreases to the end
         "warmup_steps": max(epochs * per_epoch // 10, 1),
         "average": round(1 - 1 / max(per_epoch / 2, 5), 4),
         "learning_rate": 0.002,
