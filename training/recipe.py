@@ -134,7 +134,8 @@ class TokenizerRecipe(Section):
     stand_ins: int = Field(default=0, ge=0, le=16)
     """Number of stand-ins (`service.bundle.conventions.STAND_INS`) with a token."""
     extends_warm_start: bool = False
-    """Extend the tokenizer of the warm start to `vocabulary` tokens (bpe only). The network keeps its tokens."""
+    """Extend the tokenizer of the warm start, if there is one, to `vocabulary` tokens (bpe only). The network keeps its
+    tokens."""
     sampling: float = Field(default=0.0, ge=0, le=1)
     """Sample sub-words in each training epoch: the share of skipped merges (bpe, Provilkov et al. 2020), or the
     exponent of the probabilities, where smaller is more random (unigram, Kudo 2018). 0 disables sampling."""

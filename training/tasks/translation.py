@@ -18,7 +18,7 @@ from training.losses import token_loss
 from training.networks.seq2seq import Seq2Seq
 from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import TranslationRecipe
-from training.start import StartError, copy_matching_weights, stored_bundle
+from training.start import copy_matching_weights, stored_bundle
 from training.tasks.task import Batch, Task
 from training.tokenization import BOS, EOS, extend_tokenizer, special_id, train_tokenizer
 
@@ -53,7 +53,7 @@ class TranslationTask(Task):
 
     @classmethod
     def new(cls, recipe: TranslationRecipe) -> "TranslationTask":
-        """A task with a new tokenizer, or with that of the warm start, extended. Raises StartError."""
+        """A task with a new tokenizer, or with that of the warm start, extended."""
         data = recipe.data
         if data.mixture is not None:
             mixed = mixed_pairs(data, recipe.seed)
@@ -62,9 +62,7 @@ class TranslationTask(Task):
         else:
             pairs = read_pairs(recipe, "train", list(dict.fromkeys(data.corpora)))
         texts = (text for pair in pairs for text in (pair.source, pair.target))
-        if recipe.tokenizer.extends_warm_start:
-            if recipe.warm_start is None:
-                raise StartError("`extends_warm_start` extends the tokenizer of `warm_start`, which the recipe lacks")
+        if recipe.tokenizer.extends_warm_start and recipe.warm_start is not None:
             known = Tokenizer.from_file(str(stored_bundle(recipe.warm_start) / "tokenizer.json"))
             return cls(recipe, extend_tokenizer(known, texts, recipe.tokenizer))
         return cls(recipe, train_tokenizer(texts, recipe.tokenizer))
