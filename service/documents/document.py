@@ -14,7 +14,7 @@ from service.markup.protect import Format
 
 @dataclass(frozen=True)
 class Segment:
-    """A text of a document. Its format tells the translator which markup it has."""
+    """A text of a document. The format names its markup."""
 
     text: str
     format: Format = "text"

@@ -157,6 +157,8 @@ class Paragraph:
             self.inline.close(number)
         elif self._ends_sentence(elements):
             self.inline.line_break()
+        elif len(elements) > 1:
+            self.inline.word()  # a field, such as a page number
         else:
             self.inline.mark()
 

@@ -10,6 +10,9 @@ from service.documents.xml import Element, read_xml
 AROUND = ("g", "mrk", "pc")
 """Elements around text; all others stand alone and are copied."""
 
+VARIABLES = ("x", "ph")
+"""Elements that take the place of a word."""
+
 
 def read(content: bytes) -> Document:
     """The source of each unit without a target."""
@@ -77,6 +80,6 @@ def _add(inline: Inline, raws: list[tuple[str, str]], element: Element, text: st
             inline.close(number)
         else:
             raws.append((text[child.start : child.end], ""))
-            inline.mark()
+            inline.word() if child.local in VARIABLES else inline.mark()
         position = child.end
     inline.text(html.unescape(text[position : element.close]))

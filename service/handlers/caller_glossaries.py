@@ -1,4 +1,4 @@
-"""Glossaries that callers store: each has a random id, a name for people, and an owner.
+"""Glossaries that callers store. Each has a random id, a display name and an owner.
 
 Their terms are stored glossaries (`registry/glossaries.py`), named by id. A file `<id>.json` beside them has the rest.
 """

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from service.api.body import FORM, JSON, MULTIPART, RegistryOf, SettingsOf, parse_body, request_body
 from service.api.errors import BODY_ERRORS, responses
+from service.documents.formats import READERS
 from service.handlers import languages as handler
 from service.handlers.languages import name_of
 from service.handlers.schemas import Detection, DetectRequest, FrontendSettings, Language
@@ -39,6 +40,8 @@ async def frontend_settings(registry: RegistryOf, settings: SettingsOf) -> Front
     return FrontendSettings.model_validate(
         {
             "charLimit": settings.max_characters,
+            "filesTranslation": settings.processes == 1,
+            "supportedFilesFormat": [f".{extension}" for extension in READERS] if settings.processes == 1 else [],
             "language": {
                 "source": {"code": source, "name": name_of(source)},
                 "target": {"code": target, "name": name_of(target)},

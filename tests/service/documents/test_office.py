@@ -59,7 +59,7 @@ def test_word() -> None:
     content = word()
     document = read("a.docx", content)
     assert texts_of(document) == [
-        "See <g0>a link</g0> on page <x1/>.",
+        "See <g0>a link</g0> on page <code 1></code>.",
         "<br 0/><br 1/><br 2/>Chapter",
         "Last<br 0/>",
         "The dog",
@@ -79,7 +79,7 @@ def test_word() -> None:
 def test_moved_and_lost_elements_of_word() -> None:
     document = read("a.docx", word())
     translations = texts_of(document)
-    translations[0] = "Page <x1/>&amp;: <g0>lien</g0>"
+    translations[0] = "Page <code 1></code>&amp;: <g0>lien</g0>"
     translations[4] = "Le <g0>tr\xe8s bon"  # neither closed nor complete
     found = docx.Document(io.BytesIO(document.write(translations)))
     assert found.paragraphs[0].text == "Page 7&: lien"
