@@ -17,6 +17,7 @@ from service.batching import budget
 from service.documents.document import Document, Segment
 from service.documents.inline import Inline, Node, parse, plain
 from service.documents.xml import check_xml
+from service.errors import InvalidInput, excerpt
 
 Xml = Any
 """An element of lxml."""
@@ -75,7 +76,13 @@ def parse_xml(content: bytes) -> Xml:
     """The root of a document without entities. Raises InvalidInput."""
     check_xml(content)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    return etree.fromstring(content, parser)
+    try:
+        root = etree.fromstring(content, parser)
+    except etree.XMLSyntaxError as error:
+        raise InvalidInput(f"the document is not valid XML: {excerpt(error)}") from None
+    if root.getroottree().docinfo.doctype:  # in an encoding that the check does not read
+        raise InvalidInput("a part of the document has a document type")
+    return root
 
 
 def to_bytes(root: Xml) -> bytes:
@@ -142,7 +149,7 @@ class Paragraph:
             return b""
         ignored = self.names.ignored
         attributes = sorted(pair for pair in properties.items() if pair[0] not in ignored)
-        children = [etree.tostring(child, method="c14n") for child in properties if child.tag not in ignored]
+        children = [etree.tostring(child, with_tail=False) for child in properties if child.tag not in ignored]
         return repr(attributes).encode() * bool(attributes) + b"".join(children)
 
     def _add_element(self, item: Any) -> None:

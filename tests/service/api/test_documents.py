@@ -39,6 +39,11 @@ def test_a_document_comes_back(client: TestClient) -> None:
     assert found.headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_formats_are_listed_as_by_libretranslate(client: TestClient) -> None:
+    found = client.get("/frontend/settings").json()
+    assert found["filesTranslation"] and {".docx", ".po", ".srt"} <= set(found["supportedFilesFormat"])
+
+
 def test_large_documents(client: TestClient) -> None:
     content = b"Wind and rain\n\n" * 2_000
     found = download(client, send(client, "a.txt", content, beam_size="1"))

@@ -177,6 +177,10 @@ def test_hostile_archives(monkeypatch: pytest.MonkeyPatch) -> None:
         read("a.docx", archive(word__document_xml=entities))
     with pytest.raises(InvalidInput, match="not valid XML"):
         read("a.docx", archive(word__document_xml="<a>"))
+    with pytest.raises(InvalidInput, match="not valid XML"):
+        read("a.docx", archive(word__document_xml="<w:document/>"))
+    with pytest.raises(InvalidInput, match="document type"):
+        read("a.docx", archive(word__document_xml=f"<!DOCTYPE a><w:document {W}/>"))
     damaged = bytearray(archive(word__document_xml="<a>" + "x" * 1_000))
     damaged[60:70] = b"\xff" * 10
     with pytest.raises(InvalidInput):
