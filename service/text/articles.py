@@ -29,7 +29,7 @@ FORMS = {
 CHANGE_COST = {"de": 2.0}
 """Language -> log-probability that another form than the present one costs; for others it is DEFAULT_COST. Networks
 know the gender of few German nouns. Measured by bench/glossary.py."""
-DEFAULT_COST = 0.5
+DEFAULT_COST = 1.0
 ELIDED = ("l'", "d'")
 BEFORE_VOWEL = {"cet", "nouvel", "un nouvel", "an"}
 """Forms before a vowel, besides elided ones."""

@@ -26,7 +26,8 @@ LOOKS_BESIDE = 0.25
 FIRST_WORD = re.compile(r"(\w+ |\w+['\u2019])")
 LINKS = {"de", "d'", "du", "des", "\u00e0", "of", "-", "von", "et", "and"}
 """Words between two words of a term."""
-MAX_CANDIDATES = 500
+MAX_CANDIDATES = 1_500
+"""Maximum candidates per row in the search for a pattern. More take longer, and with fewer the articles are worse."""
 
 
 @dataclass(frozen=True)
