@@ -53,6 +53,7 @@ ROUTES = (
     *DIRECT,
     documents,
     libretranslate,
+    glossaries,  # before DeepL's, one of which matches /admin/glossaries/{name}
     deepl,
     deepl_glossaries,
     open_inference,
@@ -61,7 +62,6 @@ ROUTES = (
     pictures,
     health,
     metrics,
-    glossaries,
     admin,
 )
 CHECK_S = 10.0
@@ -106,7 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.documents = DocumentJobs(registry, settings)
     app.state.translated_characters = 0
     app.state.throttle = limits.Throttle()
-    app.state.access = Access(settings.keys(), settings.rate_limit)
+    app.state.access = Access(settings.keys(), settings.rate_limit, settings.cache_shared)
     app.state.reload_processes = lambda: None
     app.state.reloading = asyncio.Lock()
     errors.install(app)
@@ -123,7 +123,11 @@ def open_registry(settings: Settings) -> Registry:
     limit_arenas(threads)
     runtime = Runtime(settings.device, threads, settings.precision)
     limits_of_models = Limits(
-        settings.batch_tokens, settings.queue_tokens, settings.max_request_tokens, settings.max_answer_weights
+        settings.batch_tokens,
+        settings.queue_tokens,
+        settings.max_request_tokens,
+        settings.max_answer_weights,
+        settings.cache_bytes,
     )
     registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier, settings.glossaries)
     # Load now on CUDA, because only a loaded graph shows that CUDA works, and with several processes, so that a process
