@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer
@@ -10,7 +11,7 @@ from service.bundle.files import find_bundles, read_manifest
 from service.bundle.manifest import ClassificationManifest
 from service.errors import LimelightError
 from training.corpora import CORPORA, labelled_texts
-from training.recipe import ClassificationRecipe, Optimisation
+from training.recipe import ClassificationRecipe, Optimisation, TokenizerRecipe
 from training.start import models_folder, stored_bundle
 from training.tokenization import UNK, special_id, train_tokenizer
 
@@ -18,15 +19,21 @@ FEW_ROWS = 5_000
 """Below this number of training texts, a network that knows the language is a better start than word vectors of the
 texts. Above 2,000 the difference depends on the texts."""
 
+MOST_CHARACTERS = 2_000
+"""Maximum number of characters in a tokenizer that follows from the data."""
+
 SAMPLE = 500
 """Number of texts that a tokenizer is compared on."""
 
 
-def fitted(recipe: ClassificationRecipe, fixed: set[str], candidates: list[str] | None = None) -> ClassificationRecipe:
+def fitted(
+    recipe: ClassificationRecipe, fixed: set[str], candidates: list[str] | None = None, fixed_tokenizer: bool = False
+) -> ClassificationRecipe:
     """Return the recipe with the settings for its amount of data. Raises CorpusError.
 
     fixed: keys of [optimisation] that keep their values. candidates: bundles that training may start from if one fits
     the texts; by default all in `models/` if there are few rows. A recipe with a start of its own keeps it.
+    fixed_tokenizer: keep the settings of the tokenizer; otherwise its alphabet follows from the texts.
     """
     rows = labelled_texts(recipe.data, "train")
     texts = [row.text for row in rows]
@@ -38,6 +45,7 @@ def fitted(recipe: ClassificationRecipe, fixed: set[str], candidates: list[str] 
     if recipe.warm_start is not None:
         tokenizer = tokenizer_of(recipe.warm_start)
     else:
+        recipe = recipe if fixed_tokenizer else recipe.model_copy(update={"tokenizer": tokenizer_for(recipe, texts)})
         tokenizer = train_tokenizer(texts, recipe.tokenizer)
     lengths = [min(len(e.ids), recipe.limits.max_tokens) for e in tokenizer.encode_batch(texts)]
     schedule = schedule_for(len(rows), sum(lengths) / len(rows), max(lengths), recipe.warm_start is not None)
@@ -46,17 +54,25 @@ def fitted(recipe: ClassificationRecipe, fixed: set[str], candidates: list[str] 
     return recipe.model_copy(update={"optimisation": optimisation})
 
 
+def tokenizer_for(recipe: ClassificationRecipe, texts: list[str]) -> TokenizerRecipe:
+    """The recipe's tokenizer in lower case, with an alphabet of all characters that occur twice or more."""
+    counts = Counter(character for text in texts for character in text.lower())
+    common = sum(count > 1 for count in counts.values())
+    update = {"lowercase": True, "alphabet": max(recipe.tokenizer.alphabet, min(common, MOST_CHARACTERS))}
+    return recipe.tokenizer.model_copy(update=update)
+
+
 def schedule_for(rows: int, mean_tokens: float, longest: int, started: bool) -> dict[str, float | int | bool]:
     """The schedule for a number of texts with a mean and maximum length in tokens.
 
-    A network with random weights needs about 450 steps, one that is started from another 250. Texts of hundreds of
+    A network with random weights needs about 600 steps, one that is started from another 400. Texts of hundreds of
     tokens teach more per step, and training on them ends after 600,000 tokens, but not before 120 steps and three
     epochs.
     """
     texts_per_batch = 16 if rows < 4_000 else 32
     batch_tokens = max(int(1.15 * texts_per_batch * mean_tokens), longest)
     per_epoch = max(math.ceil(rows / texts_per_batch), 1)
-    wanted = 250 if started else 450
+    wanted = 400 if started else 600
     wanted = max(120, min(wanted, 600_000 // batch_tokens))
     epochs = min(max(math.ceil(wanted / per_epoch), 3 if started else 6), 40)
     return {

@@ -45,7 +45,7 @@ def open_recipe(name: str, changes: Changes = Changes(), start: bool = True) -> 
         candidates = None if name == AUTO or path.parent != RECIPES else [path.stem]
         if not start or any(own_keys(path, section) for section in ("network", "tokenizer", "vectors")):
             candidates = []
-        recipe = fitted(recipe, own_keys(path, "optimisation"), candidates)
+        recipe = fitted(recipe, own_keys(path, "optimisation"), candidates, bool(own_keys(path, "tokenizer")))
     if changes.version is not None:
         recipe = recipe.model_copy(update={"version": changes.version})
     return recipe
