@@ -16,6 +16,7 @@ from service.api import (
     classify,
     documents,
     errors,
+    explain,
     generate,
     glossaries,
     health,
@@ -51,6 +52,7 @@ TAGS = [
 DIRECT = (classify, translate, generate)
 ROUTES = (
     *DIRECT,
+    explain,
     documents,
     libretranslate,
     glossaries,  # before DeepL's, one of which matches /admin/glossaries/{name}

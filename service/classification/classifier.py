@@ -70,7 +70,7 @@ class Classifier:
         manifest = bundle.manifest
         self.manifest = manifest
         self.labels = manifest.labels
-        self._tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
+        self.tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
         self._session = runtime.open(bundle, "classify")
         self.precision = self._session.graph.precision
         engines = [SinglePassEngine(self._run) for _ in range(self._session.concurrency)]
@@ -92,7 +92,7 @@ class Classifier:
         Raises EmptyText, TextTooLong, AnswerTooLarge, Overloaded or InferenceFailed; none is run if one is invalid.
         """
         with observability.timed(self.manifest.name, "tokenise"):
-            encodings = await run_in_thread_if_long(texts, lambda: self._encode(texts, truncate))
+            encodings = await run_in_thread_if_long(texts, lambda: self.encode(texts, truncate))
         lengths = [len(encoded.ids) for encoded, _ in encodings]
         check_weights(count_weights(attention, self.manifest.attention, lengths), self._answer_weights)
         results = await self.scheduler.submit([ClassificationRequest(encoded, attention) for encoded, _ in encodings])
@@ -101,13 +101,13 @@ class Classifier:
             for (encoded, truncated), result in zip(encodings, results, strict=True)
         ]
 
-    def _encode(self, texts: Sequence[str], truncate: bool) -> list[tuple[Encoded, bool]]:
-        """Return the tokens of each text and whether they were truncated."""
+    def encode(self, texts: Sequence[str], truncate: bool = False) -> list[tuple[Encoded, bool]]:
+        """Return the tokens of each text and whether they were truncated. Raises EmptyText or TextTooLong."""
         limit = self.manifest.limits.max_tokens
         encodings = []
         for index, text in enumerate(texts):
             budget.check()
-            encoded = self._tokenizer.encode_beginning(text, limit)
+            encoded = self.tokenizer.encode_beginning(text, limit)
             if is_blank(text) or not encoded.ids:
                 raise EmptyText(f"text {index} has no visible character")
             too_long = len(encoded.ids) > limit

@@ -59,7 +59,8 @@ class TextTokenizer:
         except Exception as error:  # the library raises bare Exception
             raise BundleCorrupt(f"tokenizer.json is not a tokenizer: {error}") from None
         self._tokenizer.encode_special_tokens = True  # "</s>" in a text is plain text
-        self._unknown_id = self._tokenizer.token_to_id("<unk>")
+        self.unknown_id: int | None = self._tokenizer.token_to_id("<unk>")
+        """Id of unknown symbols."""
         self._word_start_id = self._tokenizer.token_to_id(WORD_START)
 
     @property
@@ -77,6 +78,11 @@ class TextTokenizer:
         # `encode` holds the GIL. `encode_batch` releases it, and the return of the GIL costs more than a short text.
         encoding = self._tokenizer.encode(piece) if len(piece) <= SHORT else self._tokenizer.encode_batch([piece])[0]
         return self._encoded(encoding, piece, start)
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of a text, without their tokens."""
+        found: list[int] = self._tokenizer.encode(text).ids
+        return found
 
     def encode_beginning(self, text: str, limit: int) -> Encoded:
         """The tokens of a text; of a long text, those of a beginning with more than 2 * limit tokens.
@@ -122,7 +128,7 @@ class TextTokenizer:
 
     def unknown(self, ids: list[int]) -> list[int]:
         """Positions of the ids of unknown symbols."""
-        return [place for place, token_id in enumerate(ids) if token_id == self._unknown_id]
+        return [place for place, token_id in enumerate(ids) if token_id == self.unknown_id]
 
     def stream_decoder(self, before: Sequence[int] = ()) -> Callable[[int], str]:
         """A function that takes the ids of one text in order, and returns the text that each one adds.

@@ -36,7 +36,13 @@ LEXICON = 12 * np.eye(V, dtype=np.float32) + _table(V, V)
 IMPORTANCE, EVIDENCE = _table(V), 2 * _table(V, C)
 QUERIES, KEYS = _table(V, N), _table(V, N)
 
+SHARES = (np.random.default_rng(11).normal(size=(V, C)) / 100).astype(np.float32)
+"""Share of each token in the scores of the linear classifier. The unknown symbol has none."""
+SHARES[UNK] = 0
+
 CONSTANTS: dict[str, NDArray[Any]] = {
+    "shares": SHARES,
+    "third": np.array(1 / 3, dtype=np.float32),
     "embedding": EMBEDDING,
     "style": STYLE,
     "lexicon": LEXICON,
@@ -140,6 +146,21 @@ classify (int64[batch, length] ids, int64[batch] lengths) =>
   pooled_B1C = MatMul (pooling, evidence_BSC)
   pooled_BC = Squeeze (pooled_B1C, axis_1)
   probabilities = Softmax <axis = -1> (pooled_BC)
+}}""",
+    # A bag of words: the scores are sums of shares, so the influence of each token is known exactly.
+    "linear": f"""
+classify (int64[batch, length] ids, int64[batch] lengths) => (float[batch, {C}] probabilities) {{
+  length_ = Shape <start = 1, end = 2> (ids)
+  length__ = Squeeze (length_)
+  positions = Range (zero, length__, one)
+  ends = Unsqueeze (lengths, axis_1)
+  real_BS = Less (positions, ends)
+  real = Cast <to = 1> (real_BS)
+  real_B1S = Unsqueeze (real, axis_1)
+  shares_BSC = Gather (shares, ids)
+  sum_B1C = MatMul (real_B1S, shares_BSC)
+  sum_BC = Squeeze (sum_B1C, axis_1)
+  probabilities = Add (sum_BC, third)
 }}""",
     "encode": f"""
 encode (int64[batch, source_length] source_ids, int64[batch] source_lengths) =>

@@ -1,0 +1,82 @@
+"""The units of a text that an explanation weighs, words or tokens, and the text without some of them."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.attention import AttentionMatrix
+from service.batching import budget
+from service.errors import UnsupportedOption
+from service.explanation.subsets import Floats, Masks
+from service.text.sentences import is_blank
+from service.text.tokenizer import Encoded, TextTokenizer
+from service.text.words import AttentionUnit, Words
+
+Removal = Literal["delete", "unknown"]
+"""`delete` leaves a unit out. `unknown` replaces each of its tokens by the unknown symbol, which keeps positions."""
+
+
+class Units:
+    """The words or tokens of a text.
+
+    A deleted word is deleted from the text, and the rest is tokenised again. A deleted token is deleted from the ids.
+    A text without any unit is one unknown symbol.
+    """
+
+    def __init__(self, text: str, encoded: Encoded, tokenizer: TextTokenizer, unit: AttentionUnit, removal: Removal):
+        """Raises UnsupportedOption if the tokenizer has no unknown symbol."""
+        if tokenizer.unknown_id is None:
+            raise UnsupportedOption("the tokenizer of this model has no unknown symbol, which an empty text needs")
+        self._unknown_id = tokenizer.unknown_id
+        self._tokenizer = tokenizer
+        self._ids = np.array(encoded.ids, dtype=np.int64)
+        self._removal = removal
+        self._retokenises = unit == "word" and removal == "delete"
+        words = Words(encoded.tokens, text)
+        self._starts = words.starts if unit == "word" else np.arange(len(encoded.ids))
+        self.sizes: NDArray[np.intp] = words.sizes if unit == "word" else np.ones(len(encoded.ids), dtype=np.intp)
+        """[U]: tokens of each unit."""
+        self.tokens = words.tokens if unit == "word" else encoded.tokens
+        # Each piece includes the white space before its word. The last one includes the end of the text.
+        ends = [token.end for token in self.tokens[:-1]]
+        self._pieces = [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+
+    def attention(self, matrix: AttentionMatrix) -> Floats:
+        """The attention that each unit gets, [U]: averaged over the queries and summed over the tokens of a word."""
+        received = np.asarray(matrix.weights, dtype=np.float64).mean(axis=0)
+        return np.asarray(np.add.reduceat(received, self._starts), dtype=np.float64)
+
+    def keep(self, masks: Masks) -> list[list[int]]:
+        """Sets of kept units [R, U] -> the ids of each changed text. The full set gives the ids of the text."""
+        if self._retokenises:
+            return self._retokenised(masks)
+        kept = np.repeat(masks, self.sizes, axis=1)
+        if self._removal == "unknown":
+            replaced: list[list[int]] = np.where(kept, self._ids, self._unknown_id).tolist()
+            return replaced
+        return [self._ids[row].tolist() or [self._unknown_id] for row in kept]
+
+    def _retokenised(self, masks: Masks) -> list[list[int]]:
+        found = []
+        for mask in masks.tolist():
+            budget.check()
+            text = self.text(mask)
+            ids = [] if is_blank(text) else self._tokenizer.ids(text)
+            found.append(ids or [self._unknown_id])
+        return found
+
+    def text(self, kept: Sequence[bool]) -> str:
+        """The text with the kept words. Letters and digits that a deleted word separated are separated by a space.
+
+        "foo,bar" without its comma is "foo bar".
+        """
+        parts: list[str] = []
+        before = True
+        for keeps, piece in zip(kept, self._pieces, strict=True):
+            if keeps:
+                touches = not before and parts and parts[-1][-1:].isalnum() and piece[:1].isalnum()
+                parts.append(f" {piece}" if touches else piece)
+            before = keeps
+        return "".join(parts)
