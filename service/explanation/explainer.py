@@ -28,7 +28,7 @@ class ExplanationParams:
     max_evaluations: int = 4_096
     """Limit of the service for `evaluations`."""
     random_orders: int = 10
-    """Number of random orders beside the methods. 0 leaves their faithfulness out."""
+    """Number of random orders. With 0 their faithfulness is not measured."""
     seed: int = 0
     """Seed of all random orders."""
 
