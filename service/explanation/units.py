@@ -18,6 +18,10 @@ Removal = Literal["delete", "unknown"]
 """`delete` leaves a unit out. `unknown` replaces each of its tokens by the unknown symbol, which keeps positions."""
 
 
+TEXTS_AT_ONCE = 32
+"""Texts that are tokenised between two checks of the time budget."""
+
+
 class Units:
     """The words or tokens of a text.
 
@@ -59,19 +63,21 @@ class Units:
         return [self._ids[row].tolist() or [self._unknown_id] for row in kept]
 
     def _retokenised(self, masks: Masks) -> list[list[int]]:
-        found = []
-        for mask in masks.tolist():
+        texts = [self.text(mask) for mask in masks.tolist()]
+        found: list[list[int]] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
             budget.check()
-            text = self.text(mask)
-            ids = [] if is_blank(text) else self._tokenizer.ids(text)
-            found.append(ids or [self._unknown_id])
-        return found
+            part = texts[start : start + TEXTS_AT_ONCE]
+            ids = self._tokenizer.ids_of(part)
+            found += [[] if is_blank(text) else row for text, row in zip(part, ids, strict=True)]
+        return [row or [self._unknown_id] for row in found]
 
     def text(self, kept: Sequence[bool]) -> str:
         """The text with the kept words. Letters and digits that a deleted word separated are separated by a space.
 
         "foo,bar" without its comma is "foo bar".
         """
+        budget.check()
         parts: list[str] = []
         before = True
         for keeps, piece in zip(kept, self._pieces, strict=True):
