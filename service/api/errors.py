@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from service import observability
 from service.errors import (
@@ -112,7 +113,16 @@ async def on_service_error(request: Request, error: Exception) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     error_type = HTTPStatus(error.status_code).name.lower()
-    return problem(request, error.status_code, error_type, str(error.detail), error.headers)
+    headers = error.headers
+    if error.status_code == 405:
+        headers = {**(headers or {}), "Allow": ", ".join(allowed_methods(request))}
+    return problem(request, error.status_code, error_type, str(error.detail), headers)
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods of all routes with the path of a request. Starlette names those of the first route only."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:

@@ -99,7 +99,7 @@ def test_decoding_knows_nothing_of_models() -> None:
     """One loop for every translator, over numpy arrays; only onnx_step.py knows the runtime."""
     for path in (SERVICE / "decoding").glob("*.py"):
         packages = {name.split(".")[0] for name in imports(path)}
-        assert packages <= {"collections", "dataclasses", "functools", "typing", "numpy", "service"}
+        assert packages <= {"collections", "dataclasses", "functools", "itertools", "typing", "numpy", "service"}
         allowed = ("service.decoding.", "service.runtime.") if path.name == "onnx_step.py" else ("service.decoding.",)
         assert all(n.startswith(allowed) for n in imports(path) if n.startswith("service"))
 

@@ -133,30 +133,27 @@ async def create_v3(request: Request, registry: RegistryOf, settings: SettingsOf
     return as_v3(await work(registry, settings, lambda found: found.create(owner, body.name, dictionaries)))
 
 
-@router.get("/{version}/glossaries")
-async def list_glossaries(
-    request: Request, version: Literal["v2", "v3"], registry: RegistryOf, settings: SettingsOf
-) -> Any:
+@router.get("/v2/glossaries")
+@router.get("/v3/glossaries")
+async def list_glossaries(request: Request, registry: RegistryOf, settings: SettingsOf) -> Any:
     owner = admitted(request)
     found = await work(registry, settings, lambda glossaries: glossaries.list(owner))
-    if version == "v3":
+    if is_v3(request):
         return {"glossaries": [as_v3(each) for each in found]}
     return {"glossaries": [as_v2(each) for each in found if len(each.dictionaries) == 1]}
 
 
-@router.get("/{version}/glossaries/{glossary_id}")
-async def get_glossary(
-    request: Request, version: Literal["v2", "v3"], glossary_id: str, registry: RegistryOf, settings: SettingsOf
-) -> Any:
+@router.get("/v2/glossaries/{glossary_id}")
+@router.get("/v3/glossaries/{glossary_id}")
+async def get_glossary(request: Request, glossary_id: str, registry: RegistryOf, settings: SettingsOf) -> Any:
     owner = admitted(request)
     found = await work(registry, settings, lambda glossaries: glossaries.get(glossary_id, owner))
-    return as_v3(found) if version == "v3" else as_v2(found)
+    return as_v3(found) if is_v3(request) else as_v2(found)
 
 
-@router.delete("/{version}/glossaries/{glossary_id}", status_code=204)
-async def delete_glossary(
-    request: Request, version: Literal["v2", "v3"], glossary_id: str, registry: RegistryOf, settings: SettingsOf
-) -> None:
+@router.delete("/v2/glossaries/{glossary_id}", status_code=204)
+@router.delete("/v3/glossaries/{glossary_id}", status_code=204)
+async def delete_glossary(request: Request, glossary_id: str, registry: RegistryOf, settings: SettingsOf) -> None:
     owner = admitted(request)
     await work(registry, settings, lambda glossaries: glossaries.remove(glossary_id, owner))
 
@@ -230,3 +227,8 @@ def admitted(request: Request) -> str:
     """Admit a caller, and return its name. Raises Unauthorized, Forbidden or RateLimited."""
     admit_by_header(request)
     return caller_of(request)
+
+
+def is_v3(request: Request) -> bool:
+    path: str = request.scope["route"].path
+    return path.startswith("/v3/")
