@@ -3,6 +3,7 @@
 import os
 
 # Networks of tests are small: threads of PyTorch and numpy would wait for each other most of the time.
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch may be imported before training
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from collections.abc import Iterator

@@ -124,7 +124,8 @@ async def finished(request: Request, job: Job) -> bool:
     """Wait for a job until shortly before the deadline of the request. Raises the error of the job."""
     deadline: float = request.scope.get("state", {}).get("deadline", float("inf"))
     wait_s = max(0.0, deadline - time.monotonic() - MARGIN_S)
-    await asyncio.wait([job.task], timeout=wait_s if wait_s < float("inf") else None)
+    if not job.task.done():
+        await asyncio.wait([job.task], timeout=wait_s if wait_s < float("inf") else None)
     if job.task.done():
         job.task.result()
     return job.task.done()

@@ -6,7 +6,7 @@ The body is `application/problem+json` (RFC 9457) with two extension members for
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 
 from service import observability
 from service.errors import (
@@ -121,8 +121,18 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 
 def allowed_methods(request: Request) -> list[str]:
     """The methods of all routes with the path of a request. Starlette names those of the first route only."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+    matching = [route for route in all_routes(request.app) if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
+
+
+def all_routes(router: Any) -> Iterator[BaseRoute]:
+    """The routes of an app or a router, and those of the routers that it includes."""
+    for route in router.routes:
+        included = getattr(route, "original_router", None)
+        if included is None:
+            yield route
+        else:
+            yield from all_routes(included)
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:

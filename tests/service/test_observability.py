@@ -122,6 +122,7 @@ def test_tokens_and_queues() -> None:
 
 
 def test_metrics_list_current_models() -> None:
+    observability.observe_queue("a", 0)
     assert b'limelight_model_ready{model="a",version="1"} 1.0' in observability.render_metrics([("a", 1, True)], "CPU")
     metrics = observability.render_metrics([("b", 2, False)], "CPU")
     assert b'limelight_model_ready{model="b",version="2"} 0.0' in metrics and b'model="a"' not in metrics

@@ -39,6 +39,7 @@ EXPECTED = {
     "InferenceFailed": 500,
     "NotAvailable": 501,
     "DocumentNotFound": 404,
+    "GlossaryNotFound": 404,
 }
 
 

@@ -125,8 +125,8 @@ def test_early_errors_have_their_status(client: TestClient, body: dict[str, Any]
 def test_a_late_error_is_an_event(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     translate = Translator.translate
 
-    async def fail_later(self: Translator, texts: Sequence[str], *options: Any) -> Any:
-        await translate(self, ["Wind!"], *options)
+    async def fail_later(self: Translator, texts: Sequence[str], *options: Any, **named: Any) -> Any:
+        await translate(self, ["Wind!"], *options, **named)
         raise InferenceFailed("the network failed: out of luck")
 
     monkeypatch.setattr(Translator, "translate", fail_later)
@@ -138,8 +138,8 @@ def test_a_late_error_is_an_event(client: TestClient, monkeypatch: pytest.Monkey
 def test_a_timeout_is_an_event(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     translate = Translator.translate
 
-    async def slow(self: Translator, texts: Sequence[str], *options: Any) -> Any:
-        await translate(self, ["Wind!"], *options)
+    async def slow(self: Translator, texts: Sequence[str], *options: Any, **named: Any) -> Any:
+        await translate(self, ["Wind!"], *options, **named)
         await asyncio.sleep(30)
 
     with serving(models, timeout_s=0.3) as client:
@@ -208,9 +208,9 @@ def test_a_stream_is_one_request_for_the_limit_on_tokens(models: Path) -> None:
 def test_comments_keep_the_connection_alive(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     translate = Translator.translate
 
-    async def slow(self: Translator, texts: Sequence[str], *options: Any) -> Any:
+    async def slow(self: Translator, texts: Sequence[str], *options: Any, **named: Any) -> Any:
         await asyncio.sleep(0.25)
-        return await translate(self, texts, *options)
+        return await translate(self, texts, *options, **named)
 
     monkeypatch.setattr(Translator, "translate", slow)
     monkeypatch.setattr("service.api.events.KEEP_ALIVE_S", 0.1)

@@ -37,7 +37,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "/v2/document": {"source_lang": "EN", "target_lang": "XX", "filename": "a.txt", "output_format": "txt"},
     "/v2/document/{document_id}": {},
     "/v2/document/{document_id}/result": {},
-    "/explain": {"target": None, "evaluations": None},
+    "/explain": {"text": "wind and rain", "target": None, "evaluations": None},
     "/generate": {"prompt": "wind", "max_tokens": 9, "attention": "summary"},
 }
 """Values of a valid request that depend on the served models."""
