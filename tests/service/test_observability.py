@@ -122,10 +122,11 @@ def test_tokens_and_queues() -> None:
 
 
 def test_metrics_list_current_models() -> None:
-    observability.observe_queue("a", 0)
-    assert b'limelight_model_ready{model="a",version="1"} 1.0' in observability.render_metrics([("a", 1, True)], "CPU")
-    metrics = observability.render_metrics([("b", 2, False)], "CPU")
-    assert b'limelight_model_ready{model="b",version="2"} 0.0' in metrics and b'model="a"' not in metrics
+    ready = b'limelight_model_ready{model="%s",version="%d"} %s'
+    first = observability.render_metrics([("first-ready", 1, True)], "CPU")
+    assert ready % (b"first-ready", 1, b"1.0") in first
+    metrics = observability.render_metrics([("second-ready", 2, False)], "CPU")
+    assert ready % (b"second-ready", 2, b"0.0") in metrics and b"first-ready" not in metrics
     assert b'limelight_provider_info{provider="CPU"} 1.0' in metrics and b"limelight_queue_tokens" in metrics
 
 
