@@ -70,9 +70,9 @@ $(BIN)/python:
 .venv/serve-%: pyproject.toml constraints.txt | $(BIN)/python
 	@rm -f .venv/serve-* .venv/develop-*
 	@$(PIP) uninstall -y $(UNWANTED) 2>/dev/null
-	$(PIP) install -c constraints.txt -e '.[$*]'
+	$(PIP) install -c constraints.txt -e '.[$*,documents]'
 	@touch $@
 
 .venv/develop-%: .venv/serve-%
-	$(PIP) install -c constraints.txt -e '.[$*,training,dev]'
+	$(PIP) install -c constraints.txt -e '.[$*,documents,training,dev]'
 	@touch $@

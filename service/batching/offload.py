@@ -32,7 +32,7 @@ MIN_COST = 1e-7
 BLOCKING_S = 0.01
 """Time of a run that is too long for the event loop, however busy the process is."""
 RISE, STEEP_RISE = 1.1, 4.0
-"""Factors of the measured cost after a slower run, and after one of BLOCKING_S."""
+"""Factors of the measured cost after a slower run, and after the second of two runs of BLOCKING_S."""
 FALL = 0.3
 """Weight of a faster run in the measured cost."""
 
@@ -137,6 +137,8 @@ class Cost:
 
     def __init__(self) -> None:
         self.seconds_per_character = FIRST_GUESS
+        self._blocked = False
+        """The last run took BLOCKING_S. A single one is often a wait for a core."""
 
     def fits_inline(self, characters: int) -> bool:
         return characters <= INLINE_CHARACTERS and characters * self.seconds_per_character <= INLINE_S
@@ -145,10 +147,11 @@ class Cost:
         """Rise by a factor after a slower run; approach a faster one."""
         observed = max(MIN_COST, seconds / max(1, characters))
         if observed > self.seconds_per_character:
-            rise = STEEP_RISE if seconds >= BLOCKING_S else RISE
+            rise = STEEP_RISE if self._blocked and seconds >= BLOCKING_S else RISE
             self.seconds_per_character = min(observed, rise * self.seconds_per_character)
         else:
             self.seconds_per_character += FALL * (observed - self.seconds_per_character)
+        self._blocked = seconds >= BLOCKING_S
 
 
 _costs: dict[str, Cost] = {}

@@ -66,7 +66,7 @@ def test_a_slow_function_runs_in_a_thread_for_a_short_text() -> None:
 
     for _ in range(5):
         run(run_in_thread_if_long([SHORT], slow))
-    assert [thread == threading.get_ident() for thread in threads] == [True, True, False, False, False]
+    assert [thread == threading.get_ident() for thread in threads] == [True, True, True, False, False]
 
 
 def test_the_cost_of_a_function_falls_after_fast_runs() -> None:
@@ -78,14 +78,14 @@ def test_the_cost_of_a_function_falls_after_fast_runs() -> None:
     while not cost.fits_inline(100):
         cost.observe(100, 0.00001)
         runs += 1
-    assert 4 < runs < 200
+    assert 2 < runs < 200
 
 
 def test_waits_in_a_busy_process_do_not_send_short_texts_to_threads() -> None:
     cost = Cost()
     for _ in range(50):
         cost.observe(500, 0.0001)
-        cost.observe(500, 0.006)
+        cost.observe(500, 0.02)
         assert cost.fits_inline(500)
 
 
@@ -214,13 +214,13 @@ def test_threads_and_waiting_functions_are_limited(pool: ThreadPool) -> None:
 
 
 def test_threads_are_used_again() -> None:
-    """A second thread may start before the first is idle."""
+    """A thread may start before the others are idle."""
     pool = ThreadPool("test", max_threads=20, idle_s=0.5)
 
     async def request() -> set[int]:
         return {await run_in_thread(threading.get_ident, pool) for _ in range(20)}
 
-    assert len(run(request())) <= 2
+    assert len(run(request())) <= 5
     until(lambda: pool.threads == 0)
 
 
