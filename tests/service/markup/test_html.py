@@ -115,10 +115,10 @@ def test_any_string_is_a_document(raw: str) -> None:
 )
 def test_hostile_documents_take_linear_time(raw: str) -> None:
     def seconds(part: str) -> float:
-        start = time.process_time()
+        start = time.thread_time()
         read_html(part)
-        return time.process_time() - start
+        return time.thread_time() - start
 
     raw = (raw * 10_000)[:20_000]
     quarter = min(seconds(raw[:5_000]) for _ in range(2))
-    assert seconds(raw) < max(0.3, 10 * quarter)
+    assert seconds(raw) < max(0.6, 10 * quarter)

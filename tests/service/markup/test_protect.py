@@ -110,10 +110,10 @@ def test_lines_of_a_paragraph_are_joined() -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_hostile_texts_take_linear_time(unit: str, format: Format) -> None:
     def seconds(part: str) -> float:
-        start = time.process_time()
+        start = time.thread_time()
         protect(part, format)
-        return time.process_time() - start
+        return time.thread_time() - start
 
     text = (unit * 20_000)[:20_000] + "a"
     quarter = min(seconds(text[:5_000]) for _ in range(2))
-    assert seconds(text) < max(0.3, 10 * quarter)
+    assert seconds(text) < max(0.6, 10 * quarter)
