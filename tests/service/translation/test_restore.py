@@ -195,11 +195,11 @@ def test_broken_html_is_kept_as_it_is(translator: Translator, text: str, expecte
 @pytest.mark.parametrize("format", ["text", "html"])
 def test_hostile_texts_take_linear_time(translator: Translator, unit: str, format: Format) -> None:
     def seconds(text: str) -> float:
-        start = time.process_time()
+        start = time.thread_time()
         protected = protect(text, format)
         for segment in translator.segmenter.split(protected):
             restore(protected, segment, "vent", [Token("vent", 0, 4)], [])
-        return time.process_time() - start
+        return time.thread_time() - start
 
     text = (unit * 20_000)[:20_000]
     quarter = min(seconds(text[:5_000] + "@") for _ in range(2))
