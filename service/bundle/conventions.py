@@ -15,7 +15,7 @@ STAND_INS = tuple(chr(0xE000 + number) for number in range(16))
 """Private-use characters U+E000 to U+E00F. Each stands for one piece of the source that is copied unchanged. A
 tokenizer that lists them (`stand_ins` in the manifest) has a token for each."""
 UNKNOWN_SYMBOL = STAND_INS[0]
-"""The only stand-in of a tokenizer without stand-ins, which reads it as <unk>."""
+"""The stand-in for bundles whose tokenizer lists none. Such a tokenizer reads it as <unk>."""
 
 
 def max_target_length(source_length: int) -> int:

@@ -71,7 +71,7 @@ class History:
         end = steps - self._num_dropped
         path = self._steps[end - length : end]
         tokens: list[int] = []
-        rows: list[int] = []  # of each token's step, before its choice
+        rows: list[int] = []  # the row in which each token was computed
         for parents, token_ids, _, _ in reversed(path):
             tokens.append(token_ids[row])
             row = parents[row]

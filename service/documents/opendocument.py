@@ -1,13 +1,12 @@
 """OpenDocument (odt, odp, ods): paragraphs and headings of the content, headers and footers."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from service.batching import budget
-from service.documents.document import Document, Segment
+from service.documents.document import Document
 from service.documents.inline import Inline, Node, parse, plain
 from service.documents.package import PartReader, read_package
-from service.documents.runs import parse_xml, to_bytes
+from service.documents.runs import paragraph_document, parse_xml
 
 TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 PARAGRAPHS = (TEXT + "p", TEXT + "h")
@@ -31,16 +30,7 @@ def read_part(content: bytes) -> Document:
     paragraphs = [Paragraph(element) for element in root.iter(*PARAGRAPHS)]
     paragraphs = [each for each in paragraphs if any(char.isalpha() for char in plain(str(each.inline)))]
 
-    def write(translations: Sequence[str]) -> bytes:
-        changed = False
-        for paragraph, translation in zip(paragraphs, translations, strict=True):
-            budget.check()
-            if translation != str(paragraph.inline):
-                paragraph.replace(translation)
-                changed = True
-        return to_bytes(root) if changed else content
-
-    return Document([Segment(str(paragraph.inline), "html") for paragraph in paragraphs], write)
+    return paragraph_document(root, paragraphs, content)
 
 
 class Paragraph:

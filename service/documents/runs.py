@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from lxml import etree
 
@@ -60,6 +60,21 @@ def read_part(content: bytes, names: Names, skipped: Callable[[str], bool] = lam
         if any(char.isalpha() for char in plain(str(paragraph.inline))) and not skipped(plain(str(paragraph.inline))):
             paragraphs.append(paragraph)
 
+    return paragraph_document(root, paragraphs, content)
+
+
+class InlineParagraph(Protocol):
+    """A paragraph of an XML part, as inline tags and text."""
+
+    inline: Inline
+
+    def replace(self, translation: str) -> None:
+        """Give the paragraph the text of a translation."""
+
+
+def paragraph_document(root: Xml, paragraphs: Sequence[InlineParagraph], content: bytes) -> Document:
+    """A document of the paragraphs below `root`. It is written as `content` if no paragraph changes."""
+
     def write(translations: Sequence[str]) -> bytes:
         changed = False
         for paragraph, translation in zip(paragraphs, translations, strict=True):
@@ -80,7 +95,8 @@ def parse_xml(content: bytes) -> Xml:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
         raise InvalidInput(f"the document is not valid XML: {excerpt(error)}") from None
-    if root.getroottree().docinfo.doctype:  # in an encoding that the check does not read
+    # `check_xml` does not find a document type in every encoding.
+    if root.getroottree().docinfo.doctype:
         raise InvalidInput("a part of the document has a document type")
     return root
 

@@ -18,7 +18,7 @@ from service.api.body import RegistryOf, SettingsOf, parse_body
 from service.errors import GlossaryNotFound, InvalidInput, MissingParameter
 from service.handlers.caller_glossaries import CallerGlossaries, CallerGlossary
 from service.handlers.languages import base_language, reachable
-from service.registry.glossaries import Pair, parse_terms
+from service.registry.glossaries import Pair, as_tsv, parse_terms
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.translation.glossary import Terms
@@ -85,9 +85,9 @@ def dictionaries_of(found: list[Dictionary], registry: Registry) -> dict[Pair, T
     return {pair_of(each.source_lang, each.target_lang, registry): terms_of(each) for each in found}
 
 
-def as_tsv(terms: Terms) -> str:
-    """The terms as clients read them: no line break behind the last one."""
-    return "\n".join(f"{source}\t{target}" for source, target in terms.items())
+def entries_of(terms: Terms) -> str:
+    """The terms as DeepL returns them: no line break after the last one."""
+    return as_tsv(terms).removesuffix("\n")
 
 
 def described(pair: Pair, terms: Terms) -> dict[str, Any]:
@@ -163,7 +163,7 @@ async def get_entries_v2(request: Request, glossary_id: str, registry: RegistryO
     owner = admitted(request)
     found = await work(registry, settings, lambda glossaries: glossaries.get(glossary_id, owner))
     [terms] = [*found.dictionaries.values()][:1]
-    return PlainTextResponse(as_tsv(terms), media_type="text/tab-separated-values; charset=utf-8")
+    return PlainTextResponse(entries_of(terms), media_type="text/tab-separated-values; charset=utf-8")
 
 
 @router.get("/v3/glossaries/{glossary_id}/entries")
@@ -179,7 +179,7 @@ async def get_entries_v3(
     found = await work(registry, settings, lambda glossaries: glossaries.get(glossary_id, owner))
     if pair not in found.dictionaries:
         raise GlossaryNotFound("the glossary has no terms for this pair")
-    entries = as_tsv(found.dictionaries[pair])
+    entries = entries_of(found.dictionaries[pair])
     dictionary = {"source_lang": pair[0], "target_lang": pair[1], "entries": entries, "entries_format": "tsv"}
     return {"dictionaries": [dictionary]}
 
