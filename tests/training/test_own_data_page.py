@@ -48,10 +48,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def command(line: str) -> list[str]:
     """Arguments of `python -m training` in a line of the page. The Makefile gives those of `make train`."""
     if line.startswith("make"):
-        made = subprocess.run(["make", "-n", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True)
-        line = made.stdout.replace("\\\n", " ")[
-            made.stdout.replace("\\\n", " ").rindex(".venv/bin/python -m training") :
-        ]
+        made = subprocess.run(
+            ["make", "--no-print-directory", "-n", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True
+        )
+        shown = made.stdout.replace("\\\n", " ")
+        line = shown[shown.rindex(".venv/bin/python -m training") :]
     words = shlex.split(line)
     assert words[1:3] == ["-m", "training"]
     return words[3:]
