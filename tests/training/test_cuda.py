@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from service.bundle.cuda_graphs import SCORES, WEIGHTS, returns_weights, split_weights
 from service.bundle.manifest import Graph
 from tests.training.test_export import write_and_check
 from training.export.quantization import write_int8
 from training.graphs import Description, language, transformer
-from training.graphs.cuda import SCORES, WEIGHTS, fuse_weights, returns_weights, split_weights
+from training.graphs.cuda import fuse_weights
 from training.networks.language import TransformerLanguageConfig, TransformerLanguageModel
 from training.networks.transformer import Transformer, TransformerConfig
 

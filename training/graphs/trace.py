@@ -7,9 +7,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from service.bundle.cuda_graphs import split_weights
 from service.bundle.manifest import WEIGHTS, Graph
 from training.graphs import Description
-from training.graphs.cuda import split_weights
 from training.graphs.surgery import (
     CUSTOM_DOMAIN,
     Offsets,
