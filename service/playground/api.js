@@ -85,18 +85,16 @@ export const listLanguages = () => send("languages");
 export const post = (path, body, signal) => send(path, { body, signal });
 
 /**
- * Like `post`, and calls `onToken` with each token of the stream.
- * @param {string} path @param {object} body @param {AbortSignal} signal @param {(token: any) => void} onToken
- * @returns {Promise<any>}
+ * Like `post`, and calls `onEvent` with the name and the content of each event before the answer.
+ * @param {string} path @param {object} body @param {AbortSignal} signal @param {(name: string, content: any) => void} onEvent
+ * @returns {Promise<any>} the content of the event `done`
  */
-export function stream(path, body, signal, onToken) {
+export function stream(path, body, signal, onEvent) {
   const headers = { "Content-Type": "application/json", Accept: "text/event-stream" };
   return connected(signal, async () => {
     const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), signal });
-    if (!response.ok || !response.body) {
-      const content = await response.json().catch(() => undefined);
-      throw apiError(response.status, content, Number(response.headers.get("Retry-After")) || undefined);
-    }
+    if (!response.ok || !response.body) throw await refused(response);
+    if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) return response.json();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     for (;;) {
@@ -105,14 +103,52 @@ export function stream(path, body, signal, onToken) {
       const events = (text + value).split("\n\n");
       text = events.pop() ?? "";
       for (const event of events) {
+        if (event.startsWith(":")) continue; // a comment keeps the connection open
         const [name, data] = event.split("\n").map((line) => line.slice(line.indexOf(":") + 2));
         const content = JSON.parse(data);
-        if (name === "token") onToken(content);
         if (name === "error") throw apiError(content.status, content);
         if (name === "done") return content;
+        onEvent(name, content);
       }
     }
   });
+}
+
+/** The languages of a text, best first. Confidences are from 0 to 100.
+ * @param {string} q @param {AbortSignal} signal @returns {Promise<{language: string, confidence: number}[]>} */
+export const detect = (q, signal) => send("detect", { body: { q }, signal });
+
+/** @returns {Promise<{name: string, source: string | null, target: string | null, terms: number}[]>} */
+export const listGlossaries = () => send("glossaries");
+
+/** @returns {Promise<string[]>} extensions of documents that the service translates, such as ".docx" */
+export const documentFormats = async () => (await send("frontend/settings")).supportedFilesFormat;
+
+/** Send a document. @param {FormData} form @param {AbortSignal} signal @returns {Promise<string>} path of its translation */
+export function sendDocument(form, signal) {
+  return connected(signal, async () => {
+    const response = await fetch("translate_file", { method: "POST", body: form, signal });
+    if (!response.ok) throw await refused(response);
+    const { translatedFileUrl } = await response.json();
+    return translatedFileUrl.slice(translatedFileUrl.indexOf("download_file/"));
+  });
+}
+
+/** A translated document; waits until it is ready. @param {string} path @param {AbortSignal} signal @returns {Promise<Blob>} */
+export function fetchDocument(path, signal) {
+  return connected(signal, async () => {
+    for (;;) {
+      const response = await fetch(path, { signal });
+      if (response.ok) return response.blob();
+      if (response.status !== 504) throw await refused(response);
+    }
+  });
+}
+
+/** @param {Response} response @returns {Promise<ApiError>} */
+async function refused(response) {
+  const content = await response.json().catch(() => undefined);
+  return apiError(response.status, content, Number(response.headers.get("Retry-After")) || undefined);
 }
 
 /** Request fields that select a model. Its key is its name, or name/version if it is not the newest version.
@@ -120,10 +156,4 @@ export function stream(path, body, signal, onToken) {
 export function modelFields(key) {
   const [model, version] = key.split("/");
   return version ? { model, version: Number(version) } : { model };
-}
-
-/** @param {string} path @param {object} body @returns {string} the request as a shell command */
-export function curl(path, body) {
-  const quoted = JSON.stringify(body).replaceAll("'", "'\\''");
-  return `curl -s ${new URL(path, document.baseURI)} -H 'Content-Type: application/json' -d '${quoted}'`;
 }

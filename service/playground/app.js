@@ -2,10 +2,11 @@
 
 import { Catalogue } from "./catalogue.js";
 import { Classify } from "./classify.js";
-import { byId, copyButton } from "./dom.js";
+import { byId } from "./dom.js";
 import { Generate } from "./generate.js";
 import { expected, problem } from "./messages.js";
 import { Models } from "./models.js";
+import { shareButton } from "./share.js";
 import { parse } from "./state.js";
 import { Translate } from "./translate.js";
 
@@ -44,6 +45,6 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   // Draw again: a heatmap keeps the colours it was drawn with.
   for (const view of Object.values(views)) view.render();
 });
-byId("share").append(copyButton("Copy link", () => location.href));
+byId("share").append(shareButton());
 route();
 load();

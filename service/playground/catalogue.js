@@ -8,6 +8,9 @@ import { percent } from "./dom.js";
 
 const LOADING = "still loading";
 
+/** The language between the two models of a pair without a model. */
+const PIVOT = "en";
+
 /** Fires "change" after each update. */
 export class Catalogue extends EventTarget {
   constructor() {
@@ -69,6 +72,23 @@ export class Catalogue extends EventTarget {
   /** @param {string} source @param {string} target @returns {string[]} */
   translators(source, target) {
     return this.#keys((model) => model.source === source && model.target === target);
+  }
+
+  /** @param {string} source @returns {string[]} languages with a model, then those that are translated through English */
+  targets(source) {
+    const direct = this.#direct(source);
+    const further = direct.includes(PIVOT) ? this.#direct(PIVOT).filter((code) => code !== source && !direct.includes(code)) : [];
+    return [...direct, ...further];
+  }
+
+  /** @returns {string[]} the target languages of all models */
+  allTargets() {
+    return [...new Set(this.languages.flatMap(({ targets }) => targets))];
+  }
+
+  /** @param {string} source @returns {string[]} */
+  #direct(source) {
+    return this.languages.find(({ code }) => code === source)?.targets ?? [];
   }
 
   /** @param {(model: Model) => boolean} wanted @returns {string[]} */

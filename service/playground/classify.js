@@ -1,8 +1,9 @@
 // Classifies a text and shades its words by attention.
 
-import { curl, modelFields } from "./api.js";
-import { announce, byId, copyButton, el, percent } from "./dom.js";
+import { modelFields } from "./api.js";
+import { announce, byId, el, percent } from "./dom.js";
 import { showExamples } from "./examples.js";
+import { copies } from "./exports.js";
 import { Heatmap } from "./heatmap.js";
 import { TokenText, codePoints } from "./highlight.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
@@ -131,8 +132,7 @@ class Panel {
     this.element.append(verdict, bars(prediction), this.shown.element, this.readout);
     if (prediction.truncated) this.element.append(el("p", { class: "note" }, "The text was truncated at the model's limit."));
     if (this.matrix && this.matrix.weights.length > 1) this.element.append(this.#heatmap(key));
-    const copies = [copyButton("Copy as curl", () => curl("classify", body)), copyButton("Copy as JSON", () => JSON.stringify(answer, null, 2))];
-    this.element.append(el("p", { class: "tools" }, ...copies));
+    this.element.append(copies("classify", body, answer));
     this.point(null);
   }
 
@@ -158,8 +158,7 @@ class Panel {
     }
     const wide = rows.length > 1;
     const weights = wide && meant.length ? rows[meant[0]] : rows[0].map((_, j) => rows.reduce((sum, row) => sum + row[j], 0) / rows.length);
-    // The square root keeps small weights distinguishable when one weight is large.
-    this.shown.shade(weights.map(Math.sqrt));
+    this.shown.shade(weights);
     const strongest = weights.indexOf(Math.max(...weights));
     const describe = (/** @type {number} */ index) => `“${labelOf(this.tokens[index])}” ${percent(weights[index])}`;
     if (!meant.length) this.readout.textContent = `Largest weight: ${describe(strongest)}`;

@@ -36,20 +36,26 @@ export function percent(share) {
  * A button that copies a text to the clipboard and confirms it.
  * @param {string} label
  * @param {() => string} text
+ * @param {string} [name] for screen readers, if the label alone is not clear
  */
-export function copyButton(label, text) {
-  const button = el("button", { type: "button", class: "quiet" }, label);
+export function copyButton(label, text, name = label) {
+  const button = el("button", { type: "button", class: "quiet", "aria-label": name }, label);
+  /** @param {string} shown @param {string} read */
+  const set = (shown, read) => {
+    button.textContent = shown;
+    button.setAttribute("aria-label", read);
+  };
   button.addEventListener("click", async () => {
     await copy(text());
-    button.textContent = "Copied";
+    set("Copied", "Copied");
     announce("Copied");
-    setTimeout(() => (button.textContent = label), 1200);
+    setTimeout(() => set(label, name), 1200);
   });
   return button;
 }
 
-/** @param {string} text */
-async function copy(text) {
+/** Copy a text to the clipboard. @param {string} text */
+export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {

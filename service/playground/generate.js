@@ -1,8 +1,9 @@
 // Continues a prompt and shows the probability and attention of each token.
 
-import { curl, modelFields } from "./api.js";
+import { modelFields } from "./api.js";
 import { announce, byId, copyButton, el, percent } from "./dom.js";
 import { showExamples } from "./examples.js";
+import { copies } from "./exports.js";
 import { TokenText, codePoints } from "./highlight.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
 import { problem } from "./messages.js";
@@ -93,7 +94,7 @@ export class Generate {
     /** @type {[string, object][]} without a model the service answers with an error */
     const bodies = keys.length ? keys.map((key) => [key, { ...common, ...modelFields(key) }]) : [["", common]];
     const partial = new PartialTexts(prompt, this.results, this.catalogue);
-    const outcomes = await this.requests.ask(bodies, (key, token) => partial.add(key, token));
+    const outcomes = await this.requests.ask(bodies, (key, _, token) => partial.add(key, token));
     partial.stop();
     if (!outcomes) return;
     this.outcomes = outcomes;
@@ -170,7 +171,7 @@ function panel({ key, body, answer, error, took }, view) {
   const point = (index) => {
     text.mark(index === null ? [] : [index]);
     const row = index === null ? undefined : matrix?.weights[index - read];
-    if (row) text.shade([...row, ...Array(all.length - row.length).fill(0)].map(Math.sqrt));
+    if (row) text.shade([...row, ...Array(all.length - row.length).fill(0)]);
     else text.shade(improbability(all));
     readout.textContent = index === null ? meanProbability(answer.tokens) : description(index, row);
   };
@@ -185,12 +186,7 @@ function panel({ key, body, answer, error, took }, view) {
   };
   const text = new TokenText(points, all, { label: "The text; move between tokens with the arrow keys", onPoint: point });
   text.spans.slice(0, read).forEach((span) => span?.classList.add("given"));
-  const copies = [
-    copyButton("Copy text", () => body.prompt + answer.text),
-    copyButton("Copy as curl", () => curl("generate", body)),
-    copyButton("Copy as JSON", () => JSON.stringify(answer, null, 2)),
-  ];
-  element.append(text.element, readout, el("p", { class: "tools" }, ...copies));
+  element.append(text.element, readout, el("p", { class: "tools" }, copyButton("Copy text", () => body.prompt + answer.text)), copies("generate", body, answer));
   point(null);
   return element;
 }

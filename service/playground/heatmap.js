@@ -1,6 +1,7 @@
 // Heatmap of a matrix. The same drawing code writes to a canvas (page, PNG) and to SVG.
 
 import { announce, download, el, percent } from "./dom.js";
+import { depth } from "./legend.js";
 
 /** @typedef {{rows: string[], columns: string[], weights: number[][]}} Grid weights[row][column] */
 /** @typedef {{row: number, column: number}} Cell */
@@ -49,9 +50,9 @@ function theme() {
   return { paper: value("--paper"), ink: value("--ink"), soft: value("--soft"), ramp };
 }
 
-/** @param {number[][]} ramp @param {number} share from 0 to 1 @returns {number[]} red, green, blue */
+/** @param {number[][]} ramp @param {number} share a weight @returns {number[]} red, green, blue */
 function mix(ramp, share) {
-  const place = Math.min(Math.max(share, 0), 1) * (ramp.length - 1);
+  const place = depth(share) * (ramp.length - 1);
   const step = Math.min(Math.floor(place), ramp.length - 2);
   return ramp[step].map((from, i) => Math.round(from + (ramp[step + 1][i] - from) * (place - step)));
 }
@@ -61,6 +62,16 @@ function mix(ramp, share) {
 function luminance(colour) {
   const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+/** Paint a matrix with one pixel per cell. @param {HTMLCanvasElement} canvas @param {number[][]} weights */
+export function paint(canvas, weights) {
+  const { ramp } = theme();
+  const context = canvas.getContext("2d");
+  if (!context || !weights[0]?.length) return;
+  const image = context.createImageData(weights[0].length, weights.length);
+  weights.flat().forEach((weight, i) => image.data.set([...mix(ramp, weight), 255], 4 * i));
+  context.putImageData(image, 0, 0);
 }
 
 /**

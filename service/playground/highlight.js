@@ -1,6 +1,7 @@
 // A text whose tokens are shaded by weights.
 
 import { el } from "./dom.js";
+import { depth } from "./legend.js";
 
 /**
  * The service counts code points, JavaScript counts UTF-16 units: 🎉 is one code point and two units.
@@ -16,10 +17,10 @@ export class TokenText {
   /**
    * @param {string[]} points the whole text's code points
    * @param {Token[]} tokens with offsets into it
-   * @param {{label: string, start?: number, end?: number, onPoint: (index: number | null) => void}} options
-   *   start, end: the part to show
+   * @param {{label: string, start?: number, end?: number, specials?: boolean, onPoint: (index: number | null) => void}} options
+   *   start, end: the part to show; specials: also show special tokens
    */
-  constructor(points, tokens, { label, start = 0, end = points.length, onPoint }) {
+  constructor(points, tokens, { label, start = 0, end = points.length, specials = true, onPoint }) {
     this.tokens = tokens;
     this.onPoint = onPoint;
     /** @type {(HTMLElement | undefined)[]} by token index; undefined for a token without a span */
@@ -28,7 +29,7 @@ export class TokenText {
     let place = start;
     tokens.forEach((token, index) => {
       const from = Math.max(token.start, place);
-      if (from >= token.end && !token.special) return;
+      if (token.special ? !specials : from >= token.end) return;
       this.element.append(points.slice(place, from).join(""));
       const text = token.special ?? points.slice(from, token.end).join("");
       this.spans[index] = el("span", { "data-index": index, tabindex: -1, class: token.special ? "special" : "token" }, text);
@@ -40,11 +41,11 @@ export class TokenText {
     this.#listen();
   }
 
-  /** @param {number[] | null} weights one per token; null removes the shading */
+  /** Shade the tokens on a scale from 0 to 1, which does not depend on the largest weight.
+   * @param {number[] | null} weights one per token; null removes the shading */
   shade(weights) {
-    const most = weights ? Math.max(...weights) : 0;
     this.spans.forEach((span, index) => {
-      const share = weights && most > 0 ? weights[index] / most : 0;
+      const share = weights ? depth(weights[index] ?? 0) : 0;
       span?.style.setProperty("--share", share.toFixed(3));
       span?.classList.toggle("strong", share > 0.6);
     });

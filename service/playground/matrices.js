@@ -16,7 +16,7 @@ const KINDS = {
 
 /** A choice is "summary" or kind.layer.head. Layer and head are empty if there is only one; head "mean" is the average.
  * @param {string} choice */
-function parts(choice) {
+export function parts(choice) {
   const [kind, layer = "", head = ""] = choice.split(".");
   return { kind, layer, head };
 }
@@ -53,6 +53,9 @@ export function sides(matrix, source, target) {
   return { rows: target, columns: given, row: "target", column: "target", shift: 1 };
 }
 
+/** @param {Token[]} tokens @param {boolean} specials @returns {number[]} the indices of the tokens to show */
+export const shown = (tokens, specials) => tokens.flatMap((token, index) => (specials || !token.special ? [index] : []));
+
 /** @param {Token} token @returns {string} the text of its label */
 export const labelOf = (token) => token.special ?? (token.text || "·");
 
@@ -63,11 +66,11 @@ export const labelOf = (token) => token.special ?? (token.text || "·");
  */
 export function matrixPicker(place, model, choice, onChange) {
   const kinds = model?.attention ?? [];
-  const shown = JSON.stringify([kinds, choice]);
-  if (place.dataset.shown === shown) return; // replacing an open select would close it
-  place.dataset.shown = shown;
+  const state = JSON.stringify([kinds, choice]);
+  if (place.dataset.shown === state) return; // replacing an open select would close it
+  place.dataset.shown = state;
   place.replaceChildren();
-  if (kinds.length === 1 && !kinds[0].layers && !kinds[0].heads) return;
+  if (kinds.length < 1 || (kinds.length === 1 && !kinds[0].layers && !kinds[0].heads)) return;
   const { kind, layer, head } = parts(choice);
   const now = kinds.find((each) => each.kind === kind);
   /** @param {string} named */

@@ -7,9 +7,10 @@ import { el } from "./dom.js";
 
 /** Heading of a model's answer. @param {string} key @param {Catalogue} catalogue @param {number} took milliseconds, or 0 */
 export function heading(key, catalogue, took) {
-  const link = el("a", { href: `#view=models&name=${encodeURIComponent(key)}` }, key);
+  const known = catalogue.get(key);
+  const link = known ? el("a", { href: `#view=models&name=${encodeURIComponent(key)}` }, key) : key;
   const time = took ? el("small", {}, `${Math.max(1, Math.round(took))} ms`) : "";
-  return el("h2", {}, link, el("small", { "data-metric": key }, metricText(catalogue.get(key))), time);
+  return el("h2", {}, link, el("small", { "data-metric": key }, metricText(known)), time);
 }
 
 export class ModelPicker {
@@ -44,6 +45,7 @@ export class ModelPicker {
       return el("option", { value: key, selected: key === chosen[0] }, state ? `${key} · ${state}` : key);
     });
     this.select.replaceChildren(...options);
+    this.select.disabled = !keys.length;
     this.about.textContent = chosen.length > 1 ? "All selected models get the same text." : this.#about(chosen[0]);
     this.#choices(keys, chosen);
     // An answer may arrive before the metrics.

@@ -23,6 +23,14 @@ export class Requests {
     this.timer = setTimeout(ask, PAUSE);
   }
 
+  /** Cancel the running requests and mark the results as busy. @returns {AbortSignal} of the requests that follow */
+  begin() {
+    this.cancel();
+    this.controller = new AbortController();
+    this.results.setAttribute("aria-busy", "true");
+    return this.controller.signal;
+  }
+
   /** Cancel the running requests. */
   cancel() {
     clearTimeout(this.timer);
@@ -32,26 +40,24 @@ export class Requests {
 
   /**
    * @param {[string, object][]} bodies model's key -> request
-   * @param {(key: string, token: any) => void} [onToken] called with each generated token
+   * @param {(key: string, name: string, content: any) => void} [onEvent] called with each event before an answer
    * @returns {Promise<Outcome[] | undefined>} answers and errors in the order of the models; undefined if cancelled
    */
-  async ask(bodies, onToken) {
-    this.cancel();
-    const { signal } = (this.controller = new AbortController());
-    this.results.setAttribute("aria-busy", "true");
-    const outcomes = await Promise.all(bodies.map(([key, body]) => this.#one(key, body, signal, onToken)));
+  async ask(bodies, onEvent) {
+    const signal = this.begin();
+    const outcomes = await Promise.all(bodies.map(([key, body]) => this.#one(key, body, signal, onEvent)));
     if (signal.aborted) return undefined;
     this.results.removeAttribute("aria-busy");
     return outcomes;
   }
 
   /** @param {string} key @param {object} body @param {AbortSignal} signal
-   * @param {(key: string, token: any) => void} [onToken] @returns {Promise<Outcome>} */
-  async #one(key, body, signal, onToken) {
+   * @param {(key: string, name: string, content: any) => void} [onEvent] @returns {Promise<Outcome>} */
+  async #one(key, body, signal, onEvent) {
     const start = performance.now();
     try {
-      const forward = (/** @type {any} */ token) => signal.aborted || onToken?.(key, token);
-      const answer = await (onToken ? stream(this.path, body, signal, forward) : post(this.path, body, signal));
+      const forward = (/** @type {string} */ name, /** @type {any} */ content) => signal.aborted || onEvent?.(key, name, content);
+      const answer = await (onEvent ? stream(this.path, body, signal, forward) : post(this.path, body, signal));
       return { key, body, answer, took: performance.now() - start };
     } catch (error) {
       if (signal.aborted) return { key, body, took: 0 };

@@ -1,23 +1,27 @@
 // The state of the page is in the URL hash: a link shares it, and browsers do not send it to a server.
 
+/** @type {string[]} */
+const NONE = [];
+
 /** Default values of each view. The hash contains only other values. */
 export const DEFAULTS = {
-  classify: { text: "", model: /** @type {string[]} */ ([]), unit: "word", matrix: "summary", cut: false },
-  translate: {
-    q: "",
-    source: "",
-    target: "",
-    model: /** @type {string[]} */ ([]),
-    unit: "word",
-    matrix: "summary",
-    beam: 4,
-    alternatives: 0,
-  },
-  generate: { prompt: "", model: /** @type {string[]} */ ([]), matrix: "summary", length: 200, temperature: 0.7, seed: 1 },
+  classify: { text: "", model: NONE, unit: "word", matrix: "summary", cut: false, mode: "attention" },
+  translate: { q: "", source: "", target: "", model: NONE, unit: "word", matrix: "summary", beam: 4, alternatives: 0, glossary: "" },
+  generate: { prompt: "", model: NONE, matrix: "summary", length: 200, temperature: 0.7, seed: 1, top_p: 1, stop: "" },
   models: { name: "" },
 };
 
+/** The value of a view that is its text. */
+export const TEXT_OF = { classify: "text", translate: "q", generate: "prompt" };
+
+/** Maximum bytes of a text in the hash. */
+export const MAX_TEXT = 2048;
+
 /** @typedef {keyof typeof DEFAULTS} View */
+
+/** View -> its hash and values. The values also have a text that is too long for the hash.
+ * @type {Map<View, {hash: string, values: any}>} */
+const current = new Map();
 
 /**
  * @param {string} hash with or without its #
@@ -27,6 +31,8 @@ export function parse(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const named = given.get("view") ?? "";
   const view = /** @type {View} */ (Object.hasOwn(DEFAULTS, named) ? named : "classify");
+  const known = current.get(view);
+  if (known?.hash === hash) return { view, values: known.values };
   /** @type {Record<string, unknown>} */
   const values = {};
   for (const [name, initial] of Object.entries(DEFAULTS[view])) {
@@ -39,22 +45,32 @@ export function parse(hash) {
   return { view, values };
 }
 
-/** @param {View} view @param {Record<string, unknown>} values @returns {string} the hash */
-export function serialize(view, values) {
+/** @param {View} view @param {Record<string, any>} values @param {boolean} [whole] also with a long text @returns {string} the hash */
+export function serialize(view, values, whole = false) {
   const hash = new URLSearchParams({ view });
   for (const [name, initial] of Object.entries(DEFAULTS[view])) {
     const value = values[name];
     if (Array.isArray(value)) value.forEach((each) => hash.append(name, each));
-    else if (value !== initial) hash.append(name, String(value));
+    else if (value !== initial && (whole || name !== TEXT_OF[view] || !isLong(value))) hash.append(name, String(value));
   }
   return `#${hash}`;
 }
 
+/** @param {string} text @returns {boolean} true if the hash leaves the text out */
+const isLong = (text) => text.length > MAX_TEXT || new TextEncoder().encode(text).length > MAX_TEXT;
+
 /** Write the values of a view to the URL, without adding history entries.
- * @param {View} view @param {Record<string, unknown>} values */
+ * @param {View} view @param {Record<string, any>} values */
 export function remember(view, values) {
   const hash = serialize(view, values);
-  history.replaceState(null, "", hash);
+  current.set(view, { hash, values });
+  if (location.hash !== hash) history.replaceState(null, "", hash);
   // The navigation link restores the view.
   document.querySelector(`[data-view=${view}]`)?.setAttribute("href", hash);
+}
+
+/** @param {View} view @returns {string | undefined} the hash with the long text of the view; undefined if its text is short */
+export function longLink(view) {
+  const values = current.get(view)?.values;
+  return values && isLong(values[TEXT_OF[view]] ?? "") ? serialize(view, values, true) : undefined;
 }

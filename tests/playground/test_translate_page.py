@@ -20,7 +20,7 @@ PAIR = {"source": "en", "target": "xx", "model": "en-xx"}
 def shown(page: Page, address: str, q: str = TEXT, **values: str) -> None:
     """Open the page with a text."""
     page.goto(f"{address}/#{urlencode({'view': 'translate', 'q': q, **values})}")
-    page.locator("#translate-results .pair, #translate-results .problem").first.wait_for()
+    page.locator("#translation .under, .comparing .panel, #translation .problem").first.wait_for()
     expect(page.locator("#translate-examples button")).to_have_count(len(EXAMPLES))
 
 
@@ -35,6 +35,16 @@ def words(page: Page, side: str) -> Locator:
     return page.get_by_label(side, exact=True).locator("[data-index]")
 
 
+def options(page: Page) -> None:
+    """Open the options."""
+    page.get_by_text("Options", exact=True).click()
+
+
+def visible(tokens: list[dict[str, Any]], unit: str = "word") -> list[dict[str, Any]]:
+    """The tokens that the page shows: special ones only among tokens, not among words."""
+    return [token for token in tokens if unit == "token" or "special" not in token]
+
+
 SOURCE, TARGET = "Source words", "Words of the translation"
 
 
@@ -46,8 +56,9 @@ def test_the_first_example_is_shown(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=translate")
     expect(page.get_by_label("Text to translate")).to_have_value(EXAMPLES[0])
     expect(page.get_by_label(TARGET)).to_have_text(doubled(EXAMPLES[0]))
-    expect(page.get_by_role("combobox", name="From")).to_have_value("en")
-    expect(page.get_by_role("combobox", name="From")).to_contain_text("English")
+    expect(page.get_by_role("combobox", name="From")).to_have_value("auto")
+    expect(page.get_by_role("combobox", name="From").locator("option").first).to_have_text("Detected: English")
+    expect(page.locator(".translated")).to_have_text(doubled(EXAMPLES[0]))
     expect(page.get_by_role("button", name="Swap")).to_be_disabled()
 
 
@@ -103,37 +114,41 @@ def test_the_heatmap_is_saved(page: Page, address: str, tmp_path: Path) -> None:
     assert (tmp_path / "PNG").read_bytes().startswith(b"\x89PNG")
     root = ET.parse(tmp_path / "SVG").getroot()
     labels = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    tokens = sentence["target_tokens"] + sentence["source_tokens"]
-    assert labels[: len(tokens)] == [token["text"] or token["special"] for token in tokens]
-    cells = len(sentence["target_tokens"]) * len(sentence["source_tokens"])
+    rows, columns = visible(sentence["target_tokens"]), visible(sentence["source_tokens"])
+    assert labels[: len(rows + columns)] == [token["text"] for token in rows + columns]
+    cells = len(rows) * len(columns)
     assert len(list(root.iter("{http://www.w3.org/2000/svg}rect"))) == 1 + cells
 
 
 @pytest.mark.parametrize("unit", ["Words", "Tokens"])
 def test_words_and_tokens(page: Page, address: str, unit: str) -> None:
     shown(page, address, unit="token" if unit == "Words" else "word")
+    if unit == "Tokens":
+        options(page)
     page.get_by_role("radio", name=unit).check()
-    [sentence] = sentences(page, address, attention_unit=unit[:-1].lower())
-    expect(words(page, TARGET)).to_have_count(len(sentence["target_tokens"]))
-    expect(words(page, SOURCE)).to_have_count(len(sentence["source_tokens"]))
+    named = unit[:-1].lower()
+    [sentence] = sentences(page, address, attention_unit=named)
+    expect(words(page, TARGET)).to_have_count(len(visible(sentence["target_tokens"], named)))
+    expect(words(page, SOURCE)).to_have_count(len(visible(sentence["source_tokens"], named)))
 
 
 def test_layers_heads_and_kinds(page: Page, address: str) -> None:
     shown(page, address)
     [sentence] = sentences(page, address, attention="full")
     of = {(m["kind"], m["layer"], m["head"]): m["weights"] for m in sentence["attention"]}
+    options(page)
     attention = page.get_by_role("combobox", name="Attention")
     readout = page.locator(".both .readout")
 
     attention.select_option("cross")
     page.get_by_role("combobox", name="Head").select_option("1")
     page.wait_for_url("**matrix=cross.0.1**")
-    expect(page.locator("#translate-results")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator("#translation")).not_to_have_attribute("aria-busy", "true")
     words(page, TARGET).nth(2).hover()
     expect(readout).to_contain_text(f"{percent(max(of['cross', 0, 1][2]))}")
 
     attention.select_option("encoder_self")
-    expect(page.locator("#translate-results")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator("#translation")).not_to_have_attribute("aria-busy", "true")
     mean = [(a + b) / 2 for a, b in zip(of["encoder_self", 0, 0][1], of["encoder_self", 0, 1][1], strict=True)]
     words(page, SOURCE).nth(0).hover()
     words(page, SOURCE).nth(1).hover()
@@ -142,7 +157,7 @@ def test_layers_heads_and_kinds(page: Page, address: str) -> None:
     assert math.isclose(written, 100 * max(mean), abs_tol=0.11)
 
     attention.select_option("decoder_self")
-    expect(page.locator("#translate-results")).not_to_have_attribute("aria-busy", "true")
+    expect(page.locator("#translation")).not_to_have_attribute("aria-busy", "true")
     words(page, TARGET).nth(0).hover()
     words(page, TARGET).nth(3).hover()
     expect(readout).to_contain_text(f"“{sentence['target_tokens'][3]['text']}” attends to “")
@@ -154,20 +169,22 @@ def test_a_text_of_several_sentences(page: Page, address: str) -> None:
     shown(page, address, text)
     found = sentences(page, address, text)
     assert len(found) > 1
-    expect(page.locator(".pair")).to_have_count(len(found))
-    for index, sentence in enumerate(found):
-        pair = page.locator(".pair").nth(index)
-        start, end = sentence["source"]["start"], sentence["source"]["end"]
-        special = "".join(token.get("special", "") for token in sentence["source_tokens"])
-        assert pair.get_by_label(SOURCE).text_content() == text[start:end] + special
-        expect(pair.get_by_label(TARGET)).to_have_text(sentence["text"])
+    expect(page.locator(".pair")).to_have_count(0)
+    page.locator(".translated span").nth(1).click()
+    for index in (1, 0):
+        start, end = found[index]["source"]["start"], found[index]["source"]["end"]
+        expect(page.locator(".stepper")).to_contain_text(f"Sentence {index + 1} of {len(found)}")
+        expect(page.get_by_label(TARGET)).to_have_text(found[index]["text"])
+        assert page.get_by_label(SOURCE).text_content() == text[start:end]
+        if index:
+            page.get_by_role("button", name="Previous sentence").click()
+    expect(page.get_by_role("button", name="Previous sentence")).to_be_disabled()
     expect(page.get_by_role("img", name="Attention of")).to_have_count(1)
-    page.get_by_text("Heatmap", exact=True).nth(1).click()
-    expect(page.get_by_role("img", name="Attention of")).to_have_count(2)
 
 
 def test_alternatives_have_their_scores(page: Page, address: str) -> None:
     shown(page, address)
+    options(page)
     page.get_by_label("Alternatives").fill("2")
     page.get_by_label("Alternatives").press("Tab")
     [sentence] = sentences(page, address, alternatives=2)
@@ -178,6 +195,7 @@ def test_alternatives_have_their_scores(page: Page, address: str) -> None:
 
 def test_an_option_out_of_bounds_shows_the_error(page: Page, address: str) -> None:
     shown(page, address)
+    options(page)
     page.get_by_label("Beam").fill("99")
     page.get_by_label("Beam").press("Tab")
     expect(page.get_by_role("alert")).to_contain_text("beam_size")
@@ -189,6 +207,7 @@ def test_translators_are_compared(page: Page, address: str) -> None:
     page.get_by_role("checkbox", name="en-xx-other").check()
     expect(page.locator(".panel")).to_have_count(2)
     for model in ("en-xx", "en-xx-other"):
+        expect(page.locator(f"[data-model={model}] .translated")).to_have_text(doubled(TEXT))
         expect(page.locator(f"[data-model={model}]").get_by_label(TARGET)).to_have_text(doubled(TEXT))
 
 
@@ -226,7 +245,7 @@ def test_touch_on_the_heatmap(browser: Browser, address: str) -> None:
     box = heatmap.bounding_box()
     assert box is not None
     heatmap.tap(position={"x": box["width"] - 10, "y": box["height"] - 10})
-    expect(page.locator(".heatmap .readout")).to_contain_text("→ </s>: ")
+    expect(page.locator(".heatmap .readout")).to_contain_text("→ .: ")
     page.close()
 
 

@@ -33,7 +33,7 @@ def test_a_model_that_is_gone(page: Page, address: str) -> None:
 
 @pytest.mark.parametrize("view", ["classify", "translate", "generate"])
 def test_an_example_does_not_replace_typed_text(page: Page, address: str, view: str) -> None:
-    text = page.locator(f"#{view} textarea")
+    text = page.locator(f"#{view} textarea").first
 
     def meanwhile(route: Route) -> None:
         text.focus()

@@ -1,0 +1,41 @@
+// All heads of a layer as small heatmaps. A click opens one.
+
+import { el } from "./dom.js";
+import { paint } from "./heatmap.js";
+import { parts, shown } from "./matrices.js";
+
+/** @typedef {import("./api.js").Matrix} Matrix */
+
+const SIZE = 96; // pixels of the longer side
+
+/**
+ * @param {Matrix[]} matrices of an answer @param {string} choice kind.layer.head
+ * @param {ReturnType<typeof import("./matrices.js").sides> | undefined} sides @param {boolean} specials also show special tokens
+ * @param {(choice: string) => void} onChoose
+ * @returns {HTMLElement | ""} empty if the answer has no heads
+ */
+export function headGrid(matrices, choice, sides, specials, onChoose) {
+  const { kind, layer, head } = parts(choice);
+  const found = matrices.filter((m) => m.kind === kind && String(m.layer ?? "") === layer && m.head !== null);
+  if (found.length < 2 || !sides) return "";
+  const buttons = found.map((matrix) => {
+    const name = layer === "" ? `Head ${matrix.head}` : `Layer ${layer}, head ${matrix.head}`;
+    const chosen = String(matrix.head) === head;
+    const open = () => onChoose([kind, layer, chosen ? "mean" : matrix.head].join("."));
+    return el("button", { type: "button", "aria-label": name, "aria-pressed": String(chosen), onclick: open }, thumbnail(matrix.weights, sides, specials), String(matrix.head));
+  });
+  const title = layer === "" ? "Heads" : `Heads of layer ${layer}`;
+  return el("div", { class: "heads", role: "group", "aria-label": title }, el("p", { class: "note" }, `${title}. Click one to open it, again for the average.`), ...buttons);
+}
+
+/** @param {number[][]} weights @param {{rows: any[], columns: any[]}} sides @param {boolean} specials */
+function thumbnail(weights, sides, specials) {
+  const rows = shown(sides.rows.slice(0, weights.length), specials);
+  const columns = shown(sides.columns.slice(0, weights[0]?.length ?? 0), specials);
+  const canvas = el("canvas", { width: Math.max(1, columns.length), height: Math.max(1, rows.length), "aria-hidden": "true" });
+  const scale = SIZE / Math.max(rows.length, columns.length, 1);
+  canvas.style.width = `${Math.round(columns.length * scale)}px`;
+  canvas.style.height = `${Math.round(rows.length * scale)}px`;
+  paint(canvas, rows.map((row) => columns.map((column) => weights[row][column])));
+  return canvas;
+}
