@@ -19,6 +19,7 @@ from service import bundle_commands
 from service.access import new_key
 from service.attention import AttentionMatrix, Floats
 from service.batching.scheduler import Limits
+from service.bulk.command import bulk
 from service.classification.classifier import Prediction
 from service.errors import InvalidInput, LimelightError
 from service.handlers import classify as classify_handler
@@ -37,6 +38,7 @@ from service.translation.results import Translation
 
 app = typer.Typer(add_completion=False, help="Without a command: serve models/ over HTTP.")
 app.add_typer(bundle_commands.app, name="bundle")
+app.command()(bulk)
 out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
 
 NO_LIMIT = 10**12

@@ -1,0 +1,1 @@
+"""Bulk jobs: answer every row of a file on one machine, without a server."""
