@@ -3,6 +3,7 @@
 import { modelFields } from "./api.js";
 import { announce, byId, el, percent } from "./dom.js";
 import { showExamples } from "./examples.js";
+import { ExplainView } from "./explain.js";
 import { copies } from "./exports.js";
 import { Heatmap } from "./heatmap.js";
 import { TokenText, codePoints } from "./highlight.js";
@@ -132,7 +133,8 @@ class Panel {
     this.element.append(verdict, bars(prediction), this.shown.element, this.readout);
     if (prediction.truncated) this.element.append(el("p", { class: "note" }, "The text was truncated at the model's limit."));
     if (this.matrix && this.matrix.weights.length > 1) this.element.append(this.#heatmap(key));
-    this.element.append(copies("classify", body, answer));
+    const explain = new ExplainView(body, view.values.explain, (open) => view.keep({ explain: open }));
+    this.element.append(explain.element, copies("classify", body, answer));
     this.point(null);
   }
 

@@ -131,7 +131,7 @@ class PartialTexts {
     const panels = [...this.tokens].map(([key, tokens]) => {
       const { points, all } = joined(this.prompt, [], tokens);
       const text = new TokenText(points, all, { label: "The text so far", onPoint: () => {} });
-      text.shade(improbability(all));
+      text.shade(improbability(all), "rare");
       return el("article", { class: "panel growing", "data-model": key }, heading(key, this.catalogue, 0), text.element);
     });
     this.place.classList.toggle("many", panels.length > 1);
@@ -172,7 +172,7 @@ function panel({ key, body, answer, error, took }, view) {
     text.mark(index === null ? [] : [index]);
     const row = index === null ? undefined : matrix?.weights[index - read];
     if (row) text.shade([...row, ...Array(all.length - row.length).fill(0)]);
-    else text.shade(improbability(all));
+    else text.shade(improbability(all), "rare");
     readout.textContent = index === null ? meanProbability(answer.tokens) : description(index, row);
   };
   /** @param {number} index @param {number[] | undefined} row */

@@ -41,13 +41,19 @@ export class TokenText {
     this.#listen();
   }
 
-  /** Shade the tokens on a scale from 0 to 1, which does not depend on the largest weight.
-   * @param {number[] | null} weights one per token; null removes the shading */
-  shade(weights) {
+  /** Shade the tokens. Attention and improbability have a scale from 0 to 1, which does not depend on the largest weight; effects
+   * on a score are relative to the largest one and may be negative.
+   * @param {number[] | null} weights one per token; null removes the shading
+   * @param {"attention" | "rare" | "effect"} [colour] meaning of the weights */
+  shade(weights, colour = "attention") {
+    this.element.dataset.colour = colour;
+    const most = colour === "effect" ? Math.max(...(weights ?? []).map(Math.abs)) : 1;
     this.spans.forEach((span, index) => {
-      const share = weights ? depth(weights[index] ?? 0) : 0;
+      const weight = weights?.[index] ?? 0;
+      const share = most > 0 ? depth(Math.abs(weight) / most) : 0;
       span?.style.setProperty("--share", share.toFixed(3));
       span?.classList.toggle("strong", share > 0.6);
+      span?.classList.toggle("less", weight < 0);
     });
   }
 

@@ -82,6 +82,8 @@ def test_words_can_be_selected_with_the_keyboard(page: Page, address: str) -> No
     page.keyboard.press("ArrowRight")
     expect(page.locator(".token").last).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.locator(".explain > summary")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Copy as curl")).to_be_focused()
 
 
