@@ -9,10 +9,10 @@ BIN   := .venv/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train bench lock clean
+.PHONY: help serve test check format train bench scale-test lock clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
 
 serve: .venv/serve-$(EXTRA)  ## serve models/ on LIMELIGHT_HOST:LIMELIGHT_PORT (127.0.0.1:8000)
 	@exec $(BIN)/python -m service
@@ -41,6 +41,9 @@ train: .venv/develop-$(EXTRA)  ## train, export and evaluate DATA=your-file (doc
 bench: .venv/develop-$(EXTRA) .venv/bentoml/bin/bentoml  ## measure speed and memory, compared with other servers if the corpora exist
 	$(PIP) install -c constraints.txt -e '.[$(EXTRA),bench]'
 	$(BIN)/python -m bench
+
+scale-test: .venv/develop-$(EXTRA)  ## check what is for several machines; needs Debian's prometheus (docs/scale.md)
+	$(BIN)/python -m bench.scale.monitoring
 
 # BentoML requires other versions than constraints.txt has.
 .venv/bentoml/bin/bentoml: | $(BIN)/python

@@ -1,4 +1,4 @@
-"""The dashboard queries metrics that exist, and docker-compose.yml mounts files that exist."""
+"""The dashboard and the alerts query metrics that exist, and docker-compose.yml mounts files that exist."""
 
 import json
 import re
@@ -14,6 +14,8 @@ from tests.service.api.checks import REQUESTS
 ROOT = Path(__file__).parents[1]
 DASHBOARD = json.loads((ROOT / "monitoring" / "grafana" / "dashboards" / "limelight.json").read_text(encoding="utf-8"))
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+[ALERTS] = yaml.safe_load((ROOT / "monitoring" / "alerts.yml").read_text(encoding="utf-8"))["groups"]
+EXPRESSIONS = [rule["expr"] for rule in ALERTS["rules"] if rule["alert"] != "LimelightDown"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 
 
@@ -30,14 +32,14 @@ def labels(client: TestClient) -> dict[str, set[str]]:
     return found
 
 
-@pytest.mark.parametrize("query", QUERIES)
-def test_the_dashboard_queries_existing_metrics(labels: dict[str, set[str]], query: str) -> None:
+@pytest.mark.parametrize("query", QUERIES + EXPRESSIONS)
+def test_the_dashboard_and_the_alerts_query_existing_metrics(labels: dict[str, set[str]], query: str) -> None:
     names = re.findall(r"\b(?:limelight|process)_\w+", query)
     assert names
     for name in names:
         assert name in labels, query
     grouped = {label for group in re.findall(r"by \(([^)]+)\)", query) for label in group.split(", ")}
-    assert grouped <= set().union(*(labels[name] for name in names))
+    assert grouped - {"instance"} <= set().union(*(labels[name] for name in names))
 
 
 def test_panels_do_not_overlap() -> None:
@@ -61,8 +63,20 @@ def test_the_container_has_minimal_rights(name: str) -> None:
     assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_prometheus_scrapes_the_service() -> None:
-    [job] = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+def test_every_alert_has_a_unit_test() -> None:
+    """`make scale-test` runs them with promtool."""
+    tests = yaml.safe_load((ROOT / "monitoring" / "alerts_test.yml").read_text(encoding="utf-8"))["tests"]
+    for test in tests:
+        assert [one["alertname"] for one in test["alert_rule_test"]] == [rule["alert"] for rule in ALERTS["rules"]]
+    assert ["exp_alerts" in one for test in tests for one in test["alert_rule_test"]] == [False] * 6 + [True] * 6
+
+
+def test_prometheus_scrapes_the_service_and_reads_the_alerts() -> None:
+    configuration = yaml.safe_load((ROOT / "monitoring" / "prometheus.yml").read_text(encoding="utf-8"))
+    mounted = COMPOSE["services"]["prometheus"]["volumes"]
+    assert "./monitoring/alerts.yml:/etc/prometheus/alerts.yml:ro" in mounted
+    assert configuration["rule_files"] == ["alerts.yml"]
+    [job] = configuration["scrape_configs"]
     [target] = job["static_configs"][0]["targets"]
     name, port = target.split(":")
     assert COMPOSE["services"][name]["ports"][0].endswith(f":{port}")
