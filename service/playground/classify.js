@@ -1,17 +1,21 @@
 // Classifies a text and shades its words by attention.
 
 import { modelFields } from "./api.js";
+import { FileBatch, tally } from "./batch.js";
 import { announce, byId, el, percent } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { ExplainView } from "./explain.js";
 import { copies } from "./exports.js";
+import { headGrid } from "./heads.js";
 import { Heatmap } from "./heatmap.js";
 import { TokenText, codePoints } from "./highlight.js";
+import { legend } from "./legend.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
 import { problem } from "./messages.js";
 import { ModelPicker, heading } from "./picker.js";
 import { Requests, timed } from "./requests.js";
 import { DEFAULTS, remember } from "./state.js";
+import { TextField } from "./textfield.js";
 
 /** @typedef {import("./api.js").Prediction} Prediction */
 /** @typedef {import("./requests.js").Outcome} Outcome */
@@ -31,6 +35,8 @@ export class Classify {
     this.outcomes = [];
     const places = { select: byId("classifier"), compare: byId("classifier-compare"), about: byId("classifier-about") };
     this.picker = new ModelPicker(places, catalogue, (model) => this.set({ model, matrix: "summary" }));
+    this.field = new TextField(this.text);
+    new FileBatch(() => this.keys());
     this.section.querySelector("form").addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
       this.ask();
@@ -48,7 +54,7 @@ export class Classify {
   /** @param {typeof DEFAULTS.classify} values from the URL */
   show(values) {
     this.values = values;
-    this.text.value = values.text;
+    this.field.set(values.text);
     for (const radio of this.section.querySelectorAll("[name=classify-unit]")) radio.checked = radio.value === values.unit;
     this.started = false;
     this.refresh();
@@ -61,7 +67,7 @@ export class Classify {
     if (!keys.length) return showExamples(this, "text");
     this.picker.show(this.catalogue.classifiers(), keys);
     const first = /** @type {any} */ (this.catalogue.get(keys[0]));
-    matrixPicker(byId("classify-matrix"), first, this.values.matrix, (matrix) => this.set({ matrix }));
+    matrixPicker(byId("classify-matrix"), first, this.values.matrix, (matrix) => this.setMatrix(matrix));
     showExamples(this, "text", first);
   }
 
@@ -79,7 +85,7 @@ export class Classify {
   /** @param {Partial<typeof DEFAULTS.classify>} changes */
   set(changes) {
     this.keep(changes);
-    if (this.text.value !== this.values.text) this.text.value = this.values.text;
+    this.field.set(this.values.text);
     this.refresh();
     if (this.values.text || this.outcomes.length) this.ask();
   }
@@ -100,8 +106,20 @@ export class Classify {
   render() {
     const panels = this.outcomes.map((outcome) => new Panel(outcome, this));
     this.panels = panels;
-    this.results.classList.toggle("many", panels.length > 1);
-    this.results.replaceChildren(...panels.map((panel) => panel.element));
+    const many = panels.length > 1;
+    this.results.classList.toggle("many", many);
+    const labels = this.outcomes.map(({ answer }) => answer?.predictions[0].label ?? "failed");
+    const overview = many ? [el("p", { class: "tally" }, tally(labels)), legend()] : [];
+    this.results.replaceChildren(...overview, ...panels.map((panel) => panel.element));
+  }
+
+  /** Show another matrix. The answer has it already if it has all matrices. @param {string} matrix */
+  setMatrix(matrix) {
+    const known = detailFor(matrix) === detailFor(this.values.matrix) && this.outcomes.some(({ answer }) => answer);
+    if (!known) return this.set({ matrix });
+    this.keep({ matrix });
+    this.refresh();
+    this.render();
   }
 
   /** Mark the same words in the panel of each model. @param {import("./api.js").Token | null} part */
@@ -131,8 +149,11 @@ class Panel {
     });
     const verdict = el("p", { class: "verdict" }, el("b", {}, prediction.label), ` ${percent(prediction.score)}`);
     this.element.append(verdict, bars(prediction), this.shown.element, this.readout);
+    if (view.outcomes.length < 2 && this.matrix) this.element.append(legend());
     if (prediction.truncated) this.element.append(el("p", { class: "note" }, "The text was truncated at the model's limit."));
     if (this.matrix && this.matrix.weights.length > 1) this.element.append(this.#heatmap(key));
+    const sides = { rows: this.tokens, columns: this.tokens, row: "source", column: "source", shift: 0 };
+    this.element.append(headGrid(prediction.attention, view.values.matrix, sides, true, (matrix) => view.setMatrix(matrix)));
     const explain = new ExplainView(body, view.values.explain, (open) => view.keep({ explain: open }));
     this.element.append(explain.element, copies("classify", body, answer));
     this.point(null);

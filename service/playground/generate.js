@@ -10,11 +10,14 @@ import { problem } from "./messages.js";
 import { ModelPicker, heading } from "./picker.js";
 import { Requests, timed } from "./requests.js";
 import { DEFAULTS, remember } from "./state.js";
+import { TextField } from "./textfield.js";
 
 /** @typedef {import("./api.js").TokenLogprob} TokenLogprob */
 /** @typedef {import("./requests.js").Outcome} Outcome */
 
 const SEEDS = 1_000_000;
+/** Options that are numbers, with the ids of their fields. */
+const NUMBERS = /** @type {const} */ (["length", "temperature", "top_p", "seed"]);
 
 export class Generate {
   /** @param {import("./catalogue.js").Catalogue} catalogue */
@@ -38,7 +41,9 @@ export class Generate {
       if (this.values.prompt) this.requests.debounce(() => this.ask());
       else this.requests.cancel();
     });
-    for (const name of /** @type {const} */ (["length", "temperature"])) {
+    this.field = new TextField(this.text);
+    byId("stop").addEventListener("change", () => this.set({ stop: byId("stop").value }));
+    for (const name of NUMBERS) {
       byId(name).addEventListener("change", () => {
         const value = byId(name).valueAsNumber;
         this.set({ [name]: Number.isNaN(value) ? DEFAULTS.generate[name] : value });
@@ -50,15 +55,16 @@ export class Generate {
   show(values) {
     this.values = values;
     this.started = false;
+    if (values.top_p !== 1 || values.stop) byId("generate-options").open = true;
     this.refresh();
   }
 
   /** Update after a change of the catalogue or the values. */
   refresh() {
     const { values, catalogue } = this;
-    if (this.text.value !== values.prompt) this.text.value = values.prompt;
-    byId("length").value = values.length;
-    byId("temperature").value = values.temperature;
+    this.field.set(values.prompt);
+    for (const name of NUMBERS) byId(name).value = values[name];
+    byId("stop").value = values.stop;
     const keys = this.keys();
     if (!catalogue.models.length) return;
     if (!keys.length) return showExamples(this, "prompt");
@@ -88,8 +94,9 @@ export class Generate {
   }
 
   async ask() {
-    const { prompt, length, temperature, seed, matrix } = this.values;
-    const common = { prompt, max_tokens: length, temperature, seed, attention: detailFor(matrix) };
+    const { prompt, length, temperature, seed, matrix, top_p, stop } = this.values;
+    const limits = { ...(top_p !== 1 && { top_p }), ...(stop && { stop: stop.replaceAll("\\n", "\n") }) };
+    const common = { prompt, max_tokens: length, temperature, seed, ...limits, attention: detailFor(matrix) };
     const keys = this.keys();
     /** @type {[string, object][]} without a model the service answers with an error */
     const bodies = keys.length ? keys.map((key) => [key, { ...common, ...modelFields(key) }]) : [["", common]];
@@ -204,5 +211,5 @@ function around(points, { start, end }) {
 function meanProbability(tokens) {
   if (!tokens.length) return "No text was generated.";
   const mean = tokens.reduce((sum, { logprob }) => sum + (logprob ?? 0), 0) / tokens.length;
-  return `Highlighted: unlikely tokens. Mean probability of a token: ${percent(Math.exp(mean))}.`;
+  return `Orange: unlikely tokens. Mean probability of a token: ${percent(Math.exp(mean))}.`;
 }

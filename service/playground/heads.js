@@ -1,7 +1,7 @@
 // All heads of a layer as small heatmaps. A click opens one.
 
+import { paint } from "./colours.js";
 import { el } from "./dom.js";
-import { paint } from "./heatmap.js";
 import { parts, shown } from "./matrices.js";
 
 /** @typedef {import("./api.js").Matrix} Matrix */
@@ -18,12 +18,15 @@ export function headGrid(matrices, choice, sides, specials, onChoose) {
   const { kind, layer, head } = parts(choice);
   const found = matrices.filter((m) => m.kind === kind && String(m.layer ?? "") === layer && m.head !== null);
   if (found.length < 2 || !sides) return "";
-  const buttons = found.map((matrix) => {
+  const pictures = found.map(({ weights }) => thumbnail(weights, sides, specials));
+  const buttons = found.map((matrix, index) => {
     const name = layer === "" ? `Head ${matrix.head}` : `Layer ${layer}, head ${matrix.head}`;
     const chosen = String(matrix.head) === head;
     const open = () => onChoose([kind, layer, chosen ? "mean" : matrix.head].join("."));
-    return el("button", { type: "button", "aria-label": name, "aria-pressed": String(chosen), onclick: open }, thumbnail(matrix.weights, sides, specials), String(matrix.head));
+    const attributes = { type: "button", "aria-label": name, "aria-pressed": String(chosen), onclick: open };
+    return el("button", attributes, pictures[index].canvas, String(matrix.head));
   });
+  paint(pictures);
   const title = layer === "" ? "Heads" : `Heads of layer ${layer}`;
   return el("div", { class: "heads", role: "group", "aria-label": title }, el("p", { class: "note" }, `${title}. Click one to open it, again for the average.`), ...buttons);
 }
@@ -36,6 +39,5 @@ function thumbnail(weights, sides, specials) {
   const scale = SIZE / Math.max(rows.length, columns.length, 1);
   canvas.style.width = `${Math.round(columns.length * scale)}px`;
   canvas.style.height = `${Math.round(rows.length * scale)}px`;
-  paint(canvas, rows.map((row) => columns.map((column) => weights[row][column])));
-  return canvas;
+  return { canvas, weights: rows.map((row) => columns.map((column) => weights[row][column])) };
 }

@@ -1,13 +1,16 @@
 // Heatmap of a matrix. The same drawing code writes to a canvas (page, PNG) and to SVG.
 
+import { luminance, mix, theme } from "./colours.js";
 import { announce, download, el, percent } from "./dom.js";
-import { depth } from "./legend.js";
+import { CanvasPen, FONT, SvgPen } from "./pens.js";
 
 /** @typedef {{rows: string[], columns: string[], weights: number[][]}} Grid weights[row][column] */
 /** @typedef {{row: number, column: number}} Cell */
 
-const FONT = '"Liberation Sans", Arial, system-ui, sans-serif';
 const GAP = 6; // pixels between labels and cells
+const STEP = 24; // of the width of row labels, in pixels
+const NUMBERED = 26; // pixels of a cell from which it has a number
+const MAX_ZOOM = 4;
 const LONGEST = 16; // maximum characters of a label; the readout shows the whole word
 
 const ruler = document.createElement("canvas").getContext("2d");
@@ -29,7 +32,8 @@ const short = (label) => (label.length > LONGEST ? `${label.slice(0, LONGEST - 1
 export function layout(grid, available) {
   const rows = grid.rows.map(short);
   const columns = grid.columns.map(short);
-  const left = Math.ceil(widest(rows, 13)) + GAP;
+  // Matrices below each other have the same width of labels, up to a step.
+  const left = Math.ceil((widest(rows, 13) + GAP) / STEP) * STEP;
   const cell = Math.max(11, Math.min(46, Math.floor((available - left - 24) / Math.max(1, columns.length))));
   const size = cell < 13 ? 10 : cell < 18 ? 11 : 13;
   const slanted = cell >= 22;
@@ -39,39 +43,6 @@ export function layout(grid, available) {
   const right = slanted ? Math.max(2, Math.ceil(widest(columns.slice(-1), size) * 0.71 - cell / 2 + 6)) : 2;
   const width = left + cell * columns.length + right;
   return { rows, columns, left, top, cell, height, size, slanted, width, total: top + height * rows.length + 2 };
-}
-
-/** @returns {{paper: string, ink: string, soft: string, ramp: number[][]}} the page's colours, light or dark */
-function theme() {
-  const style = getComputedStyle(document.documentElement);
-  /** @param {string} name */
-  const value = (name) => style.getPropertyValue(name).trim();
-  const ramp = [0, 1, 2, 3].map((step) => [1, 3, 5].map((at) => parseInt(value(`--ramp-${step}`).slice(at, at + 2), 16)));
-  return { paper: value("--paper"), ink: value("--ink"), soft: value("--soft"), ramp };
-}
-
-/** @param {number[][]} ramp @param {number} share a weight @returns {number[]} red, green, blue */
-function mix(ramp, share) {
-  const place = depth(share) * (ramp.length - 1);
-  const step = Math.min(Math.floor(place), ramp.length - 2);
-  return ramp[step].map((from, i) => Math.round(from + (ramp[step + 1][i] - from) * (place - step)));
-}
-
-/** Relative luminance (WCAG). Numbers on a cell are black or white, depending on the contrast.
- * @param {number[]} colour */
-function luminance(colour) {
-  const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
-
-/** Paint a matrix with one pixel per cell. @param {HTMLCanvasElement} canvas @param {number[][]} weights */
-export function paint(canvas, weights) {
-  const { ramp } = theme();
-  const context = canvas.getContext("2d");
-  if (!context || !weights[0]?.length) return;
-  const image = context.createImageData(weights[0].length, weights.length);
-  weights.flat().forEach((weight, i) => image.data.set([...mix(ramp, weight), 255], 4 * i));
-  context.putImageData(image, 0, 0);
 }
 
 /**
@@ -93,86 +64,36 @@ function draw(pen, grid, box) {
       const [x, y] = [box.left + column * box.cell, box.top + row * box.height];
       const colour = mix(ramp, weight);
       pen.rect(x, y, box.cell - line, box.height - line, `rgb(${colour})`);
-      if (box.cell < 30 || weight < 0.005) return;
+      if (box.cell < NUMBERED || weight < 0.005) return;
       const fill = luminance(colour) > 0.18 ? "#000000" : "#ffffff";
       const written = weight >= 0.995 ? "1" : weight.toFixed(2).slice(1);
-      pen.text(written, x + box.cell / 2, y + box.height / 2, { size: 11, fill, anchor: "middle" });
+      pen.text(written, x + box.cell / 2, y + box.height / 2, { size: box.cell < 30 ? 10 : 11, fill, anchor: "middle" });
     }),
   );
 }
 
-class CanvasPen {
-  /** @param {CanvasRenderingContext2D} context */
-  constructor(context) {
-    this.context = context;
-    context.textBaseline = "middle";
-  }
-
-  /** @param {number} x @param {number} y @param {number} width @param {number} height @param {string} fill */
-  rect(x, y, width, height, fill) {
-    this.context.fillStyle = fill;
-    this.context.fillRect(x, y, width, height);
-  }
-
-  /** @param {string} text @param {number} x @param {number} y
-   * @param {{size: number, fill: string, anchor: "start" | "middle" | "end", angle?: number}} look */
-  text(text, x, y, { size, fill, anchor, angle = 0 }) {
-    const { context } = this;
-    context.font = `${size}px ${FONT}`;
-    context.fillStyle = fill;
-    context.textAlign = anchor === "middle" ? "center" : anchor;
-    context.save();
-    context.translate(x, y);
-    context.rotate((angle * Math.PI) / 180);
-    context.fillText(text, 0, 0);
-    context.restore();
-  }
-}
-
-class SvgPen {
-  /** @param {number} width @param {number} height */
-  constructor(width, height) {
-    this.root = this.#node("svg", { width, height, viewBox: `0 0 ${width} ${height}`, "font-family": FONT });
-  }
-
-  /** @param {string} name @param {Record<string, unknown>} attributes */
-  #node(name, attributes) {
-    const node = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, String(value));
-    return node;
-  }
-
-  /** @param {number} x @param {number} y @param {number} width @param {number} height @param {string} fill */
-  rect(x, y, width, height, fill) {
-    this.root.append(this.#node("rect", { x, y, width, height, fill }));
-  }
-
-  /** @param {string} text @param {number} x @param {number} y
-   * @param {{size: number, fill: string, anchor: string, angle?: number}} look */
-  text(text, x, y, { size, fill, anchor, angle = 0 }) {
-    const transform = `translate(${x} ${y}) rotate(${angle})`;
-    const node = this.#node("text", { transform, fill, "font-size": size, "text-anchor": anchor, dy: "0.35em" });
-    node.textContent = text;
-    this.root.append(node);
-  }
-}
-
-/** An interactive heatmap. Mouse, touch or arrow keys select a cell. */
+/** An interactive heatmap. Mouse, touch or arrow keys select a cell; two fingers, + and - change its size. */
 export class Heatmap {
   /** @param {Grid} grid @param {{name: string, onPoint?: (cell: Cell | null) => void}} options name: name of saved files */
   constructor(grid, { name, onPoint = () => {} }) {
     this.grid = grid;
     this.onPoint = onPoint;
+    this.zoom = 1;
     /** @type {Cell | null} */
     this.cell = null;
     const label = `Attention of ${grid.rows.length} rows to ${grid.columns.length} columns; move between cells with the arrow keys`;
     this.canvas = el("canvas", { role: "img", "aria-label": label, tabindex: 0 });
+    // A second canvas has the labels of the rows, which stay in place while a wide matrix scrolls.
+    this.labels = el("canvas", { class: "labels", "aria-hidden": "true" });
     this.readout = el("p", { class: "readout" }, "Each row shows the attention of one word. Point at a cell to see its weight.");
-    this.frame = el("div", { class: "scroll" }, this.canvas);
+    this.frame = el("div", { class: "scroll" }, this.canvas, this.labels);
+    this.cue = el("div", { class: "cue" }, this.frame);
     const svg = el("button", { type: "button", class: "quiet", onclick: () => download(this.svg(), `${name}.svg`) }, "Save SVG");
     const png = el("button", { type: "button", class: "quiet", onclick: () => this.#save(name) }, "Save PNG");
-    this.element = el("figure", { class: "heatmap" }, this.frame, el("figcaption", {}, this.readout, svg, png));
+    this.element = el("figure", { class: "heatmap" }, this.cue, el("figcaption", {}, this.readout, svg, png));
     this.#listen();
+    this.#listenToPinch();
+    this.frame.addEventListener("scroll", () => this.#showCue());
     new ResizeObserver(() => this.#fit()).observe(this.frame);
   }
 
@@ -203,23 +124,34 @@ export class Heatmap {
     this.canvas.toBlob((/** @type {Blob} */ blob) => download(blob, `${name}.png`));
   }
 
-  /** Draw when the element is on the page, and again when its width changes. */
+  /** Draw when the element is on the page, and again when its width or the zoom changes. */
   #fit() {
-    const available = this.frame.clientWidth;
+    const available = this.frame.clientWidth * this.zoom;
     if (!available || available === this.available) return;
     this.available = available;
     this.box = layout(this.grid, available);
-    const { width, total } = this.box;
-    this.canvas.width = Math.ceil(width * devicePixelRatio);
-    this.canvas.height = Math.ceil(total * devicePixelRatio);
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${total}px`;
-    this.base = document.createElement("canvas");
-    Object.assign(this.base, { width: this.canvas.width, height: this.canvas.height });
+    const { width, total, left } = this.box;
+    this.base = resized(document.createElement("canvas"), width, total);
+    resized(this.canvas, width, total);
     const context = this.base.getContext("2d");
     context.scale(devicePixelRatio, devicePixelRatio);
     draw(new CanvasPen(context), this.grid, this.box);
+    this.labels.hidden = width <= this.frame.clientWidth;
+    if (!this.labels.hidden) resized(this.labels, left, total).getContext("2d").drawImage(this.base, 0, 0);
     this.point(this.cell);
+    this.#showCue();
+  }
+
+  /** Mark the sides at which more columns follow. */
+  #showCue() {
+    const { scrollLeft, scrollWidth, clientWidth } = this.frame;
+    this.cue.classList.toggle("more-right", scrollLeft + clientWidth < scrollWidth - 2);
+  }
+
+  /** @param {number} zoom */
+  #zoomTo(zoom) {
+    this.zoom = Math.min(MAX_ZOOM, Math.max(1, zoom));
+    this.#fit();
   }
 
   /** @param {Cell | null} cell */
@@ -247,24 +179,54 @@ export class Heatmap {
       if (event.pointerType === "mouse") this.#choose(null);
     });
     this.canvas.addEventListener("blur", () => this.#choose(null));
-    this.canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-      const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
-      if (!step) return;
+    this.canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => this.#key(event));
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const larger = { "+": 1.25, "-": 0.8 }[event.key];
+    if (larger && !event.ctrlKey && !event.metaKey) this.#zoomTo(this.zoom * larger);
+    const step = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const { row, column } = this.cell ?? { row: 0, column: 0 };
+    const next = this.cell ? { row: row + step[0], column: column + step[1] } : { row, column };
+    if (this.grid.weights[next.row]?.[next.column] === undefined) return;
+    this.#choose(next);
+    announce(this.readout.textContent);
+    this.#reveal(next);
+  }
+
+  /** Two fingers change the size of the cells. */
+  #listenToPinch() {
+    let before = 0;
+    const distance = (/** @type {TouchEvent} */ { touches: [a, b] }) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+    this.frame.addEventListener("touchstart", (/** @type {TouchEvent} */ event) => (before = event.touches.length === 2 ? distance(event) : 0));
+    this.frame.addEventListener("touchmove", (/** @type {TouchEvent} */ event) => {
+      if (event.touches.length !== 2 || !before) return;
       event.preventDefault();
-      const { row, column } = this.cell ?? { row: 0, column: 0 };
-      const next = this.cell ? { row: row + step[0], column: column + step[1] } : { row, column };
-      if (this.grid.weights[next.row]?.[next.column] === undefined) return;
-      this.#choose(next);
-      announce(this.readout.textContent);
-      this.#reveal(next);
-    });
+      const now = distance(event);
+      if (Math.abs(now / before - 1) < 0.05) return;
+      this.#zoomTo(this.zoom * (now / before));
+      before = now;
+    }, { passive: false });
   }
 
   /** Scroll a wide matrix to a cell. @param {Cell} cell */
   #reveal({ column }) {
     const x = this.box.left + column * this.box.cell;
-    if (x < this.frame.scrollLeft || x + this.box.cell > this.frame.scrollLeft + this.frame.clientWidth) {
+    const hidden = this.frame.scrollLeft + this.box.left; // the labels cover the columns before
+    if (x < hidden || x + this.box.cell > this.frame.scrollLeft + this.frame.clientWidth) {
       this.frame.scrollLeft = x - this.frame.clientWidth / 2;
     }
   }
+}
+
+/** Set the size of a canvas in CSS pixels. @param {any} canvas @param {number} width @param {number} height @returns {any} the canvas */
+function resized(canvas, width, height) {
+  canvas.width = Math.ceil(width * devicePixelRatio);
+  canvas.height = Math.ceil(height * devicePixelRatio);
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  return canvas;
 }

@@ -50,7 +50,8 @@ export class TokenText {
     const most = colour === "effect" ? Math.max(...(weights ?? []).map(Math.abs)) : 1;
     this.spans.forEach((span, index) => {
       const weight = weights?.[index] ?? 0;
-      const share = most > 0 ? depth(Math.abs(weight) / most) : 0;
+      const size = most > 0 ? Math.abs(weight) / most : 0;
+      const share = colour === "rare" ? size : depth(size);
       span?.style.setProperty("--share", share.toFixed(3));
       span?.classList.toggle("strong", share > 0.6);
       span?.classList.toggle("less", weight < 0);

@@ -17,7 +17,8 @@ export class Pair {
   /**
    * @param {Sentence} sentence
    * @param {{source: string[], target: string[], language: string}} texts code points of the complete texts
-   * @param {{matrix: string, unit: string, name: string, onMatrix: (matrix: string) => void}} options name: of saved files
+   * @param {{matrix: string, unit: string, name: string, onMatrix: (matrix: string) => void, compared?: boolean}} options
+   *   name: of saved files; compared: beside other models
    */
   constructor(sentence, texts, options) {
     this.sentence = sentence;
@@ -31,8 +32,10 @@ export class Pair {
     this.readout = el("p", { class: "readout" });
     const left = el("div", {}, this.texts.source.element, this.readout);
     const right = el("div", {}, this.texts.target.element, this.#hypotheses());
-    this.element = el("section", { class: "pair" }, el("div", { class: "both" }, left, right));
-    if (this.sides && this.matrix.weights.length) this.element.append(this.#heatmap());
+    const both = el("div", { class: "both" }, left, right);
+    const heatmap = this.sides && this.matrix.weights.length ? this.#heatmap() : "";
+    // Beside other models the heatmaps come first, so that they are at the same height.
+    this.element = el("section", { class: "pair" }, ...(options.compared ? [heatmap, both] : [both, heatmap]));
     this.element.append(headGrid(sentence.attention, options.matrix, this.sides, this.specials, options.onMatrix));
     this.#clear();
   }

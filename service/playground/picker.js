@@ -13,6 +13,9 @@ export function heading(key, catalogue, took) {
   return el("h2", {}, link, el("small", { "data-metric": key }, metricText(known)), time);
 }
 
+/** Number of models from which they can be filtered. */
+const FILTERED = 5;
+
 export class ModelPicker {
   /**
    * @param {{select: HTMLSelectElement, compare: HTMLDetailsElement, about: HTMLElement}} places
@@ -25,6 +28,7 @@ export class ModelPicker {
     this.about = about;
     this.catalogue = catalogue;
     this.onChange = onChange;
+    this.filter = "";
     select.addEventListener("change", () => onChange([select.value]));
     compare.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
@@ -74,9 +78,23 @@ export class ModelPicker {
     all.textContent = `All ${alike.length}`;
     const none = el("button", { type: "button", class: "quiet", onclick: () => this.onChange([chosen[0]]) }, "Only one");
     this.compare.hidden = keys.length < 2;
-    this.compare.querySelector(".choices")?.replaceChildren(...boxes, el("p", {}, alike.length > 1 ? all : "", none));
+    const filter = keys.length > FILTERED ? this.#filterOf(boxes) : "";
+    this.compare.querySelector(".choices")?.replaceChildren(filter, ...boxes, el("p", {}, alike.length > 1 ? all : "", none));
     this.compare.querySelector("summary").textContent = chosen.length > 1 ? `Comparing ${chosen.length}` : "Compare";
     boxes.map((box) => box.querySelector("input")).find((input) => input.value === focused)?.focus();
+  }
+
+  /** A field that hides the models without its words. @param {HTMLElement[]} boxes */
+  #filterOf(boxes) {
+    const field = el("input", { type: "search", placeholder: "Filter models", "aria-label": "Filter models", value: this.filter });
+    const apply = () => {
+      this.filter = field.value;
+      const words = this.filter.toLowerCase().split(/\s+/);
+      for (const box of boxes) box.hidden = !words.every((word) => box.textContent?.toLowerCase().includes(word));
+    };
+    field.addEventListener("input", apply);
+    apply();
+    return field;
   }
 
   /** @param {string} key @param {string[]} chosen */

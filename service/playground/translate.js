@@ -283,6 +283,7 @@ export class Translate {
       unit: this.values.unit,
       matrix: this.values.matrix,
       name: key || "translation",
+      compared: this.keys().length > 1,
       onMatrix: (/** @type {string} */ matrix) => this.setMatrix(matrix),
     };
     return new Translation(options, this.places.get(key) ?? { index: 0 });

@@ -9,7 +9,7 @@ import { Pair } from "./pair.js";
 
 /** The translation of one model. `whole` is the text, `words` has the words of one sentence at a time. */
 export class Translation {
-  /** @param {{q: string, target: string, unit: string, matrix: string, name: string, onMatrix: (matrix: string) => void}} options name: of files
+  /** @param {{q: string, target: string, unit: string, matrix: string, name: string, onMatrix: (matrix: string) => void, compared: boolean}} options name: of files
    * @param {{open?: boolean, index: number}} place the sentence that was open before */
   constructor(options, place) {
     this.options = options;

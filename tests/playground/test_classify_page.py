@@ -1,7 +1,9 @@
+import csv
 import json
 import math
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -72,7 +74,7 @@ def test_shades_and_readout_show_the_weights(page: Page, address: str) -> None:
 def test_words_can_be_selected_with_the_keyboard(page: Page, address: str) -> None:
     shown(page, address)
     page.get_by_role("button", name="Classify").focus()
-    for _ in range(2):  # past the link to the model's page
+    for _ in range(3):  # past the file and the link to the model's page
         page.keyboard.press("Tab")
     first, second, *_ = tokens(page)
     expect(page.locator(".readout")).to_contain_text(f"“{first}”")
@@ -119,6 +121,70 @@ def test_models_are_compared_on_the_same_text(page: Page, address: str) -> None:
     expect(page.locator(".panel")).to_have_count(1)
     page.get_by_role("button", name="All 2").click()
     expect(page.locator(".panel")).to_have_count(2)
+
+
+def test_the_labels_of_all_models_are_counted(page: Page, address: str) -> None:
+    shown(page, address, model="toy")
+    expect(page.locator("#classify-results > .tally")).to_have_count(0)
+    page.goto(f"{address}/#{urlencode({'view': 'classify', 'text': TEXT, 'model': ['toy', 'toy-other']}, doseq=True)}")
+    [prediction] = ask(page, address, "classify", {"text": TEXT})["predictions"]
+    expect(page.locator("#classify-results > .tally")).to_have_text(f"2 {prediction['label']}")
+
+
+def test_ctrl_and_enter_send_the_text(page: Page, address: str) -> None:
+    shown(page, address)
+    page.get_by_label("Text to classify").focus()
+    with page.expect_request("**/classify"):
+        page.keyboard.press("Control+Enter")
+    expect(page.get_by_label("Text to classify")).to_have_value(TEXT)
+
+
+def test_a_file_of_texts(page: Page, address: str, tmp_path: Path) -> None:
+    texts = ["The wind is cold.", 'No way, "you"!', "wind\nand rain", "=wind"]
+    rows = "id,text\r\n" + "".join(f'{i},"{text.replace(chr(34), 2 * chr(34))}"\r\n' for i, text in enumerate(texts))
+    page.goto(f"{address}/#view=classify&model=toy")
+    page.get_by_text("Classify a file").click()
+    page.get_by_label("File to classify").set_input_files(
+        {"name": "notes.csv", "mimeType": "text/csv", "buffer": (rows + "4,\r\n").encode()}
+    )
+    expected = ask(page, address, "classify", {"text": texts, "model": "toy"})["predictions"]
+    table = page.get_by_role("region", name="Results of the file")
+    expect(table.locator("tbody tr")).to_have_count(5)
+    for index, prediction in enumerate(expected):
+        row = table.locator("tbody tr").nth(index)
+        expect(row).to_contain_text(f"{prediction['label']} {percent(prediction['score'])}")
+    expect(page.locator("#classify-file-state .tally")).to_contain_text("1 empty")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save CSV").click()
+    assert download.value.suggested_filename == "notes-labels.csv"
+    download.value.save_as(tmp_path / "saved.csv")
+    saved = list(csv.reader((tmp_path / "saved.csv").read_text(encoding="utf-8-sig").splitlines(keepends=True)))
+    assert saved[0] == ["id", "text", "toy label", "toy score"]
+    assert [row[1] for row in saved[1:]] == [*texts[:3], "'=wind", ""]  # no formula for a spreadsheet
+    assert [row[2] for row in saved[1:]] == [*(prediction["label"] for prediction in expected), ""]
+
+
+def test_a_file_waits_for_a_busy_service(page: Page, address: str) -> None:
+    asked = []
+
+    def busy(route: Route) -> None:
+        texts = route.request.post_data_json["text"]
+        if isinstance(texts, list):
+            asked.append(len(texts))
+        if asked == [3]:
+            answer(route, 413, "too_many_tokens")
+        else:
+            route.continue_()
+
+    page.goto(f"{address}/#view=models")
+    page.route("**/classify", busy)
+    page.goto(f"{address}/#view=classify&model=toy")
+    page.get_by_text("Classify a file").click()
+    page.get_by_label("File to classify").set_input_files(
+        {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"wind\nrain\nwind and rain\n"}
+    )
+    expect(page.get_by_role("region", name="Results of the file").locator("tbody tr")).to_have_count(3)
+    assert asked == [3, 2, 1]
 
 
 def test_the_url_has_the_state_of_the_view(page: Page, address: str, browser: Browser) -> None:

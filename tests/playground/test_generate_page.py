@@ -1,5 +1,5 @@
+import json
 import math
-import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -45,7 +45,8 @@ def test_unlikely_tokens_are_shaded(page: Page, address: str) -> None:
         "spans => spans.map((span) => Number(span.style.getPropertyValue('--share')))"
     )
     visible = [share for share, token in zip(unlikely, expected["tokens"], strict=True) if token["text"]]
-    assert shares == pytest.approx([math.sqrt(share) for share in visible], abs=2e-3)
+    assert shares == pytest.approx(visible, abs=2e-3)
+    expect(page.locator(".tokens")).to_have_attribute("data-colour", "rare")
 
 
 def test_a_token_shows_its_probability_and_attention(page: Page, address: str) -> None:
@@ -59,7 +60,9 @@ def test_a_token_shows_its_probability_and_attention(page: Page, address: str) -
     expect(readout).to_contain_text(percent(math.exp(expected["tokens"][place]["logprob"])))
     expect(readout).to_contain_text(f"({percent(max(row))})")
     best = row.index(max(row))
-    expect(page.locator(f"[data-index='{best}']")).to_have_class(re.compile("strong"))
+    share = float(page.locator(f"[data-index='{best}']").evaluate("e => e.style.getPropertyValue('--share')"))
+    assert share == pytest.approx(math.sqrt(max(row)), abs=2e-3)
+    expect(page.locator(".tokens")).to_have_attribute("data-colour", "attention")
 
 
 def test_generating_again_gives_another_text_that_the_url_keeps(page: Page, address: str) -> None:
@@ -124,3 +127,18 @@ def test_the_curl_command_is_the_request(page: Page, address: str) -> None:
     page.get_by_role("button", name="Copy as curl").click()
     command = page.evaluate("navigator.clipboard.readText()")
     assert f"{address}/generate" in command and '"seed":7' in command
+
+
+def test_options_of_sampling(page: Page, address: str) -> None:
+    shown(page, address)
+    page.locator("#generate-options > summary").click()
+    for label, value in (("Top-p", "0.5"), ("Seed", "9"), ("Stop at", r"\n")):
+        with page.expect_request("**/generate") as sent:
+            page.get_by_label(label).fill(value)
+            page.get_by_label(label).press("Tab")
+    body = json.loads(sent.value.post_data or "")
+    assert (body["top_p"], body["seed"], body["stop"]) == (0.5, 9, "\n")
+    expected = ask(page, address, "generate", {**BODY, "top_p": 0.5, "seed": 9, "stop": "\n"})
+    expect(page.locator(".panel:not(.growing) .tokens")).to_have_text(PROMPT + expected["text"], use_inner_text=False)
+    page.reload()
+    expect(page.get_by_label("Top-p")).to_have_value("0.5")

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import shlex
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -37,7 +38,7 @@ def words(page: Page, side: str) -> Locator:
 
 def options(page: Page) -> None:
     """Open the options."""
-    page.get_by_text("Options", exact=True).click()
+    page.locator("#translate-options > summary").click()
 
 
 def visible(tokens: list[dict[str, Any]], unit: str = "word") -> list[dict[str, Any]]:
@@ -249,7 +250,29 @@ def test_touch_on_the_heatmap(browser: Browser, address: str) -> None:
     page.close()
 
 
-def test_80_by_80(page: Page, address: str, took: Callable[[Page, str], None]) -> None:
+def test_all_heads_of_a_layer(page: Page, address: str) -> None:
+    shown(page, address, matrix="cross.0.mean")
+    [sentence] = sentences(page, address, attention="full")
+    of = {m["head"]: m["weights"] for m in sentence["attention"] if (m["kind"], m["layer"]) == ("cross", 0)}
+    heads = page.get_by_role("group", name="Heads of layer 0").get_by_role("button")
+    expect(heads).to_have_count(len(of))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.extend([request.url] * request.url.endswith("/translate")))
+    heads.nth(1).click()
+    expect(heads.nth(1)).to_have_attribute("aria-pressed", "true")
+    words(page, TARGET).nth(2).hover()
+    expect(page.locator(".both .readout")).to_contain_text(percent(max(of[1][2])))
+    heads.nth(1).click()
+    expect(heads.nth(1)).to_have_attribute("aria-pressed", "false")
+    assert asked == []  # the answer has all heads
+
+
+def test_the_scale_has_a_legend(page: Page, address: str) -> None:
+    shown(page, address)
+    expect(page.locator(".legend .scale span")).to_have_text(["0 %", "5 %", "25 %", "50 %", "100 %"])
+
+
+def test_80_by_80_and_16_heads(page: Page, address: str, took: Callable[[Page, str], None]) -> None:
     count = 80
     spans: list[dict[str, Any]] = [{"text": f"word{i:02}", "start": 7 * i, "end": 7 * i + 6} for i in range(count)]
     text = " ".join(span["text"] for span in spans)
@@ -260,7 +283,7 @@ def test_80_by_80(page: Page, address: str, took: Callable[[Page, str], None]) -
         "source": {"start": 0, "end": len(text)},
         "source_tokens": spans,
         "target_tokens": spans,
-        "attention": [{"kind": "cross", "layer": 0, "head": None, "weights": weights}],
+        "attention": [{"kind": "cross", "layer": 0, "head": head, "weights": weights} for head in range(16)],
     }
     made = {
         "translatedText": text,
@@ -269,8 +292,9 @@ def test_80_by_80(page: Page, address: str, took: Callable[[Page, str], None]) -
         "translations": [{"text": text, "sentences": [sentence]}],
     }
     page.route("**/translate", lambda route: route.fulfill(json=made))
-    shown(page, address, text)
+    shown(page, address, text, source="en", matrix="cross.0.3")
     took(page, "translate")
+    expect(page.locator(".heads button")).to_have_count(16)
     # Each label is readable; a wide matrix scrolls.
     canvas = page.get_by_role("img", name="Attention of")
     box = canvas.bounding_box()
@@ -284,3 +308,14 @@ def test_80_by_80(page: Page, address: str, took: Callable[[Page, str], None]) -
         page.keyboard.press("ArrowRight")
     expect(page.locator(".heatmap .readout")).to_contain_text("word00 → word79")
     assert frame.evaluate("frame => frame.scrollLeft") > 0
+    # The labels of the rows stay at the left side.
+    labels, place = page.locator(".heatmap .labels").bounding_box(), frame.bounding_box()
+    assert labels is not None and place is not None and abs(labels["x"] - place["x"]) < 1
+    expect(page.locator(".heatmap .cue")).not_to_have_class(re.compile("more-right"))
+    page.keyboard.press("Home")
+    frame.evaluate("frame => { frame.scrollLeft = 0; }")
+    expect(page.locator(".heatmap .cue")).to_have_class(re.compile("more-right"))
+    width = canvas.evaluate("canvas => canvas.clientWidth")
+    for _ in range(3):
+        page.keyboard.press("+")
+    assert canvas.evaluate("canvas => canvas.clientWidth") > width

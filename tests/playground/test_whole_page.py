@@ -108,9 +108,14 @@ def test_real_classifiers_side_by_side(page: Page, real_address: str) -> None:
     page.goto(f"{real_address}/#view=classify&model=sms-spam&text=FREE entry! Text WIN to 80086 now")
     expect(page.locator(".verdict b")).to_have_text("spam")
     page.locator("#classifier-compare summary").click()
+    filter_field = page.get_by_role("searchbox", name="Filter models")
+    filter_field.fill("dot")
+    expect(page.locator("#classifier-compare .choices label:visible")).to_have_count(2)
+    filter_field.fill("")
     for score in ("dot", "scaled-dot", "general", "location"):
         page.get_by_role("checkbox", name=f"sms-spam-{score}", exact=False).check()
     expect(page.locator(".verdict b")).to_have_text(["spam"] * 5)
+    expect(page.locator("#classify-results > .tally")).to_have_text("5 spam")
 
 
 def test_a_real_translator(page: Page, real_address: str) -> None:
