@@ -1,6 +1,7 @@
 """The application: settings in, a FastAPI app out."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -33,7 +34,7 @@ from service.handlers.document_jobs import DocumentJobs
 from service.handlers.encoding import MSGPACK
 from service.memory import limit_arenas, trim
 from service.registry.registry import Registry
-from service.runtime import Runtime, available_cores
+from service.runtime import available_cores
 from service.settings import Settings
 from service.text import detection
 
@@ -66,6 +67,8 @@ ROUTES = (
     metrics,
     admin,
 )
+log = logging.getLogger(__name__)
+
 CHECK_S = 10.0
 """Seconds per round of golden checks over all models."""
 
@@ -123,7 +126,7 @@ def open_registry(settings: Settings) -> Registry:
     """The registry of the bundles in `settings.models`. Raises as `create_app`."""
     threads = max(1, (settings.threads or available_cores()) // settings.processes)
     limit_arenas(threads)
-    runtime = Runtime(settings.device, threads, settings.precision)
+    runtime = settings.runtime(threads)
     limits_of_models = Limits(
         settings.batch_tokens,
         settings.queue_tokens,
@@ -132,6 +135,7 @@ def open_registry(settings: Settings) -> Registry:
         settings.cache_bytes,
     )
     registry = Registry(settings.models, runtime, limits_of_models, settings.default_classifier, settings.glossaries)
+    log.info("networks run with %s, %d threads", registry.provider, threads)
     # Load now on CUDA, because only a loaded graph shows that CUDA works, and with several processes, so that a process
     # accepts connections only when its models are ready.
     if settings.device == "cuda" or settings.processes > 1:

@@ -14,7 +14,6 @@ from service.bundle.renumber import renumber
 from service.errors import BundleError, BundleNotFound, InvalidInput
 from service.handlers.encoding import dumps
 from service.registry.loading import load, read_named_manifest
-from service.runtime import Runtime
 from service.settings import Settings
 
 app = typer.Typer(help="List, check and renumber the bundles of the folder of models.")
@@ -55,7 +54,7 @@ def verify(
 ) -> None:
     """Check bundles as the service does: files, graphs and golden inputs. The exit code is 1 if one is refused."""
     settings = Settings()
-    runtime = Runtime(settings.device, settings.threads, settings.precision)
+    runtime = settings.runtime()
     refused = False
     for folder in [folder for each in bundles or [""] for folder in folders_of(models, each)]:
         label = f"{folder.parent.name}/{folder.name}"

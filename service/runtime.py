@@ -1,5 +1,6 @@
 """Sessions of onnxruntime: their options, providers and threads."""
 
+import copy
 import logging
 import os
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import OrtDevice, OrtValue, Ort
 from service.bundle.bundle import Bundle
 from service.bundle.external_data import locations
 from service.bundle.manifest import Graph, GraphRole, Manifest, Precision, TensorInfo
+from service.cuda import PROVIDER, Cuda
 from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
 
 log = logging.getLogger(__name__)
@@ -74,19 +76,29 @@ Values = dict[str, Value]
 class Session:
     """A loaded graph with named inputs and outputs. Thread-safe."""
 
-    def __init__(self, session: ort.InferenceSession, graph: Graph, concurrency: int = 1):
+    def __init__(self, session: ort.InferenceSession, graph: Graph, concurrency: int = 1, cuda: Cuda | None = None):
         self._session = session
+        self._cuda = cuda
         self.graph = graph
         self.concurrency = concurrency
         """Number of concurrent runs that together use all threads."""
         self.output_names = [output.name for output in graph.outputs]
-        on_cuda = "CUDAExecutionProvider" in session.get_providers()
-        self._device = OrtDevice(OrtDevice.cuda() if on_cuda else OrtDevice.cpu(), OrtDevice.default_memory(), 0)
+        device = (OrtDevice.cpu(), 0) if cuda is None else (OrtDevice.cuda(), cuda.device)
+        self._device = OrtDevice(device[0], OrtDevice.default_memory(), device[1])
+
+    @property
+    def on_cuda(self) -> bool:
+        return self._cuda is not None
 
     def run(self, inputs: Arrays, outputs: list[str] | None = None) -> Arrays:
         """Run the graph and return the named outputs, by default all. Other outputs are not copied."""
         names = outputs if outputs is not None else self.output_names
-        return dict(zip(names, self._session.run(names, inputs), strict=True))
+        try:
+            return dict(zip(names, self._session.run(names, inputs), strict=True))
+        except Exception as error:
+            if self._cuda is not None:
+                self._cuda.end_process_if_lost(error)
+            raise
 
     def value(self, array: NDArray[np.generic]) -> Value:
         """Copy an array to the device, as an input of several runs."""
@@ -103,7 +115,12 @@ class Session:
             feeds.push_back(value.raw)
         names = [*outputs, *kept]
         devices = [CPU] * len(outputs) + [self._device] * len(kept)
-        self._session.run_with_ortvaluevector(RUN_OPTIONS, list(inputs), feeds, names, fetches, devices)
+        try:
+            self._session.run_with_ortvaluevector(RUN_OPTIONS, list(inputs), feeds, names, fetches, devices)
+        except Exception as error:
+            if self._cuda is not None:
+                self._cuda.end_process_if_lost(error)
+            raise
         found = [fetches[place] for place in range(len(names))]  # an iterator takes four times as long
         arrays = {name: value.numpy() for name, value in zip(outputs, found, strict=False)}
         return arrays, {name: Value(raw) for name, raw in zip(kept, found[len(outputs) :], strict=True)}
@@ -112,32 +129,38 @@ class Session:
 class Runtime:
     """Opens sessions on one device with one set of options.
 
-    Raises DeviceUnavailable if the device is `cuda` and onnxruntime cannot use it. There is no silent fallback.
+    Raises DeviceUnavailable if the device is `cuda` and onnxruntime cannot use it, or if CUDA cannot run the precision.
+    With `auto`, a device that cannot be used is one warning with the reason, unless onnxruntime has no CUDA provider.
     """
 
     def __init__(
-        self, device: Device = "auto", threads: int | None = None, precision: Literal["auto", Precision] = "auto"
+        self,
+        device: Device = "auto",
+        threads: int | None = None,
+        precision: Literal["auto", Precision] = "auto",
+        cuda_device: int = 0,
+        cuda_memory_bytes: int | None = None,
     ):
+        """cuda_device: number of the CUDA device. cuda_memory_bytes: maximum memory of this process on it."""
         self.threads = threads or available_cores()
-        if (
-            hasattr(ort, "preload_dlls")
-            and device != "cpu"
-            and "CUDAExecutionProvider" in ort.get_available_providers()
-        ):
-            ort.preload_dlls()  # finds CUDA libraries that are installed as Python packages
-        has_cuda = "CUDAExecutionProvider" in ort.get_available_providers()
-        if device == "cuda" and not has_cuda:
+        self.cuda = None if device == "cpu" else _open_cuda(device, cuda_device, cuda_memory_bytes)
+        self.providers = ["CPUExecutionProvider"] if self.cuda is None else [PROVIDER, "CPUExecutionProvider"]
+        """Names of the providers that a session has started."""
+        if self.cuda is not None and precision == "int8":
             raise DeviceUnavailable(
-                "LIMELIGHT_DEVICE=cuda, but this onnxruntime has no CUDA provider: install the extra `gpu`"
+                "LIMELIGHT_PRECISION=int8: CUDA has no kernels for int8 graphs; set float16 or float32, or "
+                "LIMELIGHT_DEVICE=cpu"
             )
-        self.device = device
-        self.providers = ["CPUExecutionProvider"]
-        if has_cuda and device != "cpu":
-            self.providers.insert(0, "CUDAExecutionProvider")
-        self.precision: Precision = (
-            precision if precision != "auto" else "float16" if len(self.providers) > 1 else "int8"
-        )
+        self.precision: Precision = precision if precision != "auto" else "int8" if self.cuda is None else "float16"
         """Preferred precision, by default the fastest on the device. A bundle without it is served in float32."""
+        self.rewrites = self.cuda is not None
+        """Float32 graphs are rewritten for CUDA. On a CPU, this serves to compare their numbers."""
+
+    def in_float32(self) -> "Runtime":
+        """This runtime with the precision float32."""
+        found = copy.copy(self)
+        found.precision = "float32"
+        return found
 
     def _options(self, threads: int, spins: bool) -> ort.SessionOptions:
         """Return session options. With `spins`, threads wait for 0.1 ms actively before they sleep."""
@@ -151,6 +174,11 @@ class Runtime:
         # takes the cores from the web server and from other models.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spins else "0")
         options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
+        if self.rewrites:
+            # The last level (FuseInitializersTransformer) crashes on float16 weights that a CPU converts to float32.
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        if self.cuda is not None:
+            options.add_session_config_entry("session.use_env_allocators", "1")
         return options
 
     def open(self, bundle: Bundle[Manifest], role: GraphRole) -> Session:
@@ -158,27 +186,51 @@ class Runtime:
         graph = bundle.manifest.graph(role, self.precision)
         path = bundle.folder / graph.file
         # Threads of one batch wait for each other at every operator. Several batches with one thread each are faster.
-        limit = 1 if len(self.providers) > 1 else self.threads if role == "classify" else MAX_DECODER_WORKERS
+        limit = 1 if self.cuda is not None else self.threads if role == "classify" else MAX_DECODER_WORKERS
         concurrency = min(self.threads, limit)
         try:
             options = self._options(self.threads // concurrency, spins=role == "step")
             content = bundle.files[graph.file]
+            if self.rewrites and graph.precision == "float32":
+                graph, content = self._rewritten(bundle, graph)
             weights = {name: bundle.files[name] for name in locations(content)}
             if weights:  # without this, onnxruntime reads the files again
                 sizes = [len(weight) for weight in weights.values()]
                 options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], sizes)
-            session = ort.InferenceSession(content, options, providers=self.providers)
+            providers = self.providers if self.cuda is None else self.cuda.providers
+            session = ort.InferenceSession(content, options, providers=providers)
         except Exception as error:  # exceptions of onnxruntime share only this base class
             raise BundleCorrupt(f"{path} cannot be loaded: {error}") from error
-        if self.device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-            raise DeviceUnavailable("LIMELIGHT_DEVICE=cuda, but the CUDA provider did not start (see the log above)")
+        if self.cuda is not None:
+            if PROVIDER not in session.get_providers():
+                raise DeviceUnavailable(f"the CUDA provider did not start for {path} (see the log above)")
+            session.disable_fallback()  # else a failed run loads the graph on the CPU
         differences = [
             *_differences("input", graph.inputs, session.get_inputs()),
             *_differences("output", graph.outputs, session.get_outputs()),
         ]
         if differences:
             raise BundleMismatch(f"{path}: " + "; ".join(differences))
-        return Session(session, graph, concurrency)
+        return Session(session, graph, concurrency, self.cuda)
+
+    def _rewritten(self, bundle: Bundle[Manifest], graph: Graph) -> tuple[Graph, bytes]:
+        """The graph for CUDA in float16 or float32."""
+        from service.bundle.cuda_graphs import graph_for_cuda  # only the extra `gpu` installs what it needs
+
+        precision: Precision = "float16" if self.precision == "float16" else "float32"
+        return graph_for_cuda(bundle.manifest, graph, bundle.files[graph.file], precision)
+
+
+def _open_cuda(device: Device, number: int, memory_bytes: int | None) -> Cuda | None:
+    """Open a CUDA device. With `auto`, returns None if it cannot be used. Raises DeviceUnavailable."""
+    try:
+        return Cuda(number, memory_bytes)
+    except DeviceUnavailable as error:
+        if device == "cuda":
+            raise DeviceUnavailable(f"LIMELIGHT_DEVICE=cuda: {error}") from error
+        if PROVIDER in ort.get_available_providers():  # a wheel for CPUs is no request for a GPU
+            log.warning("no GPU is used: %s", error)
+        return None
 
 
 def _differences(kind: str, manifest: list[TensorInfo], graph: list[ort.NodeArg]) -> list[str]:

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.access import parse_keys, parse_rate
 from service.bundle.manifest import Precision
-from service.runtime import Device
+from service.runtime import Device, Runtime
 
 MAX_RATE = 100_000
 """Maximum number of requests in LIMELIGHT_RATE_LIMIT."""
@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", Precision] = Field(
         default="auto", description="int8, float32 or float16; auto takes int8 on a CPU if a bundle has it."
+    )
+    cuda_device: int = Field(default=0, ge=0, description="Number of the CUDA device, from 0.")
+    cuda_memory_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        description="Maximum memory of each process on the CUDA device; by default all that is free.",
     )
     threads: int | None = Field(
         default=None,
@@ -163,6 +169,10 @@ class Settings(BaseSettings):
             if others.data.get("processes", 1) > 1:
                 raise ValueError("a rate is counted within one process: LIMELIGHT_PROCESSES must be 1")
         return value
+
+    def runtime(self, threads: int | None = None) -> Runtime:
+        """The runtime with these settings. Raises DeviceUnavailable."""
+        return Runtime(self.device, threads or self.threads, self.precision, self.cuda_device, self.cuda_memory_bytes)
 
     def keys(self) -> dict[str, str]:
         """All API keys: sha256 -> name."""

@@ -30,7 +30,6 @@ from service.handlers.encoding import AS_JSON, dumps
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
 from service.handlers.translation_encoding import encode as encode_translation
 from service.registry.registry import Registry
-from service.runtime import Runtime
 from service.settings import Settings
 from service.text.sentences import is_blank
 from service.text.tokenizer import Token
@@ -83,7 +82,7 @@ def answer_lines(
 def opened() -> Iterator[tuple[Registry, Settings]]:
     """The registry, with nothing loaded, and settings without limits on texts."""
     settings = Settings(max_texts=NO_LIMIT, max_characters=NO_LIMIT)
-    runtime = Runtime(settings.device, settings.threads, settings.precision)
+    runtime = settings.runtime()
     limits = Limits(settings.batch_tokens, NO_LIMIT)
     registry = Registry(settings.models, runtime, limits, settings.default_classifier, settings.glossaries)
     try:

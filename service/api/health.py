@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from service.api.body import RegistryOf
 from service.api.errors import responses
 from service.errors import ModelNotReady
-from service.handlers.schemas import Health
+from service.handlers.schemas import Health, Ready
 from service.registry.registry import Registry
 
 router = APIRouter(tags=["health"])
@@ -18,10 +18,10 @@ async def health() -> Health:
 
 
 @router.get("/health/ready", summary="Readiness of the models", responses=responses("/health/ready", "model_not_ready"))
-async def ready(registry: RegistryOf) -> Health:
+async def ready(registry: RegistryOf) -> Ready:
     """200 once every model is loaded or refused; else 503 with the reasons. GET /models lists refused models."""
     check_ready(registry)
-    return Health(status="ok")
+    return Ready(status="ok", provider=registry.provider)
 
 
 def check_ready(registry: Registry) -> None:

@@ -52,14 +52,18 @@ class Engine(Protocol[W_contra, R_co]):
 
 
 class SinglePassEngine(Generic[W, R]):
-    """Engine of a network that needs one run per batch. `run` maps a batch to its results, in order."""
+    """Engine of a network that needs one run per batch. `run` maps a batch to its results, in order.
+
+    With `inline`, the event loop runs short batches. A call of a GPU waits for the GPU, whatever its size.
+    """
 
     min_fill = 0.7
     min_tokens_per_worker = 512
     """A batch of this size runs longer than a thread needs to wake up."""
 
-    def __init__(self, run: Callable[[Sequence[W]], Sequence[R]]):
+    def __init__(self, run: Callable[[Sequence[W]], Sequence[R]], inline: bool = True):
         self.seconds_per_token = math.inf
+        self._inline = inline
         self._run = run
         self._batch: list[tuple[int, W]] = []
 
@@ -78,7 +82,8 @@ class SinglePassEngine(Generic[W, R]):
         results = self._run([work for _, work in batch])
         if len(results) != len(batch):
             raise ValueError(f"{len(results)} results for {len(batch)} texts")
-        self.seconds_per_token = (time.perf_counter() - since) / sum(work.length for _, work in batch)
+        if self._inline:
+            self.seconds_per_token = (time.perf_counter() - since) / sum(work.length for _, work in batch)
         return [(key, result) for (key, _), result in zip(batch, results, strict=True)]
 
     def new_tokens(self) -> list[tuple[int, Any]]:

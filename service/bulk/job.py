@@ -24,7 +24,7 @@ from service.bulk.tasks import Answer, Task, TaskName, task_of
 from service.bundle.manifest import MANIFEST
 from service.errors import InvalidInput, PayloadTooLarge
 from service.registry.registry import Registry
-from service.runtime import Runtime, available_cores
+from service.runtime import available_cores
 from service.settings import Settings
 from service.text.sentences import is_blank
 
@@ -75,7 +75,7 @@ def run(job: Job, settings: Settings, progress: Progress) -> dict[str, int]:
 
 def open_registry(task: Task, settings: Settings) -> Registry:
     """A registry of one worker, with the models of the task loaded. Raises LimelightError."""
-    runtime = Runtime(settings.device, 1, settings.precision)
+    runtime = settings.runtime(1)
     limits = Limits(settings.batch_tokens, NO_LIMIT, answer_weights=settings.max_answer_weights)
     registry = Registry(settings.models, runtime, limits, settings.default_classifier, settings.glossaries)
     for name in task.models(registry):

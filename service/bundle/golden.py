@@ -12,6 +12,9 @@ from service.bundle.files import read_file
 from service.bundle.manifest import GOLDEN, Precision, Section, Task, describe
 from service.errors import BundleCorrupt
 
+FLOAT16_TOLERANCE = 5e-3
+"""Minimum tolerance in float16, which a network that was trained in float32 reaches."""
+
 Weights = list[list[float]]
 """The summary attention, [queries, keys]."""
 
@@ -77,7 +80,8 @@ class Golden(Section):
     """Tolerance of a precision, where it differs."""
 
     def tolerance_for(self, precision: Precision) -> float:
-        return self.tolerances.get(precision, self.tolerance)
+        least = FLOAT16_TOLERANCE if precision == "float16" else 0.0
+        return self.tolerances.get(precision, max(self.tolerance, least))
 
 
 class ClassificationGolden(Golden):

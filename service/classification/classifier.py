@@ -73,7 +73,8 @@ class Classifier:
         self.tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
         self._session = runtime.open(bundle, "classify")
         self.precision = self._session.graph.precision
-        engines = [SinglePassEngine(self._run) for _ in range(self._session.concurrency)]
+        inline = not self._session.on_cuda
+        engines = [SinglePassEngine(self._run, inline) for _ in range(self._session.concurrency)]
         self._answer_weights = limits.answer_weights
         self.scheduler = Scheduler(manifest.name, engines, limits)
 

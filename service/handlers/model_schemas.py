@@ -16,6 +16,7 @@ class Model(BaseModel):
     description: str | None = None
     architecture: dict[str, Any] | None = None
     default: bool | None = Field(None, description="True if requests without a model name use this one.")
+    precision: Literal["float32", "float16", "int8"] | None = Field(None, description="Precision of the loaded graphs.")
     labels: list[str] | None = None
     source: str | None = None
     target: str | None = None

@@ -320,3 +320,7 @@ class Reloaded(BaseModel):
 
 class Health(BaseModel):
     status: Literal["ok"]
+
+
+class Ready(Health):
+    provider: str = Field(description="Provider of onnxruntime that runs the networks.")

@@ -123,6 +123,7 @@ class Lookup:
             "description": manifest.description,
             "architecture": manifest.architecture.model_dump(),
             "default": self.is_default(entry),
+            "precision": None if entry.predictor is None else entry.predictor.precision,
         }
         if isinstance(manifest, ClassificationManifest):
             described["labels"] = manifest.labels

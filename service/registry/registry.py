@@ -170,7 +170,7 @@ class Registry(Lookup):
         assert entry.manifest is not None
         entry.predictor, entry.golden = load(entry.folder, entry.manifest, self._runtime, self._limits)
         entry.state, entry.problem = State.READY, None
-        log.info("%s is ready", entry)
+        log.info("%s is ready, in %s", entry, entry.predictor.precision)
 
     def _find(self) -> list[Entry]:
         """Return an entry for each bundle of the folder, by name, the highest version first. Raises BundleNotFound."""

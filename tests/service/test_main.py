@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
 import pytest
 
 from service.__main__ import main
 from service.access import new_key
 from service.server import processes, sockets
 from service.settings import Settings
+from tests.service import cuda_fakes
 
 
 @pytest.fixture(autouse=True)
@@ -176,13 +176,7 @@ def test_an_unavailable_cuda_device(
     models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], served: list[dict[str, Any]]
 ) -> None:
     """If the libraries or the device are missing, onnxruntime falls back to the CPU. The service does not start."""
-    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr("service.runtime.ort.get_available_providers", lambda: both)
-    opened = ort.InferenceSession
-    monkeypatch.setattr(
-        "service.runtime.ort.InferenceSession",
-        lambda path, options, providers: opened(path, options, providers=["CPUExecutionProvider"]),
-    )
+    cuda_fakes.install(monkeypatch).starts = False
     monkeypatch.setenv("LIMELIGHT_MODELS", str(models))
     monkeypatch.setenv("LIMELIGHT_DEVICE", "cuda")
     assert main() == 1

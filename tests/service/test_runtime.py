@@ -11,11 +11,9 @@ import pytest
 from service.bundle.bundle import Bundle, read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.manifest import Graph, Manifest, TensorInfo
-from service.errors import BundleCorrupt, BundleMismatch, DeviceUnavailable
+from service.errors import BundleCorrupt, BundleMismatch
 from service.runtime import Runtime, available_cores
 from tests.service import networks
-
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 @pytest.fixture(scope="module")
@@ -104,42 +102,6 @@ def test_a_truncated_graph(runtime: Runtime, folder: Path, graph: Graph, of: Of,
     (tmp_path / "classify.onnx").write_bytes(content[: len(content) // 2])
     with pytest.raises(BundleCorrupt, match=r"classify\.onnx cannot be loaded"):
         runtime.open(of(graph, files=tmp_path), "classify")
-
-
-@pytest.fixture
-def providers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The providers that onnxruntime reports; a test may extend the list."""
-    claimed = [CPU]
-    monkeypatch.setattr(ort, "get_available_providers", lambda: list(claimed))
-    monkeypatch.setattr(ort, "preload_dlls", lambda: None, raising=False)
-    return claimed
-
-
-def test_cuda_does_not_fall_back_silently(providers: list[str]) -> None:
-    with pytest.raises(DeviceUnavailable, match="LIMELIGHT_DEVICE=cuda"):
-        Runtime("cuda")
-
-
-@pytest.mark.parametrize(("device", "expected"), [("auto", [CUDA, CPU]), ("cuda", [CUDA, CPU]), ("cpu", [CPU])])
-def test_devices_with_cuda(providers: list[str], device: Any, expected: list[str]) -> None:
-    providers.append(CUDA)
-    assert Runtime(device).providers == expected
-
-
-def test_auto_without_cuda(providers: list[str]) -> None:
-    assert Runtime("auto").providers == [CPU]
-
-
-def test_cuda_that_does_not_start(
-    providers: list[str], monkeypatch: pytest.MonkeyPatch, folder: Path, graph: Graph, of: Of
-) -> None:
-    """onnxruntime falls back to the CPU. Only the session reports it."""
-    providers.append(CUDA)
-    session = ort.InferenceSession(str(folder / graph.file), providers=[CPU])
-    monkeypatch.setattr(ort, "InferenceSession", lambda *args, **kwargs: session)
-    with pytest.raises(DeviceUnavailable, match="did not start"):
-        Runtime("cuda").open(of(graph), "classify")
-    assert Runtime("auto").open(of(graph), "classify").output_names == ["probabilities", "pooling", "self_0"]
 
 
 @pytest.mark.parametrize(

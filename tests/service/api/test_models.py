@@ -11,6 +11,7 @@ from tests.fakes import LABELS, MAX_TOKENS, serving, write_translator
 def test_every_model_is_listed(client: TestClient) -> None:
     translator, classifier, generator = client.get("/models").json()["models"]
     common = {"version": "1", "ready": True, "problem": None, "description": "A fake.", "default": True}
+    common["precision"] = "float32"
     architecture = {"cell": None, "bidirectional": True, "attention": "dot", "parameters": 0}
     assert translator == {
         **common,
