@@ -1,5 +1,6 @@
 """Settings, from environment variables with the prefix LIMELIGHT_, such as LIMELIGHT_PORT=9000."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.access import parse_keys, parse_rate
+from service.bundle import archive
 from service.bundle.manifest import Precision
 from service.runtime import Device, Runtime
 
@@ -22,7 +24,15 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all interfaces.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
-    models: Path = Field(default=Path("models"), description="Folder of bundles: <name>/<version>/bundle.json.")
+    models_cache: Path = Field(
+        default=Path(os.path.expanduser("~/.cache/limelight")),  # never raises, unlike Path.expanduser
+        description="Folder for archives of bundles from an address.",
+    )
+    models: Path = Field(
+        default=Path("models"),
+        description="Folder of bundles: <name>/<version>/bundle.json. Or the address of an archive of them: "
+        "https://host/models.tar.gz#sha256=<64 hex digits>.",
+    )
     glossaries: Path = Field(
         default=Path("glossaries"), description="Folder of glossaries: <name>.tsv, <name>.en-fr.tsv, .csv or .tbx."
     )
@@ -138,6 +148,14 @@ class Settings(BaseSettings):
         default="info", pattern="(?i)^(debug|info|warning|error)$", description="debug, info, warning or error."
     )
     log_texts: bool = Field(default=False, description="Log the bodies of requests. For debugging only.")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _fetched(cls, value: object, others: ValidationInfo) -> object:
+        """The folder of an archive, which is downloaded unless it is in the cache."""
+        if isinstance(value, str) and archive.is_address(value):
+            return archive.fetch(value, others.data["models_cache"])
+        return value
 
     @field_validator("cors_origins", "allowed_hosts", mode="before")
     @classmethod
