@@ -94,13 +94,14 @@ def create_app(settings: Settings) -> FastAPI:
         await asyncio.to_thread(registry.close, settings.drain_timeout_s)
         observability.flush()
 
-    # The docs page of FastAPI fetches its scripts from a CDN; this one serves them from the package.
+    # The docs page of FastAPI fetches its scripts from a CDN; this package serves them, for the page in `playground.py`.
     app = FastAPIOffline(
         title="Limelight",
         version=__version__,
         summary="Text classification, translation and generation with attention weights.",
         lifespan=lifespan,
         openapi_tags=TAGS,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         # FastAPI's telemetry looks up three providers per request. OpenTelemetry's own instrumentation replaces it.

@@ -1,4 +1,4 @@
-"""GET /: the playground, a web page that calls this service and shows attention weights."""
+"""GET /: the playground, a web page that calls this service and shows attention weights. GET /docs: the API page."""
 
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,11 @@ class Pages(StaticFiles):
         return response
 
 
+DOCS_POLICY = HEADERS["Content-Security-Policy"].replace(
+    "style-src 'self'; img-src 'self'", "style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+)
+"""Swagger UI has inline styles and images."""
+
 FILES = Pages(directory=Path(__file__).parents[1] / "playground")
 router = APIRouter(include_in_schema=False)
 
@@ -34,6 +39,14 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 async def playground(request: Request) -> Response:
     return await FILES.get_response("index.html", request.scope)
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Swagger UI, whose files `fastapi_offline` serves. All addresses in the page are relative."""
+    response = await FILES.get_response("docs.html", request.scope)
+    response.headers["Content-Security-Policy"] = DOCS_POLICY
+    return response
 
 
 def install(app: FastAPI) -> None:

@@ -4,10 +4,11 @@ import { Catalogue } from "./catalogue.js";
 import { Classify } from "./classify.js";
 import { byId } from "./dom.js";
 import { Generate } from "./generate.js";
-import { expected, problem } from "./messages.js";
 import { Models } from "./models.js";
+import { pastInputs } from "./past.js";
+import { Recovery, isUnreachable } from "./recovery.js";
 import { shareButton } from "./share.js";
-import { parse } from "./state.js";
+import { parse, remember } from "./state.js";
 import { Translate } from "./translate.js";
 
 const catalogue = new Catalogue();
@@ -30,21 +31,28 @@ function route() {
   views[view].show(values);
 }
 
-async function load() {
-  byId("outage").replaceChildren();
-  try {
-    await catalogue.load();
-  } catch (error) {
-    byId("outage").replaceChildren(problem(expected(error), { onRetry: load }));
-  }
+/** The view of the URL hash. */
+const shown = () => views[parse(location.hash).view];
+
+/** Send the request of a view again if it got no answer. */
+function repeat() {
+  const { outcomes = [] } = /** @type {any} */ (shown());
+  if (outcomes.some((/** @type {any} */ { error }) => isUnreachable(error))) /** @type {any} */ (shown()).ask();
+}
+
+/** Show an earlier input. @param {import("./past.js").Input} input */
+function open({ view, values }) {
+  remember(view, values);
+  route();
 }
 
 addEventListener("hashchange", route);
-catalogue.addEventListener("change", () => views[parse(location.hash).view].refresh());
+catalogue.addEventListener("change", () => shown().refresh());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   // Draw again: a heatmap keeps the colours it was drawn with.
   for (const view of Object.values(views)) view.render();
 });
-byId("share").append(shareButton());
+byId("share").append(pastInputs(open), shareButton());
+const recovery = new Recovery(catalogue, repeat);
 route();
-load();
+recovery.load();

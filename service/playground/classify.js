@@ -12,6 +12,7 @@ import { TokenText, codePoints } from "./highlight.js";
 import { legend } from "./legend.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
 import { problem } from "./messages.js";
+import { keepInput } from "./past.js";
 import { ModelPicker, heading } from "./picker.js";
 import { Requests, timed } from "./requests.js";
 import { DEFAULTS, remember } from "./state.js";
@@ -100,6 +101,7 @@ export class Classify {
     if (!outcomes) return;
     this.outcomes = outcomes;
     timed("classify", () => this.render());
+    if (outcomes.some(({ answer }) => answer)) keepInput("classify", this.values);
     announce(outcomes.map((o) => `${o.key}: ${o.answer?.predictions[0].label ?? o.error?.title}`).join(", "));
   }
 

@@ -7,6 +7,7 @@ import { copies } from "./exports.js";
 import { TokenText, codePoints } from "./highlight.js";
 import { detailFor, labelOf, matrixPicker, pick } from "./matrices.js";
 import { problem } from "./messages.js";
+import { keepInput } from "./past.js";
 import { ModelPicker, heading } from "./picker.js";
 import { Requests, timed } from "./requests.js";
 import { DEFAULTS, remember } from "./state.js";
@@ -106,6 +107,7 @@ export class Generate {
     if (!outcomes) return;
     this.outcomes = outcomes;
     timed("generate", () => this.render());
+    if (outcomes.some(({ answer }) => answer)) keepInput("generate", this.values);
     announce(outcomes.map((o) => `${o.key}: ${o.answer?.text ?? o.error?.title}`).join(", "));
   }
 

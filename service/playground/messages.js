@@ -15,6 +15,25 @@ const TITLES = {
   unsupported_language_pair: "No model translates between these languages",
 };
 
+/** error_type -> a cure. */
+const CURES = {
+  unreachable: "The page tries again until the service answers.",
+  empty_text: "Type a text with at least one letter.",
+  text_too_long: "Shorten the text, or select a model with a higher limit.",
+  payload_too_large: "Split the text, or translate it as a document.",
+  too_many_tokens: "Shorten the text.",
+  batch_too_large: "Send fewer texts.",
+  model_not_ready: "The page tries again when it is loaded.",
+  model_not_found: "Select a model of the list.",
+  unsupported_language_pair: "Select another language.",
+  unsupported_option: "Change the option, or select another model.",
+  inference_timeout: "Shorten the text, or try again when the service is less busy.",
+  unauthorized: "This service needs an API key: call it with curl or a client.",
+  forbidden: "This service needs an API key: call it with curl or a client.",
+  glossary_not_found: "Select a glossary of the list.",
+  unsupported_format: "Save the document in one of the formats above.",
+};
+
 /**
  * @param {ApiError} error
  * @param {{onRetry?: () => void, onCut?: () => void}} [actions] onCut: called to truncate the text at the limit
@@ -23,7 +42,7 @@ const TITLES = {
 export function problem(error, { onRetry, onCut } = {}) {
   const box = el("div", { class: "problem", role: "alert", "data-type": error.type });
   const wait = error.retryAfter ? ` Wait ${error.retryAfter} s before the next try.` : "";
-  box.append(el("strong", {}, TITLES[error.type] ?? error.title), el("p", {}, sentence(error.detail) + wait));
+  box.append(el("strong", {}, TITLES[error.type] ?? error.title), el("p", {}, [sentence(error.detail) + wait, CURES[error.type]].filter(Boolean).join(" ")));
   const again = ["unreachable", "overloaded", "model_not_ready", "inference_timeout", "inference_failed"];
   if (onCut && error.type === "text_too_long") {
     box.append(el("button", { type: "button", class: "quiet", onclick: onCut }, "Truncate the text"));

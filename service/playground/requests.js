@@ -2,6 +2,7 @@
 
 import { post, stream } from "./api.js";
 import { expected } from "./messages.js";
+import { UNREACHABLE, isUnreachable } from "./recovery.js";
 
 /** @typedef {{key: string, body: any, answer?: any, error?: import("./api.js").ApiError, took: number}} Outcome */
 
@@ -61,6 +62,7 @@ export class Requests {
       return { key, body, answer, took: performance.now() - start };
     } catch (error) {
       if (signal.aborted) return { key, body, took: 0 };
+      if (isUnreachable(error)) dispatchEvent(new Event(UNREACHABLE));
       return { key, body, error: expected(error), took: 0 };
     }
   }

@@ -10,6 +10,7 @@ import { GlossaryPicker, glossaryField } from "./glossary.js";
 import { codePoints } from "./highlight.js";
 import { detailFor, matrixPicker } from "./matrices.js";
 import { problem } from "./messages.js";
+import { keepInput } from "./past.js";
 import { ModelPicker, heading } from "./picker.js";
 import { Progress } from "./progress.js";
 import { Requests, timed } from "./requests.js";
@@ -254,6 +255,7 @@ export class Translate {
     this.progress.hide();
     this.outcomes = outcomes;
     timed("translate", () => this.render());
+    if (outcomes.some(({ answer }) => answer)) keepInput("translate", this.values);
     announce(outcomes.map((o) => `${o.key}: ${o.answer?.translatedText ?? o.error?.title}`).join(", "));
   }
 

@@ -282,25 +282,6 @@ def test_models_that_are_loading(page: Page, address: str) -> None:
     expect(page.locator(".verdict")).to_be_visible()
 
 
-def test_a_service_that_stops(page: Page, address: str) -> None:
-    shown(page, address)
-    page.route("**/classify", lambda route: route.abort())
-    page.get_by_role("button", name="Classify").click()
-    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
-    page.unroute("**/classify")
-    page.get_by_role("button", name="Try again").click()
-    expect(page.locator(".verdict")).to_be_visible()
-
-
-def test_an_unreachable_service(page: Page, address: str) -> None:
-    page.route("**/models", lambda route: route.abort())
-    page.goto(address)
-    expect(page.locator("#outage")).to_contain_text("The service cannot be reached")
-    page.unroute("**/models")
-    page.get_by_role("button", name="Try again").click()
-    expect(page.locator(".verdict")).to_be_visible()
-
-
 @pytest.mark.parametrize(
     ("status", "error_type", "title"),
     [(504, "inference_timeout", "The answer took too long"), (500, "inference_failed", "Inference failed")],

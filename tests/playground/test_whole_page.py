@@ -1,5 +1,7 @@
 """All views: models' pages, sizes, colours, the API page, and the real models."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -10,11 +12,12 @@ VIEWS = ["classify", "translate", "generate", "models"]
 
 def test_a_models_page(page: Page, address: str) -> None:
     page.goto(f"{address}/#view=models")
-    listed = page.get_by_role("navigation", name="Models", exact=True)
-    expect(listed.get_by_role("link")).to_have_text(
-        ["toy", "toy-other", "en-xx", "en-xx-other", "writer", "writer-other"]
-    )
-    listed.get_by_role("link", name="toy", exact=True).click()
+    rows = page.locator(".overview th[scope=row]")
+    expect(rows).to_have_text(["toy", "toy-other", "en-xx", "en-xx-other", "writer", "writer-other"])
+    expect(page.get_by_role("row", name="toy cold, mild, warm accuracy 75.0 %")).to_be_visible()
+    page.get_by_role("button", name="Measure the speed").click()
+    expect(page.locator(".overview td:last-child").filter(has_text=re.compile(r"^[\d.]+ ms$"))).to_have_count(6)
+    rows.get_by_role("link", name="toy", exact=True).click()
     article = page.get_by_role("article")
     expect(article.get_by_role("row", name="accuracy 0.75 toy test (4 texts)")).to_be_visible()
     expect(article.get_by_role("row", name="fake tests/fakes.py CC0")).to_be_visible()
@@ -22,6 +25,9 @@ def test_a_models_page(page: Page, address: str) -> None:
     picture = article.get_by_role("img", name="Learning curves")
     picture.scroll_into_view_if_needed()
     page.wait_for_function("document.querySelector('article img').naturalWidth === 1")
+    article.get_by_role("link", name="All models").click()
+    expect(rows.first).to_be_visible()
+    page.go_back()
     article.get_by_role("link", name="Try it").click()
     expect(page.locator("#classify-results .verdict")).to_be_visible()
 
@@ -51,8 +57,12 @@ def test_an_example_does_not_replace_typed_text(page: Page, address: str, view: 
 def test_nothing_is_wider_than_a_phone(browser: Browser, address: str, view: str) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 740}, has_touch=True)
     page.goto(f"{address}/#view={view}")
-    page.locator(f"#{view} .panel, #{view} article h2").first.wait_for()
+    page.locator(f"#{view} .panel, #{view} .overview").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    tops = page.locator("header.top nav a").evaluate_all(
+        "links => links.map((link) => link.getBoundingClientRect().top)"
+    )
+    assert len(set(tops)) == 1  # one row
     if view == "classify":
         page.locator(".token").nth(1).tap()
         expect(page.locator(".token").nth(1)).to_have_class("token meant")
@@ -89,19 +99,12 @@ def test_contrast(browser: Browser, address: str, colours: str) -> None:
 def test_every_control_has_a_name(page: Page, address: str) -> None:
     for view in VIEWS:
         page.goto(f"{address}/#view={view}")
-        page.locator(f"#{view} .panel, #{view} article h2").first.wait_for()
+        page.locator(f"#{view} .panel, #{view} .overview").first.wait_for()
         unnamed = page.locator(f"#{view}").evaluate(
             """section => [...section.querySelectorAll('input, select, textarea, button, a')]
               .filter((e) => !(e.labels?.length || e.textContent.trim() || e.ariaLabel)).map((e) => e.outerHTML)"""
         )
         assert unnamed == []
-
-
-def test_the_docs_page_needs_no_other_host(page: Page, address: str) -> None:
-    page.goto(address)
-    page.get_by_role("link", name="API").click()
-    expect(page.get_by_text("Limelight").first).to_be_visible()
-    expect(page.get_by_text("/classify").first).to_be_visible()
 
 
 def test_real_classifiers_side_by_side(page: Page, real_address: str) -> None:
