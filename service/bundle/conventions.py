@@ -4,12 +4,6 @@ STEP_INPUTS = ("token_ids", "parents", "candidates")
 """Required inputs of every `step` graph, besides its states and the source. `lengths` is optional."""
 STEP_OUTPUTS = ("top_log_probs", "top_ids", "end_log_probs")
 """Required outputs of every `step` graph: [rows, candidates], [rows, candidates] and [rows, 1] for </s>."""
-SHORTLIST = "shortlist"
-"""Input of a `shortlist` graph and of a `step` graph with a restricted vocabulary, int64 [shortlist]: target ids, with
-</s> first."""
-SHORTLIST_MASK = "shortlist_mask"
-"""Input of such a `step` graph, float32 [sentences, shortlist]: 0 for the ids in the shortlist of a sentence, else
--inf."""
 
 STAND_INS = tuple(chr(0xE000 + number) for number in range(16))
 """Private-use characters U+E000 to U+E00F. Each stands for one piece of the source that is copied unchanged. A

@@ -42,8 +42,6 @@ class TranslationAnswer(Section):
 class TranslationCase(Section):
     text: str
     answer: TranslationAnswer
-    scores: dict[Precision, float] = {}
-    """Score of a precision, where it differs: with a shortlist, probabilities are normalised over fewer tokens."""
 
 
 class GenerationAnswer(Section):
@@ -62,13 +60,6 @@ class GenerationCase(Section):
 
 
 Case = ClassificationCase | TranslationCase | GenerationCase
-
-
-def expected_answer(case: Case, precision: Precision) -> ClassificationAnswer | TranslationAnswer | GenerationAnswer:
-    """Return the answer that a case has in a precision."""
-    if isinstance(case, TranslationCase) and precision in case.scores:
-        return case.answer.model_copy(update={"score": case.scores[precision]})
-    return case.answer
 
 
 class Golden(Section):

@@ -6,7 +6,6 @@
       weights.safetensors    every weight once, under the network's own names; all graphs share it
       tokenizer.json         text -> ids
       golden.json            inputs with their expected answers (`bundle/golden.py`)
-      shortlist.safetensors  likely target tokens of each source token (`bundle/shortlist.py`); optional
       README.md              the model card
 
 The manifest is a union by `task`: `ClassificationManifest`, `TranslationManifest` or `GenerationManifest`. A bundle
@@ -27,17 +26,16 @@ from pydantic import (
     model_validator,
 )
 
-from service.bundle.conventions import SHORTLIST, SHORTLIST_MASK, STEP_INPUTS, STEP_OUTPUTS
+from service.bundle.conventions import STEP_INPUTS, STEP_OUTPUTS
 
 FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
 GOLDEN = "golden.json"
 CARD = "README.md"
 WEIGHTS = "weights.safetensors"
-SHORTLIST_FILE = "shortlist.safetensors"
 
 AttentionKind = Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
-GraphRole = Literal["classify", "encode", "step", "shortlist"]
+GraphRole = Literal["classify", "encode", "step"]
 Precision = Literal["float32", "float16", "int8"]
 Task = Literal["classification", "translation", "generation"]
 
@@ -64,7 +62,7 @@ class TensorInfo(Section):
     """One input or output of a graph. A dimension is a number or a symbol (`batch`, `source_length`, ...)."""
 
     name: str
-    dtype: Literal["float32", "float16", "int64", "int8", "bool"]
+    dtype: Literal["float32", "float16", "int64", "bool"]
     shape: list[int | str]
 
 
@@ -92,8 +90,7 @@ class Graph(Section):
     dimension but the first has length zero. States with such a dimension are right-aligned: the last `lengths`
     positions belong to the row.
 
-    A `step` graph may restrict its vocabulary to a shortlist of target ids. It then reads `shortlist`, `shortlist_mask`
-    and the outputs of the `shortlist` graph: the columns of the output layer for these ids.
+    A `step` graph may know fewer output tokens than the target tokenizer. It then returns at most as many candidates.
     """
 
     role: GraphRole
@@ -193,7 +190,6 @@ class Manifest(_SectionByTask):
 
     roles: ClassVar[frozenset[str]]
     """Roles of the graphs. Each has a float32 graph."""
-    optional_roles: ClassVar[frozenset[str]] = frozenset()
     tokenizer_roles: ClassVar[frozenset[str]] = frozenset({"text"})
     """Keys of `tokenizers`; exactly these."""
 
@@ -226,7 +222,7 @@ class Manifest(_SectionByTask):
         variants = [(graph.role, graph.precision) for graph in graphs]
         roles = {role for role, _ in variants}
         needs = {
-            f"graphs of exactly these roles: {', '.join(sorted(cls.roles))}": cls.roles == roles - cls.optional_roles,
+            f"graphs of exactly these roles: {', '.join(sorted(cls.roles))}": cls.roles == roles,
             "one graph of each role and precision": len(variants) == len(set(variants)),
             **{f"one float32 graph with the role {role}": (role, "float32") in variants for role in cls.roles},
         }
@@ -235,10 +231,6 @@ class Manifest(_SectionByTask):
                 inputs, outputs = _names(graph.inputs), _names(graph.outputs)
                 needs |= {f"the input {name} of {graph.file}": name in inputs for name in STEP_INPUTS}
                 needs |= {f"the output {name} of {graph.file}": name in outputs for name in STEP_OUTPUTS}
-                if SHORTLIST in inputs:
-                    needs[f"the input {SHORTLIST_MASK} of {graph.file}"] = SHORTLIST_MASK in inputs
-                    variant = ("shortlist", graph.precision)
-                    needs[f"a {graph.precision} graph with the role shortlist"] = variant in variants
         _require(needs)
         return graphs
 
@@ -262,8 +254,6 @@ class Manifest(_SectionByTask):
         graphs: list[Graph] = earlier.data.get("graphs", [])
         tokenizers: dict[str, str] = earlier.data.get("tokenizers", {})
         read = [*(graph.file for graph in graphs), *tokenizers.values(), GOLDEN]
-        if any(graph.role == "shortlist" for graph in graphs):
-            read.append(SHORTLIST_FILE)
         needs = {f"a sha256 of {file}": file in files for file in read}
         needs |= {f"a plain file name instead of {name!r}": False for name in files if not _is_plain(name)}
         _require(needs)
@@ -288,7 +278,6 @@ class TranslationManifest(Manifest):
     """Manifest of a translator."""
 
     roles = frozenset({"encode", "step"})
-    optional_roles = frozenset({"shortlist"})
     tokenizer_roles = frozenset({"source", "target"})
 
     task: Literal["translation"]

@@ -1,9 +1,8 @@
 """The `step` graph of a bundle as a DecoderStep.
 
-Legend: B sentences, R rows, U tokens of a batch's shortlists.
+Legend: B sentences, R rows.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +11,6 @@ from numpy.typing import NDArray
 
 from service.decoding.step import Arrays, Candidates, Ids, Rows
 from service.runtime import Session, Value, Values
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The target tokens that a batch is restricted to."""
-
-    ids: Ids
-    """[U]. Union of the sentences' shortlists, with </s> first."""
-    mask: NDArray[np.float32]
-    """[B, U]: 0 for the ids of a sentence, else -inf. A sentence has the same result in every batch."""
-    values: Values
-    """`ids`, `mask` and the columns of the output layer, as inputs of the step."""
-    joined: int
-    """Number of sentences when the union was computed."""
 
 
 @dataclass
@@ -38,22 +23,13 @@ class OnnxState:
     """`source` on the device of the network."""
     past: Values
     """State of each row of the last step [R, ...], padded on the left."""
-    shortlists: list[Ids] | None = None
-    """Sorted target ids of each sentence. None: the whole vocabulary."""
-    vocabulary: Vocabulary | None = None
-    """Computed from `shortlists` in the next step, if None."""
 
 
 class OnnxStep:
     """Runs a `step` graph. The manifest lists the state pairs: which output becomes which input of the next step."""
 
-    def __init__(self, session: Session, output_layer: Session | None = None, eos: int = 0):
-        """output_layer: the `shortlist` graph of a step with a restricted vocabulary.
-        eos: the id of </s>, which is in every shortlist.
-        """
+    def __init__(self, session: Session):
         self._session = session
-        self._output_layer = output_layer
-        self._eos = eos
         graph = session.graph
         self._states = {pair.input: pair.output for pair in graph.state}
         self._reads_lengths = any(tensor.name == "lengths" for tensor in graph.inputs)
@@ -66,12 +42,10 @@ class OnnxStep:
         self._counts: dict[int, Value] = {}
         """The input `candidates` by its number."""
 
-    def start(self, encoded: Arrays, batch: int, shortlists: list[Ids] | None = None) -> OnnxState:
+    def start(self, encoded: Arrays, batch: int) -> OnnxState:
         """Return the initial state of `batch` sentences from the outputs of `encode`, each [B, ...].
 
         A state input without an output of the same name starts as zeros, of length 0 along symbolic axes.
-
-        shortlists: sorted target ids of each sentence, for a step with a restricted vocabulary.
         """
         past: Values = {}
         for name in self._states:
@@ -80,19 +54,16 @@ class OnnxStep:
             first = encoded[name] if name in encoded else np.zeros(shape, dtype=tensor.dtype)
             past[name] = self._session.value(first)
         source = {name: array for name, array in encoded.items() if name in self._inputs and name not in self._states}
-        return self._state(source, past, shortlists)
+        return self._state(source, past)
 
-    def _state(self, source: Arrays, past: Values, shortlists: list[Ids] | None) -> OnnxState:
+    def _state(self, source: Arrays, past: Values) -> OnnxState:
         values = {name: self._session.value(array) for name, array in source.items()}
-        return OnnxState(source, values, past, shortlists)
+        return OnnxState(source, values, past)
 
     def __call__(
         self, token_ids: Ids, parents: Rows, lengths: Ids, state: OnnxState, count: int, attention: frozenset[str]
     ) -> tuple[Candidates, OnnxState, Arrays]:
         """Run the graph, as in `DecoderStep`. The new past stays on the device."""
-        vocabulary = self._vocabulary(state)
-        if vocabulary is not None:
-            count = min(count, len(vocabulary.ids))
         value = self._session.value
         if count not in self._counts:
             self._counts[count] = value(np.array([count]))
@@ -100,24 +71,14 @@ class OnnxStep:
         if self._reads_lengths:
             inputs["lengths"] = value(lengths)
         arrays, kept = self._session.run_keeping(
-            {**inputs, **state.source_values, **state.past, **(vocabulary.values if vocabulary else {})},
+            {**inputs, **state.source_values, **state.past},
             ["top_log_probs", "top_ids", "end_log_probs", *attention],
             list(self._states.values()),
         )
         found: Any = (arrays["top_log_probs"], arrays["top_ids"], arrays["end_log_probs"][:, 0])
         past = {name: kept[output] for name, output in self._states.items()}
-        next_state = OnnxState(state.source, state.source_values, past, state.shortlists, vocabulary)
+        next_state = OnnxState(state.source, state.source_values, past)
         return Candidates(*found), next_state, {name: arrays[name] for name in attention}
-
-    def _vocabulary(self, state: OnnxState) -> Vocabulary | None:
-        """Return the vocabulary of a batch. It is computed after sentences have joined, or half of them have left."""
-        if state.vocabulary is not None or state.shortlists is None or self._output_layer is None:
-            return state.vocabulary
-        ids, mask = union(state.shortlists, self._eos)
-        values = {"shortlist": self._session.value(ids), "shortlist_mask": self._session.value(mask)}
-        layer = self._output_layer
-        _, columns = layer.run_keeping({"shortlist": values["shortlist"]}, [], layer.output_names)
-        return Vocabulary(ids, mask, {**values, **columns}, len(state.shortlists))
 
     def join(self, *states: OnnxState) -> OnnxState:
         """Concatenate states. Sources are padded on the right, pasts on the left."""
@@ -131,8 +92,7 @@ class OnnxStep:
             name: self._session.value(self._concatenate(name, [state.past[name].numpy() for state in states], "left"))
             for name in states[0].past
         }
-        lists = [shortlist for state in states for shortlist in state.shortlists or []]
-        return self._state(source, past, None if states[0].shortlists is None else lists)
+        return self._state(source, past)
 
     def _concatenate(self, name: str, arrays: list[NDArray[Any]], side: str) -> NDArray[Any]:
         """Concatenate arrays of one input, padded with zeros on one side to the longest."""
@@ -162,28 +122,4 @@ class OnnxStep:
             for array in state.source.values():
                 array[moved] = array[origins]
         source = {name: array[: len(sentences)] for name, array in state.source.items()}
-        lists = None if state.shortlists is None else [state.shortlists[sentence] for sentence in sentences.tolist()]
-        kept = self._state(source, past, lists)
-        known = state.vocabulary
-        if known is not None and 2 * len(sentences) > known.joined:
-            mask = known.mask[sentences]
-            values = {**known.values, "shortlist_mask": self._session.value(mask)}
-            kept.vocabulary = Vocabulary(known.ids, mask, values, known.joined)
-        return kept
-
-
-def union(shortlists: Sequence[Ids], eos: int) -> tuple[Ids, NDArray[np.float32]]:
-    """Return the union of sorted shortlists with `eos` first [U], and the mask [B, U]: 0 or -inf.
-
-    >>> ids, mask = union([np.array([4, 5]), np.array([5, 7])], eos=6)
-    >>> ids.tolist(), mask.tolist()
-    ([6, 4, 5, 7], [[0.0, 0.0, 0.0, -inf], [0.0, -inf, 0.0, 0.0]])
-    """
-    largest = max([eos, *(int(shortlist[-1]) for shortlist in shortlists if len(shortlist))])
-    flags = np.zeros((len(shortlists), largest + 1), np.bool_)
-    for row, shortlist in zip(flags, shortlists, strict=True):
-        row[shortlist] = True
-    flags[:, eos] = False
-    ids = np.concatenate([[eos], np.flatnonzero(flags.any(axis=0))])
-    flags[:, eos] = True
-    return ids, np.where(flags.take(ids, axis=1), np.float32(0.0), np.float32(-np.inf))
+        return self._state(source, past)

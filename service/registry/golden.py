@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from service.bundle.golden import AnyGolden, expected_answer
+from service.bundle.golden import AnyGolden
 from service.bundle.manifest import Precision
 from service.errors import InferenceTimeout
 
@@ -36,8 +36,7 @@ async def golden_problem(predictor: Answering, golden: AnyGolden, only: int | No
             answer = await asyncio.wait_for(predictor.golden(case), ANSWER_TIMEOUT_S)
         except TimeoutError:
             raise InferenceTimeout(f"no answer to a golden input within {ANSWER_TIMEOUT_S:g} s") from None
-        expected = expected_answer(case, predictor.precision)
-        if found := differences(expected.model_dump(), answer.model_dump(), tolerance):
+        if found := differences(case.answer.model_dump(), answer.model_dump(), tolerance):
             return f"the golden input {case.text!r} is answered wrongly: {found[0]}"
     return None
 

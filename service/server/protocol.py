@@ -7,7 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.api.errors import MEDIA_TYPE
 from service.api.errors import body as problem
-from service.api.middleware.requests import MAX_HEADER_BYTES, MAX_HEADERS
+from service.api.middleware.requests import MAX_HEADER_BYTES, MAX_HEADERS, header_bytes
 
 HEADERS_TIMEOUT_S = 10.0
 """Maximum time from a connection, or the first byte of a request, to the end of the request's headers."""
@@ -62,16 +62,10 @@ class Protocol(HttpToolsProtocol):
         self._in_headers = True
         self._pending_bytes = 0
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._too_large = len(self.headers) >= MAX_HEADERS
-        if self._too_large:
-            raise HeadersTooLarge
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._stop_timer()
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        self._too_large = size > MAX_HEADER_BYTES
+        size = len(self.url) + header_bytes(self.headers)
+        self._too_large = len(self.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES
         if self._too_large:
             raise HeadersTooLarge
         self._in_headers = False

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from service.attention import AttentionDetail, AttentionMatrix, matrices, outputs_for
 from service.bundle.conventions import max_target_length
 from service.bundle.manifest import AttentionOutput, TranslationManifest
-from service.bundle.shortlist import Shortlist
 from service.decoding.beam_search import BeamSearch, Hypothesis, SearchRequest
 from service.decoding.constraints import SpecialTokens
 from service.decoding.onnx_step import OnnxState, OnnxStep
@@ -137,12 +136,8 @@ class TranslationEngine:
         encode: Session,
         step: Session,
         stand_ins: Mapping[int, int] | None = None,
-        shortlist: Shortlist | None = None,
-        output_layer: Session | None = None,
     ):
-        """stand_ins: source ids of the stand-ins -> their target ids.
-        shortlist, output_layer: the shortlist and its graph, for a step with a restricted vocabulary.
-        """
+        """stand_ins: source ids of the stand-ins -> their target ids."""
         ids = manifest.special_ids
         self._unknown = ids.unknown
         self._stand_ins = dict(stand_ins or {})
@@ -152,8 +147,7 @@ class TranslationEngine:
         self._outputs = manifest.attention
         self._summaries = [output for output in manifest.attention if output.summary and output.kind == "cross"]
         self._encode = encode
-        self._shortlist = shortlist
-        self._step = OnnxStep(step, output_layer, ids.eos)
+        self._step = OnnxStep(step)
         self._step_inputs = {tensor.name for tensor in step.graph.inputs}
         self._searches: list[BeamSearch[OnnxState]] = []
         self._rows_at_start = 0
@@ -207,15 +201,7 @@ class TranslationEngine:
             self._running[key] = _RunningSentence(item, outputs[row], own, [])
         source = {name: array for name, array in encoded.items() if name in self._step_inputs}
         requests = [self._search_request(item, needed) for (_, item), needed in zip(work, outputs, strict=True)]
-        shortlists = None
-        if self._shortlist is not None:
-            shortlists = [
-                self._shortlist.targets(
-                    item.source_ids, [*request.copies, *(item.pattern.token_ids if item.pattern else ())]
-                )
-                for (_, item), request in zip(work, requests, strict=True)
-            ]
-        return requests, self._step.start(source, len(work), shortlists)
+        return requests, self._step.start(source, len(work))
 
     def _search_request(self, request: TranslationRequest, outputs: list[AttentionOutput]) -> SearchRequest:
         max_length = min(

@@ -7,10 +7,9 @@ from service.attention import check_weights, count_weights
 from service.batching.offload import run_in_thread_if_long
 from service.batching.scheduler import Limits, Scheduler
 from service.bundle.bundle import Bundle
-from service.bundle.conventions import SHORTLIST, STAND_INS
+from service.bundle.conventions import STAND_INS
 from service.bundle.golden import TranslationAnswer, TranslationCase
-from service.bundle.manifest import SHORTLIST_FILE, TranslationManifest
-from service.bundle.shortlist import read_shortlist
+from service.bundle.manifest import TranslationManifest
 from service.errors import UnsupportedOption
 from service.markup.protect import Format, protect
 from service.runtime import Runtime
@@ -43,15 +42,7 @@ class Translator:
         self.precision = step.graph.precision
         tokenizers = self._source_tokenizer, self._target_tokenizer
         stand_ins = {tokenizers[0].token_id(char): tokenizers[1].token_id(char) for char in manifest.stand_ins}
-        shortlist, output_layer = None, None
-        if any(tensor.name == SHORTLIST for tensor in step.graph.inputs):
-            sizes = [tokenizer.size for tokenizer in tokenizers]
-            shortlist = read_shortlist(bundle.files[SHORTLIST_FILE], *sizes)
-            output_layer = runtime.open(bundle, "shortlist")
-        engines = [
-            TranslationEngine(manifest, encode, step, stand_ins, shortlist, output_layer)
-            for _ in range(step.concurrency)
-        ]
+        engines = [TranslationEngine(manifest, encode, step, stand_ins) for _ in range(step.concurrency)]
         self._answer_weights = limits.answer_weights
         self._request_tokens = limits.request_tokens
         self.scheduler = Scheduler(manifest.name, engines, limits)

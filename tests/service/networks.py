@@ -22,6 +22,8 @@ V, D, N, C = 151, 5, 2, 3
 WINDOW = 7
 """Attention window of the language model in tokens."""
 PAD, UNK, BOS, EOS = range(4)
+OUTPUTS = [*range(4), *range(5, V, 2)]
+"""Tokens that the restricted output layer knows."""
 SHARPNESS = np.array([4.0, 1.5], dtype=np.float32)  # [N]
 
 _random = np.random.default_rng(7)
@@ -56,7 +58,9 @@ CONSTANTS: dict[str, NDArray[Any]] = {
     "zero": np.array(0),
     "one": np.array(1),
     "end": np.array([EOS]),
-    **{f"axis_{axis}": np.array([axis]) for axis in (0, 1, 2, 3)},
+    "outputs": np.array(OUTPUTS),
+    "outputs_end": np.array([OUTPUTS.index(EOS)]),
+    **{f"axis_{axis}": np.array([axis]) for axis in (1, 2, 3)},
     "axes_12": np.array([1, 2]),
     "any": np.array([-1]),
     "heads": np.array([N]),
@@ -193,35 +197,29 @@ step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] 
   end_log_probs = Gather <axis = 1> (log_probs, end)
   top_log_probs, top_ids = TopK (log_probs, candidates)
 }}""",
-    # The translator's step over a shortlist, whose first token is </s>.
+    # The translator's step with an output layer that knows OUTPUTS only.
     "restricted_step": f"""
 step (int64[rows] token_ids, int64[rows] parents, int64[rows] lengths, int64[1] candidates,
       bool[sentences, source_length] source_mask, float[sentences, source_length, {V}] wishes,
-      float[before, {D}] mood, float[before, 1] clock, float[before, past_length, {D}] past,
-      int64[shortlist] shortlist, float[sentences, shortlist] shortlist_mask, float[{D}, shortlist] shortlist_style) =>
+      float[before, {D}] mood, float[before, 1] clock, float[before, past_length, {D}] past) =>
   (float[rows, candidates] top_log_probs, int64[rows, candidates] top_ids, float[rows, 1] end_log_probs,
    float[rows, {D}] next_mood, float[rows, 1] next_clock,
    float[rows, target_length, {D}] history, float[rows, {N}, 1, source_length] cross_0,
    float[rows, 1, source_length] cross_1, float[rows, {N}, 1, target_length] decoder_self_0) {{
 {_CROSS_ATTENTION}
-  own_wishes = Gather <axis = 2> (wishes, shortlist)
+  own_wishes = Gather <axis = 2> (wishes, outputs)
+  own_style = Gather <axis = 1> (style, outputs)
   wish_BWU = MatMul (cross_BWS, own_wishes)
-  mask_B1U = Unsqueeze (shortlist_mask, axis_1)
-  masked_BWU = Add (wish_BWU, mask_B1U)
-  size = Shape (shortlist)
+  size = Shape (outputs)
   rows_apart = Concat <axis = 0> (any, size)
-  wish = Reshape (masked_BWU, rows_apart)
-  bias = MatMul (next_mood, shortlist_style)
+  wish = Reshape (wish_BWU, rows_apart)
+  bias = MatMul (next_mood, own_style)
   logits = Add (wish, bias)
   log_probs = LogSoftmax <axis = -1> (logits)
-  eos_index = Unsqueeze (zero, axis_0)
-  end_log_probs = Gather <axis = 1> (log_probs, eos_index)
-  top_log_probs, top_indices = TopK (log_probs, candidates)
-  top_ids = Gather (shortlist, top_indices)
-}}""",
-    "shortlist": f"""
-shortlist (int64[shortlist] shortlist) => (float[{D}, shortlist] shortlist_style) {{
-  shortlist_style = Gather <axis = 1> (style, shortlist)
+  end_log_probs = Gather <axis = 1> (log_probs, outputs_end)
+  count = Min (candidates, size)
+  top_log_probs, top_indices = TopK (log_probs, count)
+  top_ids = Gather (outputs, top_indices)
 }}""",
     # The language model. Its next token depends on all tokens (`mood`) and on the attention window (`kept`).
     "write": f"""

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from training.export.quantization import write_int8
-from training.graphs import Description, classifier, seq2seq
+from training.graphs import Description, classifier, seq2seq, transformer
 from training.graphs.parity import decode_in_steps, open_graphs
 from training.graphs.trace import round_to_float16, write_graphs
 from training.networks.attention import ATTENTIONS
 from training.networks.recurrent import CELLS
 from training.networks.seq2seq import Seq2Seq, Seq2SeqConfig
+from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import ClassificationRecipe, load_recipe, varied
 from training.tasks import build_classifier
 
@@ -66,6 +67,23 @@ def test_every_recurrent_translator_graph_equals_pytorch(options: dict[str, Any]
     write_and_check(network, described, tmp_path)
     assert [output.kind for output in described.attention] == ([] if options["attention"] == "none" else ["cross"])
     assert_int8_is_close(described, tmp_path)
+
+
+@pytest.mark.parametrize("output_ids", [None, [1, 2, 3, 5, 8, 13]])
+def test_every_transformer_graph_equals_pytorch(output_ids: list[int] | None, tmp_path: Path) -> None:
+    """Also with an output layer that knows some tokens only: then all others have the probability 0."""
+    torch.manual_seed(0)
+    config = TransformerConfig(network="transformer", size=8, heads=2, feed_forward=12, decoder_layers=2)
+    network = Transformer(config, vocabulary=17, pad_id=0).eval()
+    network.output_ids = None if output_ids is None else torch.tensor(output_ids)
+    described = transformer.describe(network, eos_id=3, summary_layer=1, max_target_length=67)
+    write_and_check(network, described, tmp_path)
+    assert_int8_is_close(described, tmp_path)
+    run = open_graphs(tmp_path, described.graphs)
+    encoded = run["encode"]({"source_ids": np.array([[5, 6, 3]]), "source_lengths": np.array([3])})
+    [step] = decode_in_steps(run, described.graphs[1], encoded, np.array([[2]]), candidates=17)
+    assert sorted(step["top_ids"][0].tolist()) == (output_ids or list(range(17)))
+    np.testing.assert_allclose(np.exp(step["top_log_probs"]).sum(), 1, atol=1e-5)
 
 
 def assert_int8_is_close(described: Description, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
@@ -12,6 +13,8 @@ from training.export.golden import GreedyTranslation
 from training.graphs import Description, seq2seq, transformer
 from training.graphs.trace import write_graphs
 from training.networks.seq2seq import Seq2Seq
+from training.networks.transformer import Transformer
+from training.output_vocabulary import output_vocabulary
 from training.tasks import TranslationTask
 from training.tokenization import BOS, EOS, PAD, UNK, special_id
 
@@ -28,6 +31,7 @@ def describe(task: TranslationTask) -> Description:
 
 def write(task: TranslationTask, folder: Path) -> Content:
     """Write graphs and tokenizer. Raises ParityError."""
+    restrict_output(task)
     described = describe(task)
     write_graphs(task.network, described, folder)
     save_source_tokenizer(task.tokenizer, folder / "tokenizer.json")
@@ -54,6 +58,15 @@ def write(task: TranslationTask, folder: Path) -> Content:
             "stand_ins": list(STAND_INS[: task.recipe.tokenizer.stand_ins]),
         },
     )
+
+
+def restrict_output(task: TranslationTask) -> None:
+    """Give a Transformer the output vocabulary of its training pairs."""
+    if isinstance(task.network, Transformer):
+        ids = output_vocabulary(task.recipe, task.tokenizer)
+        task.network.output_ids = None if ids is None else torch.tensor(ids)
+        if ids is not None:
+            print(f"{task.recipe.name}: the output layer knows {len(ids)} of {task.network.vocabulary} tokens")
 
 
 def int8_graphs(

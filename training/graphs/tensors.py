@@ -5,6 +5,7 @@ Legend: R rows, V vocabulary.
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from service.bundle.manifest import TensorInfo
@@ -30,12 +31,19 @@ def score_tensors() -> list[TensorInfo]:
     ]
 
 
-def scores(logits: Tensor, eos_id: int, candidates: Tensor) -> list[Tensor]:
+def scores(logits: Tensor, eos_id: int, candidates: Tensor, output_ids: Tensor | None = None) -> list[Tensor]:
     """Compute the `score_tensors` from logits [R, V] and the number of candidates [1].
 
     The graph selects the best tokens. The service then copies a few numbers per row instead of a vocabulary.
+
+    output_ids: the sorted token ids [U] of logits [R, U], if the output layer does not know the whole vocabulary.
     """
     log_probs = logits.log_softmax(-1)
+    if output_ids is not None:
+        eos = int(torch.searchsorted(output_ids, eos_id))
+        known = candidates.clamp(max=len(output_ids))
+        top_log_probs, top = log_probs.topk(known[0], dim=-1)  # type: ignore[arg-type]
+        return [top_log_probs, output_ids[top], log_probs[:, eos : eos + 1]]
     # ONNX's TopK takes k as a tensor of one dimension. Indexing keeps it symbolic while tracing.
     top_log_probs, top_ids = log_probs.topk(candidates[0], dim=-1)  # type: ignore[arg-type]
     return [top_log_probs, top_ids, log_probs[:, eos_id : eos_id + 1]]

@@ -77,7 +77,9 @@ class StepGraph(nn.Module):
             list(zip(past[::2], past[1::2], strict=True)),
             own,
         )
-        found = scores(self.network.logits(decoded.states[:, 0]), self.eos_id, candidates)
+        found = scores(
+            self.network.output_logits(decoded.states[:, 0]), self.eos_id, candidates, self.network.output_ids
+        )
         present = [part for pair in decoded.keys_values for part in pair]
         return [*found, *present, *decoded.cross_weights, *decoded.self_weights]
 

@@ -187,6 +187,8 @@ class Transformer(nn.Module):
         self.encoder_norm = nn.LayerNorm(config.size) if config.norm == "pre" else nn.Identity()
         self.decoder_norm = nn.LayerNorm(config.size) if config.norm == "pre" else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
+        self.output_ids: Tensor | None = None
+        """Sorted ids [U] of the tokens that the output layer knows. None: the whole vocabulary."""
         for name, parameter in self.named_parameters():
             if parameter.dim() > 1 and name != "embedding.weight":
                 nn.init.xavier_uniform_(parameter)
@@ -243,9 +245,17 @@ class Transformer(nn.Module):
         result.states = self.decoder_norm(x)
         return result
 
+    def output_logits(self, states: Tensor) -> Tensor:
+        """states [..., D] -> logits of the tokens that the output layer knows [..., U], else [..., V]."""
+        weights = self.embedding.weight
+        return F.linear(states, weights if self.output_ids is None else weights[self.output_ids])
+
     def logits(self, states: Tensor) -> Tensor:
-        """states [..., D] -> logits of the next token [..., V]."""
-        return F.linear(states, self.embedding.weight)
+        """states [..., D] -> logits of the next token [..., V], -inf for tokens that the output layer does not know."""
+        found = self.output_logits(states)
+        if self.output_ids is None:
+            return found
+        return found.new_full((*found.shape[:-1], self.vocabulary), -torch.inf).index_copy(-1, self.output_ids, found)
 
     def forward(self, source_ids: Tensor, target_ids: Tensor) -> Decoded:
         """Decode whole targets (teacher forcing): source_ids [B, S], target_ids [B, T]."""

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from heapq import heappop, heappush
+from itertools import count
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,18 +41,38 @@ class Throttle:
 
     def __init__(self) -> None:
         self._ends: float | None = None
+        self._started = 0
+        """Requests that have started work in this iteration."""
+        self._tickets = count()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        """A heap of waiting requests, in the order of their tickets."""
 
     async def wait(self) -> None:
         """Wait for an iteration with time left."""
-        loop = asyncio.get_running_loop()
+        ticket = None
         while self._ends is not None and time.perf_counter() >= self._ends:
-            await asyncio.sleep(0)
+            ticket = next(self._tickets) if ticket is None else ticket
+            wake = asyncio.get_running_loop().create_future()
+            heappush(self._waiting, (ticket, wake))
+            await wake
         if self._ends is None:  # the first in this iteration
-            self._ends = time.perf_counter() + SLICE_S
-            loop.call_soon(self._reset)
+            self._begin_slice()
+        self._started += 1
 
     def _reset(self) -> None:
-        self._ends = None
+        """Wake one request more than had time since the last call. To wake all would cost more than their work."""
+        wakes, self._ends, self._started = self._started + 1, None, 0
+        while wakes and self._waiting:
+            _, wake = heappop(self._waiting)
+            if not wake.done():  # else cancelled
+                wake.set_result(None)
+                wakes -= 1
+        if self._waiting:
+            self._begin_slice()
+
+    def _begin_slice(self) -> None:
+        self._ends = time.perf_counter() + SLICE_S
+        asyncio.get_running_loop().call_soon(self._reset)
 
 
 class LimitsMiddleware:

@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterable
+from itertools import chain
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -129,7 +131,12 @@ def add_prefix(scope: Scope, prefix: str) -> None:
 
 def too_large(scope: Scope) -> bool:
     headers = scope["headers"]
-    return len(headers) > MAX_HEADERS or sum(len(n) + len(v) for n, v in headers) > MAX_HEADER_BYTES
+    return len(headers) > MAX_HEADERS or header_bytes(headers) > MAX_HEADER_BYTES
+
+
+def header_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Total size of names and values."""
+    return sum(map(len, chain.from_iterable(headers)))
 
 
 def without_body(send: Send) -> Send:

@@ -109,34 +109,6 @@ def test_a_role_without_a_float32_graph(folder: Path) -> None:
         read_manifest(folder)
 
 
-def test_a_step_graph_with_a_shortlist_needs_its_mask_its_graph_and_its_file(translator: Path) -> None:
-    content = read_json(translator / MANIFEST)
-    ids = {"name": "shortlist", "dtype": "int64", "shape": ["shortlist"]}
-    mask = {"name": "shortlist_mask", "dtype": "float32", "shape": ["sentences", "shortlist"]}
-    encode, step = content["graphs"]
-    layer = {**step, "role": "shortlist", "file": "shortlist.onnx", "inputs": [ids], "outputs": [], "state": []}
-    restricted = {**step, "inputs": [*step["inputs"], ids]}
-    files = {**content["files"], "shortlist.onnx": "0", "shortlist.safetensors": "0"}
-    change_manifest(translator, graphs=[encode, restricted])
-    with pytest.raises(
-        BundleCorrupt, match="the input shortlist_mask of step.onnx, a float32 graph with the role short"
-    ):
-        read_manifest(translator)
-    restricted = {**restricted, "inputs": [*restricted["inputs"], mask]}
-    change_manifest(translator, graphs=[encode, restricted, layer])
-    with pytest.raises(BundleCorrupt, match="a sha256 of shortlist.onnx, a sha256 of shortlist.safetensors"):
-        read_manifest(translator)
-    change_manifest(translator, graphs=[encode, restricted, layer], files=files)
-    assert read_manifest(translator, TranslationManifest).graph("shortlist", "int8").file == "shortlist.onnx"
-
-
-def test_a_classifier_has_no_shortlist(folder: Path) -> None:
-    [graph] = read_json(folder / MANIFEST)["graphs"]
-    change_manifest(folder, graphs=[graph, {**graph, "role": "shortlist"}])
-    with pytest.raises(BundleCorrupt, match="graphs of exactly these roles: classify"):
-        read_manifest(folder)
-
-
 @pytest.mark.parametrize("summary", [True, False])
 def test_exactly_one_summary_attention(folder: Path, summary: bool) -> None:
     attention = read_json(folder / MANIFEST)["attention"]

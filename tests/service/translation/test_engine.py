@@ -13,10 +13,10 @@ from service.attention import AttentionDetail
 from service.batching.scheduler import Limits, Scheduler
 from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest, sha256_of, update_manifest
-from service.bundle.manifest import SHORTLIST_FILE, TranslationManifest
-from service.bundle.shortlist import Shortlist
+from service.bundle.manifest import TranslationManifest
 from service.decoding.beam_search import BeamSearch
 from service.decoding.onnx_step import OnnxStep
+from service.decoding.pattern_search import Pattern
 from service.errors import InferenceFailed
 from service.runtime import Runtime, Session
 from service.translation.engine import Decoded, Options, TranslationEngine, TranslationRequest
@@ -27,14 +27,10 @@ TOKENIZER = source_tokenizer(ends=True)
 Engines = Scheduler[TranslationRequest, Decoded]
 
 
-def open_engine(
-    folder: Path, stand_ins: dict[int, int] | None = None, shortlist: Shortlist | None = None
-) -> TranslationEngine:
+def open_engine(folder: Path, stand_ins: dict[int, int] | None = None) -> TranslationEngine:
     manifest, runtime = read_manifest(folder, TranslationManifest), Runtime("cpu", threads=1)
     bundle = read_bundle(folder, manifest)
-    encode, step = runtime.open(bundle, "encode"), runtime.open(bundle, "step")
-    output_layer = None if shortlist is None else runtime.open(bundle, "shortlist")
-    return TranslationEngine(manifest, encode, step, stand_ins, shortlist, output_layer)
+    return TranslationEngine(manifest, runtime.open(bundle, "encode"), runtime.open(bundle, "step"), stand_ins)
 
 
 @pytest.fixture(scope="module")
@@ -237,52 +233,33 @@ def test_stand_ins_are_produced_as_often_as_in_the_source(models: Path, beam_siz
 
 
 @pytest.fixture(scope="module")
-def restricted_bundle(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fake translator with a step graph that reads a shortlist."""
+def restricted(models: Path, tmp_path_factory: pytest.TempPathFactory) -> TranslationEngine:
+    """The engine of a step graph whose output layer knows a part of the vocabulary."""
     folder = Path(shutil.copytree(models / "en-xx" / "1", tmp_path_factory.mktemp("restricted") / "en-xx" / "1"))
-    (folder / SHORTLIST_FILE).write_bytes(b"")
     manifest = read_manifest(folder, TranslationManifest)
-    graphs = [networks.write_graph(folder, name) for name in ("encode", "restricted_step", "shortlist")]
-    names = [*(graph.file for graph in graphs), SHORTLIST_FILE]
-    files = manifest.files | {name: sha256_of(folder / name) for name in names}
+    graphs = [networks.write_graph(folder, name) for name in ("encode", "restricted_step")]
+    graphs[1] = graphs[1].model_copy(update={"role": "step"})
+    files = manifest.files | {graph.file: sha256_of(folder / graph.file) for graph in graphs}
     update_manifest(folder, graphs=graphs, files=files)
-    return folder
-
-
-def shortlist_of(lists: list[list[int]]) -> Shortlist:
-    offsets = np.cumsum([0, *map(len, lists)])
-    return Shortlist(offsets, np.concatenate(lists).astype(np.int64), np.array([networks.EOS]))
-
-
-def test_a_shortlist_of_the_whole_vocabulary_changes_nothing(
-    engine: TranslationEngine, restricted_bundle: Path
-) -> None:
-    everything = shortlist_of([list(range(networks.V))] * networks.V)
-    restricted = open_engine(restricted_bundle, shortlist=everything)
-    requests = [request(text, beam_size=b, attention="full") for text in TEXTS for b in (1, 4)]
-    for found, expected in zip(run(restricted, *requests), run(engine, *requests), strict=True):
-        check_same(found, expected)
+    return open_engine(folder)
 
 
 @pytest.mark.parametrize("beam_size", [1, 3])
-def test_a_sentence_has_its_own_shortlist_in_every_batch(restricted_bundle: Path, beam_size: int) -> None:
-    """Sentences join and leave; each has the result that it has alone, and tokens of its own shortlist only."""
-    random = np.random.default_rng(3)
-    lists = [[token, *random.integers(4, networks.V, 5).tolist()] for token in range(networks.V)]
-    shortlist = shortlist_of(lists)
-    restricted = open_engine(restricted_bundle, shortlist=shortlist)
-    requests = [request(text, beam_size=beam_size) for text in (*TEXTS, "wind", "7 and 8", "no", "a day", "rain")]
-    found: dict[int, Any] = {}
-    for key, one in enumerate(requests):
-        restricted.start([(key, one)])
-        found |= dict(restricted.advance())
-    while len(found) < len(requests):
-        found |= dict(restricted.advance())
-    for key, one in enumerate(requests):
+def test_an_output_layer_that_knows_a_part_of_the_vocabulary(restricted: TranslationEngine, beam_size: int) -> None:
+    requests = [request(text, beam_size=beam_size) for text in TEXTS]
+    for one, decoded in zip(requests, run(restricted, *requests), strict=True):
+        assert all(set(hypothesis.token_ids) <= set(networks.OUTPUTS) for hypothesis in decoded.hypotheses)
         [alone] = run(restricted, one)
-        check_same(found[key], alone)
-        allowed = set(shortlist.targets(one.source_ids).tolist())
-        assert all(set(hypothesis.token_ids) <= allowed for hypothesis in found[key].hypotheses)
+        check_same(decoded, alone)
+
+
+def test_a_pattern_can_have_tokens_that_the_output_layer_does_not_know(restricted: TranslationEngine) -> None:
+    known = next(token for token in networks.OUTPUTS if token != networks.EOS)
+    other = next(token for token in range(networks.V - 1, 0, -1) if token not in networks.OUTPUTS)
+    pattern = Pattern((((known,),), ((other, known),)), networks.V)
+    one = TranslationRequest(TOKENIZER.encode(TEXTS[0]).ids, [], Options(), pattern=pattern)
+    [decoded] = run(restricted, one)
+    assert decoded.hypotheses[0].token_ids == [known, other, known]
 
 
 @pytest.mark.parametrize("detail", ["none", "summary"])
