@@ -55,6 +55,26 @@ def test_requests_are_spread_over_iterations_of_the_loop() -> None:
     assert 6 <= asyncio.run(busy()) <= 24  # two or three in each iteration
 
 
+def test_waiting_requests_keep_their_order_and_may_be_cancelled() -> None:
+    async def served() -> list[int]:
+        throttle, order = Throttle(), list[int]()
+
+        async def one(number: int) -> None:
+            await throttle.wait()
+            order.append(number)
+            time.sleep(SLICE_S / 4)
+
+        requests = [asyncio.create_task(one(number)) for number in range(30)]
+        await asyncio.sleep(0)
+        for number in range(10, 20):
+            requests[number].cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(*requests, return_exceptions=True)
+        return order
+
+    assert asyncio.run(served()) == [*range(10), *range(20, 30)]
+
+
 def running(client: TestClient) -> int:
     """Requests being worked on."""
     found = client.app
