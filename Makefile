@@ -42,8 +42,14 @@ bench: .venv/develop-$(EXTRA) .venv/bentoml/bin/bentoml  ## measure speed and me
 	$(PIP) install -c constraints.txt -e '.[$(EXTRA),bench]'
 	$(BIN)/python -m bench
 
-scale-test: .venv/develop-$(EXTRA)  ## check what is for several machines; needs Debian's prometheus (docs/scale.md)
+scale-test: .venv/develop-$(EXTRA) .venv/charts/bin/python  ## check what is for several machines; needs Debian's prometheus (docs/scale.md)
 	$(BIN)/python -m bench.scale.monitoring
+	.venv/charts/bin/python -m bench.scale.charts
+
+# 350 MB: Helm as a library, and the schemas of Kubernetes.
+.venv/charts/bin/python: | $(BIN)/python
+	@$(PYTHON) -m venv .venv/charts
+	.venv/charts/bin/python -m pip --disable-pip-version-check -q install helm-python-sdk kubernetes-validate
 
 # BentoML requires other versions than constraints.txt has.
 .venv/bentoml/bin/bentoml: | $(BIN)/python
