@@ -168,7 +168,7 @@ def test_a_file_waits_for_a_busy_service(page: Page, address: str) -> None:
     asked = []
 
     def busy(route: Route) -> None:
-        texts = route.request.post_data_json["text"]
+        texts = json.loads(route.request.post_data or "")["text"]
         if isinstance(texts, list):
             asked.append(len(texts))
         if asked == [3]:
