@@ -33,7 +33,6 @@ from training.recipe import (
 from training.run import RunError
 from training.shortlist import ShortlistError, add_shortlist, training_pairs
 from training.start import StartError
-from training.verdict import Verdict
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train recipes and export them as ONNX bundles.")
 
@@ -217,19 +216,21 @@ def opened(recipe: str, changes: Changes) -> AnyRecipe:
     if isinstance(loaded, ClassificationRecipe):
         counts = label_counts(loaded.data)
         console.print("training texts: " + ", ".join(f"{label} {count:,}" for label, count in counts.items()))
-        if loaded.warm_start is not None:
-            console.print(f"starts from the bundle {loaded.warm_start}")
+    if loaded.warm_start is not None:
+        console.print(f"starts from the bundle {loaded.warm_start}")
+        if loaded.task != "generation" and loaded.data.replay is not None:
+            console.print(f"with old data of {', '.join(dict.fromkeys(loaded.data.replay.corpora))}")
     return loaded
 
 
-def show(manifest: Manifest, verdict: Verdict | None) -> None:
+def show(manifest: Manifest, verdict: str) -> None:
     """Print the metrics and the verdict."""
     table = Table("metric", "value", "data", "method", title=f"{manifest.name}/{manifest.version}")
     for metric in manifest.metrics:
         table.add_row(metric.name, f"{metric.value:.4g}", metric.data, metric.detail)
     console.print(table)
-    if verdict is not None:
-        console.print(verdict.text)
+    if verdict:
+        console.print(verdict)
 
 
 def main() -> None:

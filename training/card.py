@@ -12,8 +12,13 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None, verdict: str = "") -> str:
-    """The bundle's README.md, from its manifest, pictures (caption -> file in the bundle's folder) and verdict."""
+def model_card(
+    manifest: Manifest, pictures: Mapping[str, Path] | None = None, verdict: str = "", section: str = ""
+) -> str:
+    """The bundle's README.md, from its manifest, pictures (caption -> file in the bundle's folder) and verdict.
+
+    section: a further section, before that of the data.
+    """
     recipe, training, architecture = manifest.training.recipe, manifest.training, manifest.architecture
     metrics = [[m.name, f"{m.value:.4g}", m.data, m.detail] for m in manifest.metrics]
     what = f", labels {', '.join(manifest.labels)}" if isinstance(manifest, ClassificationManifest) else ""
@@ -46,7 +51,7 @@ def model_card(manifest: Manifest, pictures: Mapping[str, Path] | None = None, v
 
 {shown}
 
-## Data
+{section}{chr(10) if section else ""}## Data
 
 {table(["corpus", "origin", "licence"], [[d.name, d.origin, d.licence] for d in manifest.data])}
 

@@ -12,11 +12,12 @@ import onnxruntime as ort
 from service.bundle.files import read_manifest
 from training import report
 from training.card import table
-from training.evaluate import evaluate, length_counts, length_curve
+from training.evaluate import evaluate
 from training.export.bundle import export
 from training.fit import fit
 from training.recipe import ClassificationRecipe, RecipeError, varied
 from training.run import read_journal, run_folder
+from training.scores import length_counts, length_curve
 
 HEADER = ["accuracy", "macro F1", "parameters", "s/epoch", "CPU ms"]
 

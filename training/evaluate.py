@@ -2,27 +2,21 @@
 
 import asyncio
 import math
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import torch
 from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from service.batching.scheduler import Limits
-from service.bundle.bundle import read_bundle
-from service.bundle.files import read_manifest, update_manifest
-from service.bundle.golden import read_golden
+from service.bundle.files import update_manifest
 from service.bundle.manifest import CARD, Manifest, Metric, TranslationManifest
 from service.classification.classifier import Classifier
-from service.errors import InferenceFailed
 from service.generation.generator import Generator, SamplingParams
-from service.registry.entry import Predictor, open_predictor
-from service.registry.golden import golden_problem
+from service.registry.entry import Predictor
 from service.registry.registry import Registry
 from service.runtime import Runtime
 from service.text.tokenizer import Token
@@ -30,29 +24,35 @@ from service.translation.engine import Options
 from service.translation.translator import Translator
 from training import report
 from training.alignment import ALIGNMENTS, attention_name, error_rates, read_alignments
+from training.before_after import Rows, StartedRecipe, changes, described, start_of
 from training.card import model_card
-from training.corpora import SentencePair, Split, labelled_texts, running_text, sentence_pairs
+from training.corpora import LabelledText, SentencePair, Split, labelled_texts, running_text, sentence_pairs
 from training.export.bundle import exported_version
+from training.phrases import phrase_section, read_phrases
 from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, TranslationRecipe
 from training.run import read_journal, run_folder
-from training.verdict import Verdict, judge, labels_known
+from training.scores import Scored, corpus_scores, length_curve, scores_by_domain, scores_by_length
+from training.start import models_folder
+from training.verdict import balanced_accuracy, judge, labels_known
 
 Pictures = dict[str, Path]
 """Caption -> picture, in the bundle's folder."""
 
 
-def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> tuple[Manifest, Verdict | None]:
-    """Evaluate models/<name>/<version> and return its manifest with the metrics, and the verdict on a classifier.
+def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> tuple[Manifest, str]:
+    """Evaluate models/<name>/<version> and return its manifest with the metrics, and the verdict.
 
-    The version is that of the run's export, else the recipe's.
+    The version is that of the run's export, else the recipe's. The verdict on a classifier compares it with a linear
+    model. That on a model of the user's data that started from a bundle compares it with this bundle, if both have the
+    same labels or languages.
 
-    Metrics of the test split are written to the manifest, and to the card with pictures. Raises ModelNotReady if the
-    bundle does not load, and CorpusError if the data is missing.
+    Metrics of the test split are written to the manifest, and to the card with pictures and verdict. Raises
+    ModelNotReady if the bundle does not load, and CorpusError if the data is missing.
     """
     recipe = recipe.model_copy(update={"version": exported_version(recipe, models) or recipe.version})
     folder = models / recipe.name / str(recipe.version)
-    verdict: Verdict | None = None
-    registry = open_registry(models, recipe)
+    verdict: list[str] = []
+    registry = open_registry(models, recipe.name)
     try:
         predictor: Predictor
         if isinstance(recipe, ClassificationRecipe):
@@ -67,59 +67,115 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> tuple[Ma
             if predictor.precision != "float32":
                 metrics += in_float32(recipe, models, split)
             metrics += alignment_error(folder, predictor.manifest)
+        pictures = example_heatmaps(recipe, predictor, folder) if split == "test" else {}
+        if isinstance(recipe, ClassificationRecipe) and isinstance(predictor, Classifier) and split == "test":
+            pictures |= error_pictures(probabilities, wanted, predictor.labels, folder)
+            rows = labelled_texts(recipe.data, split)
+            judged = judge(recipe.data, predictor.labels, rows, probabilities.argmax(1).numpy())
+            metrics += judged.metrics
+            verdict.append(judged.text)
+        if not isinstance(recipe, GenerationRecipe) and not isinstance(predictor, Generator):
+            compared, sentences = compare_with_start(recipe, predictor, split)
+            metrics += compared
+            verdict += sentences
         if split != "test":
-            return predictor.manifest.model_copy(update={"metrics": metrics}), None
-        pictures = example_heatmaps(recipe, predictor, folder)
+            return predictor.manifest.model_copy(update={"metrics": metrics}), "\n\n".join(verdict)
+        section = phrases_of(predictor) if isinstance(predictor, Classifier) else ""
         if isinstance(predictor, Generator):
             pictures |= example_texts(recipe, predictor, folder)
-        if curve := length_curve(metrics):
-            picture = report.bleu_by_length({recipe.name: curve}, folder / "lengths.png")
-            pictures["BLEU by source length"] = picture
-        if isinstance(predictor, Classifier):
-            confusion = multiclass_confusion_matrix(probabilities, wanted, len(predictor.labels)).numpy()
-            picture = report.confusion_matrix(confusion, predictor.labels, folder / "confusion.png")
-            pictures["Confusion matrix of the test split"] = picture
-            highest, predicted = probabilities.max(1)
-            picture = report.reliability(highest.numpy(), (predicted == wanted).numpy(), folder / "calibration.png")
-            pictures["Accuracy by predicted probability"] = picture
-            assert isinstance(recipe, ClassificationRecipe)
-            rows = labelled_texts(recipe.data, split)
-            verdict = judge(recipe.data, predictor.labels, rows, predicted.numpy())
-            metrics += verdict.metrics
     finally:
         registry.close()
+    text = "\n\n".join(verdict)
+    return write_results(recipe, folder, metrics, pictures, text, section), text
+
+
+def write_results(
+    recipe: AnyRecipe, folder: Path, metrics: list[Metric], pictures: Pictures, verdict: str, section: str
+) -> Manifest:
+    """Write metrics to the manifest, and the card with a further section. Return the manifest."""
+    if curve := length_curve(metrics):
+        picture = report.bleu_by_length({recipe.name: curve}, folder / "lengths.png")
+        pictures["BLEU by source length"] = picture
     run, curves = run_folder(recipe), folder / "learning.png"
     if (run / "task.json").is_file():  # absent if the bundle was trained elsewhere
         report.learning_curves(read_journal(run)["epochs"], curves)
     if curves.is_file():
         pictures["Learning curves"] = curves
     manifest = update_manifest(folder, metrics=[metric.model_dump() for metric in metrics])
-    (folder / CARD).write_text(model_card(manifest, pictures, verdict.text if verdict else ""), encoding="utf-8")
-    return manifest, verdict
+    (folder / CARD).write_text(model_card(manifest, pictures, verdict, section), encoding="utf-8")
+    return manifest
 
 
-def check_golden(folder: Path) -> None:
-    """Check the answers of a bundle to its golden cases, in int8. Raises InferenceFailed."""
-    manifest = read_manifest(folder)
-    predictor = open_predictor(read_bundle(folder, manifest), Runtime("cpu", precision="int8"), Limits())
+def phrases_of(classifier: Classifier) -> str:
+    """The card's section with answers to phrases of our own. Empty if there are none for the model."""
+    phrases = read_phrases(classifier.manifest.name)
+    if not phrases:
+        return ""
+    answers = asyncio.run(classifier.classify([phrase.text for phrase in phrases], "none"))
+    return phrase_section(phrases, [(answer.label, answer.score) for answer in answers])
+
+
+def error_pictures(probabilities: Tensor, wanted: Tensor, labels: list[str], folder: Path) -> Pictures:
+    """Draw the confusion matrix and the calibration of probabilities [N, C] for labels [N]."""
+    confusion = multiclass_confusion_matrix(probabilities, wanted, len(labels)).numpy()
+    highest, predicted = probabilities.max(1)
+    right = (predicted == wanted).numpy()
+    return {
+        "Confusion matrix of the test split": report.confusion_matrix(confusion, labels, folder / "confusion.png"),
+        "Accuracy by predicted probability": report.reliability(highest.numpy(), right, folder / "calibration.png"),
+    }
+
+
+def compare_with_start(
+    recipe: StartedRecipe, after: Classifier | Translator, split: Split
+) -> tuple[list[Metric], list[str]]:
+    """Compare a model of the user's data with the bundle that it started from. Return metrics and sentences."""
+    start = start_of(recipe, after.manifest)
+    if start is None:
+        return [], []
+    registry = open_registry(models_folder(), start.name)
     try:
-        problem = asyncio.run(golden_problem(predictor, read_golden(folder, manifest.task)))
+        before: Classifier | Translator
+        if isinstance(recipe, ClassificationRecipe):
+            before = registry.classifier(start.name, start.version)
+        else:
+            before = registry.translator(None, None, start.name, start.version)
+
+        def measure(rows: Rows, data: str) -> tuple[Metric, Metric]:
+            return main_metric(before, rows, data), main_metric(after, rows, data)
+
+        found = changes(recipe, start, split, measure)
     finally:
-        predictor.close()
-    if problem is not None:
-        raise InferenceFailed(problem)
+        registry.close()
+    name = f"{start.name}/{start.version}"
+    return [metric for change in found for metric in change.metrics(name)], [described(start, found)]
 
 
-def open_registry(models: Path, recipe: AnyRecipe, precision: Literal["auto", "float32"] = "auto") -> Registry:
-    """A registry with the recipe's bundle, without a limit of the queue."""
+def main_metric(predictor: Classifier | Translator, rows: Rows, data: str) -> Metric:
+    """BLEU of a translator, balanced accuracy of a classifier."""
+    if isinstance(predictor, Classifier):
+        texts = [row for row in rows if isinstance(row, LabelledText)]
+        predictions = asyncio.run(predictor.classify([row.text for row in texts], "none", truncate=True))
+        labels = predictor.labels
+        true = np.array([labels.index(row.label) for row in texts])
+        predicted = np.array([labels.index(prediction.label) for prediction in predictions])
+        return Metric(name="balanced accuracy", value=round(balanced_accuracy(true, predicted), 4), data=data)
+    pairs = [row for row in rows if isinstance(row, SentencePair)]
+    translations = asyncio.run(predictor.translate([pair.source for pair in pairs], Options(attention="none")))
+    scored = [(pair, translation.text) for pair, translation in zip(pairs, translations, strict=True)]
+    return corpus_scores(scored, data, predictor.precision, [BLEU()])[0]
+
+
+def open_registry(models: Path, name: str, precision: Literal["auto", "float32"] = "auto") -> Registry:
+    """A registry with the bundles of a model, without a limit of the queue."""
     registry = Registry(models, Runtime("auto", precision=precision), Limits(queue_tokens=10**12))
-    registry.load(recipe.name)
+    registry.load(name)
     return registry
 
 
 def in_float32(recipe: TranslationRecipe, models: Path, split: Split) -> list[Metric]:
     """Metrics in float32, as a reference for the served precision: `BLEU (float32)` and `chrF2 (float32)`."""
-    registry = open_registry(models, recipe, "float32")
+    registry = open_registry(models, recipe.name, "float32")
     try:
         translator = registry.translator(None, None, recipe.name, recipe.version)
         metrics = evaluate_translator(recipe, translator, split)
@@ -257,64 +313,6 @@ def alignment_error(folder: Path, manifest: TranslationManifest) -> list[Metric]
             detail=f"{name}{', heads averaged' if summary.heads else ''}" + (f"; {others}" if others else ""),
         )
     ]
-
-
-Scored = tuple[SentencePair, str]
-"""A pair and its translation."""
-
-
-def corpus_scores(scored: list[Scored], data: str, method: str, metrics: Sequence[BLEU | CHRF]) -> list[Metric]:
-    """Metrics of sacreBLEU against all references."""
-    most = max(len(pair.references) for pair, _ in scored)
-    # sacreBLEU takes one list per reference number, with None for sentences with fewer references.
-    references: list[Any] = [
-        [pair.references[k] if k < len(pair.references) else None for pair, _ in scored] for k in range(most)
-    ]
-    found = []
-    for metric in metrics:
-        score = metric.corpus_score([output for _, output in scored], references)
-        detail = f"{method}, {metric.get_signature()}"
-        found.append(Metric(name=score.name, value=round(score.score, 2), data=data, detail=detail))
-    return found
-
-
-LENGTHS = [(1, 5), (6, 10), (11, 15), (16, 20), (21, 1000)]
-"""Ranges of source length in words."""
-
-
-def scores_by_length(scored: list[Scored], method: str) -> list[Metric]:
-    """BLEU per range of source length, as `BLEU, 6-10 words`. Empty ranges are skipped."""
-    found = []
-    for first, last in LENGTHS:
-        some = [(pair, output) for pair, output in scored if first <= len(pair.source.split()) <= last]
-        if some:
-            [metric] = corpus_scores(some, f"all tests ({len(some)} sentences)", method, [BLEU()])
-            words = f"{first}-{last}" if last < 1000 else f"{first} or more"
-            found.append(metric.model_copy(update={"name": f"BLEU, {words} words"}))
-    return found
-
-
-def length_curve(metrics: Sequence[Metric]) -> dict[str, float]:
-    """Range of source length -> BLEU, from the metrics of `scores_by_length`."""
-    by_length = [(re.fullmatch(r"BLEU, (.+) words", metric.name), metric.value) for metric in metrics]
-    return {match[1]: value for match, value in by_length if match}
-
-
-def length_counts(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Range of source length -> number of sentences, from the metrics of `scores_by_length`."""
-    data = {metric.name: metric.data for metric in metrics}
-    return {words: re.sub(r"\D", "", data[f"BLEU, {words} words"]) for words in length_curve(metrics)}
-
-
-def scores_by_domain(scored: list[Scored], corpus: str, split: Split, method: str) -> list[Metric]:
-    """BLEU and chrF of a corpus, and of each domain if it has several."""
-    name = Path(corpus).name
-    found = corpus_scores(scored, f"{name} {split} ({len(scored)} sentences)", method, (BLEU(), CHRF()))
-    domains = sorted({pair.domain for pair, _ in scored})
-    for domain in domains if len(domains) > 1 else []:
-        some = [(pair, output) for pair, output in scored if pair.domain == domain]
-        found += corpus_scores(some, f"{name}, {domain}, {split} ({len(some)} sentences)", method, (BLEU(), CHRF()))
-    return found
 
 
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:

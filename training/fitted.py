@@ -1,18 +1,16 @@
 """Settings that follow from the amount of data: where a classifier starts, batches, epochs, warm-up and average."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer
 
-from service.bundle.files import find_bundles, read_manifest
+from service.bundle.files import read_manifest
 from service.bundle.manifest import ClassificationManifest
-from service.errors import LimelightError
-from training.corpora import CORPORA, labelled_texts
+from training.corpora import CORPORA, is_present, labelled_texts
 from training.recipe import ClassificationRecipe, Optimisation, TokenizerRecipe
-from training.start import models_folder, stored_bundle
+from training.start import public_bundles, recipe_of, stored_bundle
 from training.tokenization import UNK, special_id, train_tokenizer
 
 FEW_ROWS = 5_000
@@ -21,6 +19,9 @@ texts. Above 2,000 the difference depends on the texts."""
 
 MOST_CHARACTERS = 2_000
 """Maximum number of characters in a tokenizer that follows from the data."""
+
+REPLAY = 1.0
+"""Number of training rows of the start per row of the user, if both have the same labels."""
 
 SAMPLE = 500
 """Number of texts that a tokenizer is compared on."""
@@ -38,17 +39,19 @@ def fitted(
     rows = labelled_texts(recipe.data, "train")
     texts = [row.text for row in rows]
     if candidates is None:
-        candidates = list(manifests()) if len(rows) < FEW_ROWS else []
+        candidates = list(public_bundles(ClassificationManifest)) if len(rows) < FEW_ROWS else []
     if recipe.warm_start is None and recipe.pretraining is None:
         start = best_start(texts[:SAMPLE], recipe, candidates)
         recipe = started(recipe, start) if start is not None else recipe
     if recipe.warm_start is not None:
         tokenizer = tokenizer_of(recipe.warm_start)
+        recipe = with_replay(recipe, sorted({row.label for row in rows}), len(rows))
+        texts += [row.text for row in labelled_texts(recipe.data.replay, "train")] if recipe.data.replay else []
     else:
         recipe = recipe if fixed_tokenizer else recipe.model_copy(update={"tokenizer": tokenizer_for(recipe, texts)})
         tokenizer = train_tokenizer(texts, recipe.tokenizer)
     lengths = [min(len(e.ids), recipe.limits.max_tokens) for e in tokenizer.encode_batch(texts)]
-    schedule = schedule_for(len(rows), sum(lengths) / len(rows), max(lengths), recipe.warm_start is not None)
+    schedule = schedule_for(len(texts), sum(lengths) / len(texts), max(lengths), recipe.warm_start is not None)
     changes = {key: value for key, value in schedule.items() if key not in fixed}
     optimisation = Optimisation.model_validate(recipe.optimisation.model_dump(exclude_unset=True) | changes)
     return recipe.model_copy(update={"optimisation": optimisation})
@@ -86,13 +89,13 @@ def schedule_for(rows: int, mean_tokens: float, longest: int, started: bool) -> 
     }
 
 
-def started(recipe: ClassificationRecipe, name: str) -> ClassificationRecipe:
+def started(recipe: ClassificationRecipe, start: ClassificationManifest) -> ClassificationRecipe:
     """Return the recipe with network, tokenizer and limit of the bundle that it starts from."""
-    theirs = ClassificationRecipe.model_validate_json(json.dumps(manifests()[name].training.recipe))
+    theirs = recipe_of(start, ClassificationRecipe)
     network = theirs.network.model_copy(update={"dropout": recipe.network.dropout})
     return recipe.model_copy(
         update={
-            "warm_start": name,
+            "warm_start": f"{start.name}/{start.version}",
             "network": network,
             "tokenizer": theirs.tokenizer,
             "limits": theirs.limits,
@@ -102,17 +105,16 @@ def started(recipe: ClassificationRecipe, name: str) -> ClassificationRecipe:
     )
 
 
-def manifests() -> dict[str, ClassificationManifest]:
-    """Name -> manifest of the highest version of each classifier in `models/` that was trained on public corpora."""
-    found = {}
-    for name, versions in find_bundles(models_folder()).items():
-        try:
-            manifest = read_manifest(versions[max(versions)])
-        except LimelightError:
-            continue
-        if isinstance(manifest, ClassificationManifest) and all(source.name in CORPORA for source in manifest.data):
-            found[name] = manifest
-    return found
+def with_replay(recipe: ClassificationRecipe, labels: list[str], rows: int) -> ClassificationRecipe:
+    """Return the recipe with as many rows of the start's training data, if it has the same labels and its data is in
+    the data folder."""
+    assert recipe.warm_start is not None
+    start = read_manifest(stored_bundle(recipe.warm_start), ClassificationManifest)
+    old = recipe_of(start, ClassificationRecipe).data
+    if start.labels != labels or not all(name in CORPORA and is_present(CORPORA[name]) for name in old.corpora):
+        return recipe
+    data = recipe.data.model_copy(update={"replay": old.model_copy(update={"rows": round(REPLAY * rows)})})
+    return recipe.model_copy(update={"data": data})
 
 
 def tokenizer_of(name: str) -> Tokenizer:
@@ -120,7 +122,7 @@ def tokenizer_of(name: str) -> Tokenizer:
     return Tokenizer.from_file(str(stored_bundle(name) / "tokenizer.json"))
 
 
-def best_start(texts: list[str], recipe: ClassificationRecipe, candidates: list[str]) -> str | None:
+def best_start(texts: list[str], recipe: ClassificationRecipe, candidates: list[str]) -> ClassificationManifest | None:
     """The candidate whose tokenizer needs the fewest tokens for the texts, or None if none fits.
 
     It fits if it needs at most 1.5 times as many tokens as a tokenizer of these texts, with one in a hundred unknown.
@@ -128,12 +130,13 @@ def best_start(texts: list[str], recipe: ClassificationRecipe, candidates: list[
     """
     own = count_tokens(train_tokenizer(texts, recipe.tokenizer), texts)[0]
     fitting = []
-    for name, manifest in manifests().items():
-        if name in candidates and name != recipe.name:
-            tokens, unknown = count_tokens(tokenizer_of(name), texts)
+    bundles = public_bundles(ClassificationManifest)
+    for name in candidates:
+        if name in bundles:
+            tokens, unknown = count_tokens(tokenizer_of(f"{name}/{bundles[name].version}"), texts)
             if tokens <= 1.5 * own and unknown <= 0.01 * tokens:
-                fitting.append((tokens, manifest.training.recipe.get("warm_start") is not None, name))
-    return min(fitting)[2] if fitting else None
+                fitting.append((tokens, bundles[name].training.recipe.get("warm_start") is not None, name))
+    return bundles[min(fitting)[2]] if fitting else None
 
 
 def count_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[int, int]:

@@ -88,7 +88,7 @@ def contents(recipe: AnyRecipe) -> Iterator[tuple[str, Path]]:
         yield f"data/{name}", path if path.is_file() else Path(name)
     if recipe.warm_start is not None:
         bundle = stored_bundle(recipe.warm_start)
-        inner = f"models/{recipe.warm_start}/{bundle.name}"
+        inner = f"models/{bundle.parent.name}/{bundle.name}"
         yield from ((f"{inner}/{file}", bundle / file) for file in (WEIGHTS, "tokenizer.json"))
 
 

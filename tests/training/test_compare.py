@@ -7,8 +7,8 @@ import pytest
 from tests.fakes import write_translator
 from training.compare import compare, compare_lengths, parse_vary
 from training.corpora import SentencePair, own_data
-from training.evaluate import length_curve, scores_by_length
 from training.recipe import ClassificationRecipe, RecipeError, load_recipe, varied
+from training.scores import length_curve, scores_by_length
 
 
 def test_vary_is_parsed_or_refused() -> None:

@@ -3,17 +3,14 @@
 import json
 import random
 import re
-import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from tests.code_blocks import ROOT, blocks
 from tests.fakes import serving
-from training.__main__ import app
+from tests.training.own_pages import lines, run
 
 PAGE = ROOT / "docs" / "train-a-classifier.md"
 TOPICS = {
@@ -45,41 +42,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def command(line: str) -> list[str]:
-    """Arguments of `python -m training` in a line of the page. The Makefile gives those of `make train`."""
-    if line.startswith("make"):
-        made = subprocess.run(
-            ["make", "--no-print-directory", "-n", *shlex.split(line)[1:]], cwd=ROOT, capture_output=True, text=True
-        )
-        shown = made.stdout.replace("\\\n", " ")
-        line = shown[shown.rindex(".venv/bin/python -m training") :]
-    words = shlex.split(line)
-    assert words[1:3] == ["-m", "training"]
-    return words[3:]
-
-
-def run(line: str) -> str:
-    """Run a line of the page and return its output."""
-    result = CliRunner().invoke(app, command(line), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-def lines(heading: str) -> list[str]:
-    """Commands of a section of the page."""
-    section = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[int(heading)]
-    return [
-        line for kind, text in re.findall(r"^```(sh)\n(.*?)^```$", section, re.M | re.S) for line in text.splitlines()
-    ]
-
-
 def accuracy(folder: Path) -> float:
     metrics = json.loads((folder / "bundle.json").read_text())["metrics"]
     return next(metric["value"] for metric in metrics if metric["name"] == "accuracy")
 
 
 def test_the_page_trains_serves_and_improves(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    first, *again = lines("2")
+    first, *again = lines(PAGE, "2.")
     shown = run(first)
     assert re.search(r"^training texts: access \d+, billing \d+, shipping \d+$", shown, re.MULTILINE)
     for stage in ("train", "export", "evaluate"):
@@ -98,7 +67,7 @@ def test_the_page_trains_serves_and_improves(folder: Path, capfd: pytest.Capture
         assert client.post("/classify", json=json.loads(curl)).json()["predictions"][0]["label"] == "access"
     [recipe] = [text for kind, text in blocks(PAGE) if kind == "toml"]
     (folder / "tickets.toml").write_text(recipe)
-    run(lines("4")[0])
+    run(lines(PAGE, "4.")[0])
     card = (folder / "models" / "tickets-reviewed" / "1" / "README.md").read_text()
     assert "Routing support tickets to a team." in card and "spam" not in card
 

@@ -16,7 +16,7 @@ from training.corpora.corpus import (
     Split,
     data_folder,
 )
-from training.corpora.download import prepare_multi30k, prepare_sms_spam
+from training.corpora.download import is_present, prepare_multi30k, prepare_sms_spam
 from training.corpora.own_data import own_data
 from training.corpora.reading import label_counts, labelled_texts, running_text, sentence_pairs, unlabelled_texts
 
@@ -31,6 +31,7 @@ __all__ = [
     "SentencePair",
     "Split",
     "data_folder",
+    "is_present",
     "label_counts",
     "labelled_texts",
     "own_data",

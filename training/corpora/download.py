@@ -96,6 +96,13 @@ def unpack(path: Path, expected: str) -> str:
     return text.decode()
 
 
+def is_present(corpus: Corpus) -> bool:
+    """True if all files of a corpus with rows are in the data folder."""
+    return all(
+        (data_folder() / corpus.folder / file.name).is_file() for files in corpus.files.values() for file in files
+    )
+
+
 def read_unlabelled(corpus: Corpus) -> list[str]:
     """Raises CorpusError if the file is missing or its checksum is wrong."""
     if corpus.unlabelled is None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from training.corpora.catalogue import BOOKS, CORPORA
 from training.corpora.reading import labelled_texts, running_text, sentence_pairs
-from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, RecipeError
+from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, RecipeError, TranslationRecipe
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -66,5 +66,6 @@ def with_examples(recipe: AnyRecipe) -> AnyRecipe:
         texts = [row.text for row in labelled_texts(recipe.data, "valid")]
     else:
         texts = [pair.source for corpus in recipe.data.corpora for pair in sentence_pairs(corpus, "valid", recipe.data)]
-    texts = list(dict.fromkeys(texts))
-    return recipe.model_copy(update={"examples": sorted(texts, key=lambda text: len(text) > 100)[:3]})
+    most = 60 if isinstance(recipe, TranslationRecipe) else 100  # the fewer tokens, the fewer equally good translations
+    texts = sorted(dict.fromkeys(texts), key=lambda text: len(text) > most)
+    return recipe.model_copy(update={"examples": texts[:3]})

@@ -18,11 +18,13 @@ from service.bundle.manifest import (
 )
 from training.card import model_card
 from training.corpora import BOOKS, CORPORA
+from training.corpora.own_data import is_own
 from training.export import Content, classification, generation, translation
 from training.graphs.surgery import ATTENTION_OPSET
 from training.graphs.trace import round_to_float16
 from training.recipe import AnyRecipe, recipe_hash
 from training.run import load_best, read_journal, run_folder, run_identity, training_minutes
+from training.start import stored_bundle
 from training.tasks import AnyTask, ClassificationTask, GenerationTask
 
 
@@ -112,11 +114,19 @@ def new_manifest(recipe: AnyRecipe, content: Content, folder: Path) -> AnyManife
         "weights": "float16",
         "attention": content.described.attention,
         "training": training,
-        "data": [data_source(corpus) for corpus in dict.fromkeys(recipe.data.corpora)],
+        "data": data_sources(recipe),
         "opset": ATTENTION_OPSET,
         "files": {name: sha256_of(folder / name) for name in names},
     }
     return parse_manifest({**fields, **content.fields})
+
+
+def data_sources(recipe: AnyRecipe) -> list[DataSource]:
+    """Sources of a recipe's data, and of the data of the bundle that a model of the user's data started from."""
+    sources = [data_source(corpus) for corpus in dict.fromkeys(recipe.data.corpora)]
+    if recipe.warm_start is not None and is_own(recipe):
+        sources += [old for old in read_manifest(stored_bundle(recipe.warm_start)).data if old not in sources]
+    return sources
 
 
 def data_source(corpus: str) -> DataSource:

@@ -65,6 +65,8 @@ class ClassificationTask(Task):
     def load(self, split: Split) -> None:
         """Read rows as examples. Texts over the bundle's limit are truncated; the service does not truncate."""
         rows: Sequence[LabelledText] = labelled_texts(self.recipe.data, split)
+        if split == "train" and self.recipe.data.replay is not None:
+            rows = [*rows, *labelled_texts(self.recipe.data.replay, split)]
         encodings = self.tokenizer.encode_batch([row.text for row in rows])
         if unknown := {row.label for row in rows} - set(self.labels):
             raise CorpusError(f"no training text has the label(s) {', '.join(sorted(unknown))} of the {split} split")

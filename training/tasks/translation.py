@@ -18,7 +18,7 @@ from training.losses import token_loss
 from training.networks.seq2seq import Seq2Seq
 from training.networks.transformer import Transformer, TransformerConfig
 from training.recipe import TranslationRecipe
-from training.start import copy_matching_weights, stored_bundle
+from training.start import copy_matching_weights, copy_weights, stored_bundle
 from training.tasks.task import Batch, Task
 from training.tokenization import BOS, EOS, extend_tokenizer, special_id, train_tokenizer
 
@@ -49,12 +49,14 @@ class TranslationTask(Task):
         self.network = build_translator(recipe, tokenizer.get_vocab_size(), self.pad_id)
         self.linkable = linkable_ids(tokenizer) if self.optimisation.guided else frozenset()
         self.mixed: MixedPairs | None = None
-        """Pairs of the mixture, read once."""
+        """Pairs of the mixture or of the replay, read once."""
 
     @classmethod
     def new(cls, recipe: TranslationRecipe) -> "TranslationTask":
-        """A task with a new tokenizer, or with that of the warm start, extended."""
+        """A task with a new tokenizer, or with that of the warm start, unchanged or extended."""
         data = recipe.data
+        if recipe.tokenizer.keeps_warm_start and recipe.warm_start is not None:
+            return cls(recipe, Tokenizer.from_file(str(stored_bundle(recipe.warm_start) / "tokenizer.json")))
         if data.mixture is not None:
             mixed = mixed_pairs(data, recipe.seed)
             epochs = -(-min(TOKENIZER_PAIRS, len(mixed)) // data.mixture.pairs)
@@ -70,7 +72,8 @@ class TranslationTask(Task):
     @property
     def varies(self) -> bool:
         data = self.recipe.data
-        return super().varies or data.hidden > 0 or data.mixture is not None or data.augmentation is not None
+        mixed = data.mixture is not None or data.replay is not None
+        return super().varies or data.hidden > 0 or mixed or data.augmentation is not None
 
     def load(self, split: Split) -> None:
         """Read pairs as examples. Pairs over the limit are skipped."""
@@ -99,6 +102,9 @@ class TranslationTask(Task):
             rows, held_out = self.mixed.epoch(self.current_epoch), self.mixed.held_out
         else:
             rows = read_pairs(self.recipe, "train", data.corpora)
+        if data.replay is not None:
+            self.mixed = self.mixed or mixed_pairs(data.replay, self.recipe.seed)
+            rows, held_out = rows + self.mixed.epoch(self.current_epoch), self.mixed.held_out
         if data.augmentation is not None:
             pairs = Augmenter(data.augmentation, generator, held_out).augment(rows)
         else:
@@ -108,8 +114,13 @@ class TranslationTask(Task):
         return pairs
 
     def initialise(self) -> None:
-        if self.recipe.warm_start is not None:
-            copy_matching_weights(self.network, self.tokenizer, stored_bundle(self.recipe.warm_start))
+        if self.recipe.warm_start is None:
+            return
+        bundle = stored_bundle(self.recipe.warm_start)
+        if self.recipe.tokenizer.keeps_warm_start:
+            copy_weights(self.network, bundle)
+        else:
+            copy_matching_weights(self.network, self.tokenizer, bundle)
 
     def length(self, example: Example) -> int:
         return max(len(example[0]), len(example[1]) + 1)
