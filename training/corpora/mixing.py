@@ -6,8 +6,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from training.corpora.corpus import CorpusError, SentencePair
+from training.corpora.lexicon import lexicon
 from training.corpora.reading import sentence_pairs
 from training.recipe import Mixture, TranslationData
+
+LEXICON = "lexicon"
+"""The kind of word pairs that are made from the pairs of all other kinds (`corpora.lexicon`)."""
 
 
 def key(text: str) -> str:
@@ -59,8 +63,24 @@ class MixedPairs:
                 self.leaked += 1
                 continue
             self.kinds[kind].append(pair)
+        if LEXICON in self.kinds:
+            self.kinds[LEXICON] = self._lexicon()
         if empty := [kind for kind, found in self.kinds.items() if not found]:
             raise CorpusError(f"the mixture has a share for {', '.join(empty)}, but there is no such pair")
+
+    def _lexicon(self) -> list[SentencePair]:
+        """Word pairs from all pairs, each also with capital letters, without held-out words."""
+        entries = lexicon((pair.source, pair.target) for pairs in self.kinds.values() for pair in pairs)
+        return [
+            SentencePair(source, target, (target,), LEXICON)
+            for entry in entries
+            if key(entry.source) not in self.held_out
+            for source, target in (
+                (entry.source, entry.target),
+                (entry.source.capitalize(), entry.target.capitalize()),
+            )
+            for _ in range(entry.repetitions)
+        ]
 
     def __len__(self) -> int:
         """Return the number of different pairs."""
