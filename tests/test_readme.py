@@ -76,7 +76,7 @@ def test_results_of_translators_are_those_of_the_bundles(row: tuple[str, ...]) -
     tests = [(metric, corpus) for corpus in ("tatoeba", "multi30k") for metric in ("BLEU", "chrF2")]
     measured = {(m.name, m.data.split("-")[0].split()[0]): m.value for m in manifest.metrics}
     assert [float(value) for value in values] == [measured[test] for test in tests]
-    errors = [m.value for m in manifest.metrics if m.name == "alignment error rate"]
+    errors = [m.value for m in manifest.metrics if m.name == "alignment error rate" and "software" not in m.data]
     assert ([] if error == "-" else [float(error)]) == errors
     assert (int(minutes), hardware) == (round(manifest.training.minutes), manifest.training.hardware)
 

@@ -66,7 +66,7 @@ def evaluate(recipe: AnyRecipe, models: Path, split: Split = "test") -> tuple[Ma
             metrics = evaluate_translator(recipe, predictor, split)
             if predictor.precision != "float32":
                 metrics += in_float32(recipe, models, split)
-            metrics += alignment_error(folder, predictor.manifest)
+            metrics += alignment_errors(folder, predictor.manifest)
         pictures = example_heatmaps(recipe, predictor, folder) if split == "test" else {}
         if isinstance(recipe, ClassificationRecipe) and isinstance(predictor, Classifier) and split == "test":
             pictures |= error_pictures(probabilities, wanted, predictor.labels, folder)
@@ -295,24 +295,28 @@ def evaluate_generator(recipe: GenerationRecipe, generator: Generator, split: Sp
     ]
 
 
-def alignment_error(folder: Path, manifest: TranslationManifest) -> list[Metric]:
-    """Alignment error rate of the summary attention, if there are manual alignments for the languages."""
-    path = ALIGNMENTS / f"{manifest.source}-{manifest.target}.tsv"
+def alignment_errors(folder: Path, manifest: TranslationManifest) -> list[Metric]:
+    """Alignment error rate of the summary attention on each file of manual alignments for the languages."""
     summary = next((output for output in manifest.attention if output.summary), None)
-    if not path.is_file() or summary is None:
+    if summary is None:
         return []
-    pairs = read_alignments(path)
-    rates = error_rates(folder, manifest, pairs)
-    name = attention_name(summary)
-    others = ", ".join(f"{other} {rate:.3f}" for other, rate in rates.items() if other != name and "head" not in other)
-    return [
-        Metric(
-            name="alignment error rate",
-            value=round(rates[name], 4),
-            data=f"{len(pairs)} manually aligned pairs",
-            detail=f"{name}{', heads averaged' if summary.heads else ''}" + (f"; {others}" if others else ""),
+    name, metrics = attention_name(summary), []
+    for path in sorted(ALIGNMENTS.glob(f"{manifest.source}-{manifest.target}*.tsv")):
+        pairs = read_alignments(path)
+        rates = error_rates(folder, manifest, pairs)
+        measured = f"{name}, heads averaged" if summary.heads else name
+        others = ", ".join(
+            f"{other} {rate:.3f}" for other, rate in rates.items() if other != name and "head" not in other
         )
-    ]
+        metrics.append(
+            Metric(
+                name="alignment error rate",
+                value=round(rates[name], 4),
+                data=f"{len(pairs)} manually aligned pairs ({path.stem})",
+                detail=f"{measured}; {others}" if others else measured,
+            )
+        )
+    return metrics
 
 
 def evaluate_translator(recipe: TranslationRecipe, translator: Translator, split: Split) -> list[Metric]:
