@@ -15,7 +15,7 @@ Masks = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Evaluate = Callable[[Masks], Awaitable[Floats]]
-"""Sets [R, U] -> their scores [R]."""
+"""Sets [R, U] -> their scores: [R], or one for each of T words of an output, [R, T]."""
 
 
 class Subsets:
@@ -24,14 +24,18 @@ class Subsets:
     def __init__(self, units: int):
         self.units = units
         self.scores: Floats = np.zeros(0)
-        """[R]: scores of the sets that have been evaluated."""
+        """[R] or [R, T]: scores of the sets that have been evaluated."""
         self._index: dict[bytes, int] = {}
         self._waiting: list[NDArray[np.bool_]] = []
         self.add(np.ones((1, units), dtype=bool))
 
+    def __len__(self) -> int:
+        """Number of distinct sets."""
+        return len(self._index)
+
     @property
     def full_score(self) -> float:
-        """Score of the whole text."""
+        """Score of the whole text, if there is one score per set."""
         return float(self.scores[0])
 
     def add(self, masks: Masks) -> Indices:
@@ -49,4 +53,5 @@ class Subsets:
         """Score the sets that have no score yet, in one call. Raises the errors of `evaluate`."""
         if self._waiting:
             masks, self._waiting = np.array(self._waiting), []
-            self.scores = np.concatenate([self.scores, await evaluate(masks)])
+            scores = await evaluate(masks)
+            self.scores = np.concatenate([self.scores, scores]) if len(self.scores) else scores

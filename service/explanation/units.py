@@ -26,7 +26,8 @@ class Units:
     """The words or tokens of a text.
 
     A deleted word is deleted from the text, and the rest is tokenised again. A deleted token is deleted from the ids.
-    A text without any unit is one unknown symbol.
+    The end symbol of a text is not a unit and is always kept. A text without any unit is its end symbol, or one
+    unknown symbol if the tokenizer has no end symbol.
     """
 
     def __init__(self, text: str, encoded: Encoded, tokenizer: TextTokenizer, unit: AttentionUnit, removal: Removal):
@@ -35,6 +36,11 @@ class Units:
             raise UnsupportedOption("the tokenizer of this model has no unknown symbol, which an empty text needs")
         self._unknown_id = tokenizer.unknown_id
         self._tokenizer = tokenizer
+        count = len(encoded.ids)
+        while count and encoded.tokens[count - 1].special is not None:
+            count -= 1
+        self._end_ids = encoded.ids[count:]
+        encoded = Encoded(encoded.ids[:count], encoded.tokens[:count])
         self._ids = np.array(encoded.ids, dtype=np.int64)
         self._removal = removal
         self._retokenises = unit == "word" and removal == "delete"
@@ -49,8 +55,11 @@ class Units:
 
     def attention(self, matrix: AttentionMatrix) -> Floats:
         """The attention that each unit gets, [U]: averaged over the queries and summed over the tokens of a word."""
-        received = np.asarray(matrix.weights, dtype=np.float64).mean(axis=0)
-        return np.asarray(np.add.reduceat(received, self._starts), dtype=np.float64)
+        return np.asarray(self.sums(np.asarray(matrix.weights, dtype=np.float64)).mean(axis=0), dtype=np.float64)
+
+    def sums(self, weights: Floats) -> Floats:
+        """Weights of the tokens [Q, K], end symbols included -> weights of the units [Q, U]."""
+        return np.asarray(np.add.reduceat(weights[:, : len(self._ids)], self._starts, axis=1), dtype=np.float64)
 
     def keep(self, masks: Masks) -> list[list[int]]:
         """Sets of kept units [R, U] -> the ids of each changed text. The full set gives the ids of the text."""
@@ -58,9 +67,8 @@ class Units:
             return self._retokenised(masks)
         kept = np.repeat(masks, self.sizes, axis=1)
         if self._removal == "unknown":
-            replaced: list[list[int]] = np.where(kept, self._ids, self._unknown_id).tolist()
-            return replaced
-        return [self._ids[row].tolist() or [self._unknown_id] for row in kept]
+            return [[*row, *self._end_ids] for row in np.where(kept, self._ids, self._unknown_id).tolist()]
+        return [[*self._ids[row].tolist(), *self._end_ids] or [self._unknown_id] for row in kept]
 
     def _retokenised(self, masks: Masks) -> list[list[int]]:
         texts = [self.text(mask) for mask in masks.tolist()]
@@ -69,7 +77,7 @@ class Units:
             budget.check()
             part = texts[start : start + TEXTS_AT_ONCE]
             ids = self._tokenizer.ids_of(part)
-            found += [[] if is_blank(text) else row for text, row in zip(part, ids, strict=True)]
+            found += [self._end_ids if is_blank(text) else row for text, row in zip(part, ids, strict=True)]
         return [row or [self._unknown_id] for row in found]
 
     def text(self, kept: Sequence[bool]) -> str:

@@ -85,10 +85,10 @@ class Generator:
         manifest = bundle.manifest
         self.manifest = manifest
         self.max_tokens = manifest.limits.max_target_tokens
-        self._tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
+        self.tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
         step = runtime.open(bundle, "step")
         self.precision = step.graph.precision
-        engines = [GenerationEngine(manifest, step, self._tokenizer.size) for _ in range(step.concurrency)]
+        engines = [GenerationEngine(manifest, step, self.tokenizer.size) for _ in range(step.concurrency)]
         self._answer_weights = limits.answer_weights
         self.scheduler = Scheduler(manifest.name, engines, limits)
 
@@ -141,7 +141,7 @@ class Generator:
         """Tokenise and check a prompt."""
         with observability.timed(self.manifest.name, "tokenise"):
             encoded = await run_in_thread_if_long(
-                [prompt], lambda: self._tokenizer.encode_beginning(prompt, self.manifest.limits.max_tokens)
+                [prompt], lambda: self.tokenizer.encode_beginning(prompt, self.manifest.limits.max_tokens)
             )
         self._check(encoded, params)
         sampling = SamplingRequest(
@@ -153,7 +153,7 @@ class Generator:
             params.repetition_penalty,
             # 53 bits, because JavaScript clients read numbers as doubles.
             secrets.randbits(53) if params.seed is None else params.seed,
-            StopDetector(params.stop, self._tokenizer.stream_decoder(encoded.ids)) if params.stop else None,
+            StopDetector(params.stop, self.tokenizer.stream_decoder(encoded.ids)) if params.stop else None,
             frozenset(output.output for output in outputs_for(params.attention, self.manifest.attention)),
         )
         return encoded, CompletionRequest(sampling, params.attention, streams)
@@ -210,7 +210,7 @@ class Generator:
 
     def _decode(self, prompt: Sequence[int], completion: Completion) -> tuple[str, list[TokenLogprob]]:
         """Return the text of a completion and its tokens, whose spans cover the text."""
-        text, tokens, decode = "", [], self._tokenizer.stream_decoder(prompt)
+        text, tokens, decode = "", [], self.tokenizer.stream_decoder(prompt)
         for token_id, log_prob in zip(completion.token_ids, completion.log_probs, strict=True):
             surface = decode(token_id)
             tokens.append(TokenLogprob(surface, len(text), len(text) + len(surface), log_prob))
@@ -221,7 +221,7 @@ class Generator:
         self, prompt: Sequence[int], params: SamplingParams, on_token: Callable[[TokenEvent], None]
     ) -> Callable[[int, NewToken], None]:
         """Return a callback for the scheduler that decodes tokens and holds back possible stop strings."""
-        decode, text = self._tokenizer.stream_decoder(prompt), ""
+        decode, text = self.tokenizer.stream_decoder(prompt), ""
         pending: list[TokenEvent] = []
 
         def on_new_token(_index: int, new: NewToken) -> None:

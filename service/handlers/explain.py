@@ -1,181 +1,24 @@
-"""Explain the score of a text: a request -> a weight per word or token by several methods, with their faithfulness."""
+"""Explain an answer of a model: the score of a label, a translation, or the continuation of a text."""
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-
-from service.attention import AttentionDetail, outputs_for
-from service.batching.offload import run_in_thread_if_long
-from service.bundle.manifest import Manifest
-from service.classification.classifier import ClassificationRequest, ClassificationResult, Classifier
-from service.errors import TextTooLong, TooManyTokens, UnsupportedOption, excerpt
-from service.explanation.explainer import Explained, Explanation, ExplanationParams, Method
-from service.explanation.explainer import explain as explain_units
-from service.explanation.faithfulness import SHARES, Faithfulness
-from service.explanation.subsets import Floats, Masks
-from service.explanation.units import Units
-from service.handlers.encoding import Encoding, rounded, token
+from service.bundle.manifest import GenerationManifest, TranslationManifest
+from service.handlers.explain_labels import ExplanationAnswer, explain_label
+from service.handlers.explain_outputs import OutputAnswer, explain_completion, explain_translation
 from service.handlers.explain_schemas import ExplainRequest
 from service.handlers.texts import check_texts
 from service.registry.registry import Registry
 from service.settings import Settings
-from service.text.tokenizer import Encoded, Token
-
-ALL_METHODS: tuple[Method, ...] = ("attention", "occlusion", "shapley")
 
 
-@dataclass(frozen=True)
-class ExplanationAnswer:
-    """The answer to a request."""
-
-    manifest: Manifest
-    target: str
-    """Label whose score is explained."""
-    unit: str
-    tokens: list[Token]
-    explained: Explained
-
-    @property
-    def model(self) -> str:
-        return self.manifest.name
-
-    @property
-    def size(self) -> int:
-        return len(self.tokens) * (1 + 2 * len(self.explained.explanations))
-
-    def encode(self, encoding: Encoding) -> dict[str, Any]:
-        """The answer in the form of `explain_schemas.ExplainResponse`."""
-        explained = self.explained
-        return {
-            "model": self.manifest.name,
-            "version": str(self.manifest.version),
-            "target": self.target,
-            "score": rounded(explained.score),
-            "empty_score": None if explained.empty_score is None else rounded(explained.empty_score),
-            "unit": self.unit,
-            "tokens": [token(one) for one in self.tokens],
-            "explanations": [encode_explanation(one) for one in explained.explanations],
-            "random": None if explained.random is None else encode_faithfulness(explained.random),
-            "evaluations": explained.evaluations,
-        }
-
-
-def encode_explanation(explanation: Explanation) -> dict[str, Any]:
-    """The weights of one method in the form of `explain_schemas.MethodExplanation`."""
-    errors, correlation = explanation.errors, explanation.correlation
-    return {
-        "method": explanation.method,
-        "weights": _rounded_all(explanation.weights),
-        "errors": None if errors is None else _rounded_all(errors),
-        "faithfulness": encode_faithfulness(explanation.faithfulness),
-        "occlusion_correlation": None if correlation is None else round(correlation, 4),
-    }
-
-
-def encode_faithfulness(measured: Faithfulness) -> dict[str, Any]:
-    """Changes of the score in the form of `explain_schemas.FaithfulnessOfOrder`."""
-    rows = zip(SHARES, _rounded_all(measured.comprehensiveness), _rounded_all(measured.sufficiency), strict=True)
-    return {
-        "comprehensiveness": rounded(float(measured.comprehensiveness.mean())),
-        "sufficiency": rounded(float(measured.sufficiency.mean())),
-        "shares": [
-            {"share": share, "comprehensiveness": without, "sufficiency": alone} for share, without, alone in rows
-        ],
-    }
-
-
-def _rounded_all(values: Floats) -> list[float]:
-    return [rounded(value) for value in values.tolist()]
-
-
-async def explain(request: ExplainRequest, registry: Registry, settings: Settings) -> ExplanationAnswer:
-    """Explain the score of a text.
+async def explain(request: ExplainRequest, registry: Registry, settings: Settings) -> ExplanationAnswer | OutputAnswer:
+    """Explain the answer of a model to a text, by default that of the default classifier.
 
     Raises InvalidInput, ModelNotFound, ModelNotReady, Overloaded, InferenceTimeout or InferenceFailed.
     """
-    [text] = check_texts(request.text, settings)
-    classifier = registry.classifier(request.model, request.version)
-    methods = methods_of(request, classifier)
-    if request.target is not None and request.target not in classifier.labels:
-        raise UnsupportedOption(
-            f"{classifier.manifest.name} has no label {excerpt(request.target)!r}, only {', '.join(classifier.labels)}"
-        )
-    [(encoded, _)] = await run_in_thread_if_long([text], lambda: classifier.encode([text]))
-    units = Units(text, encoded, classifier.tokenizer, request.unit, request.removal)
-    scorer = TextScorer(classifier, text, units, "attention" in methods, request.target, settings.max_request_tokens)
-    params = ExplanationParams(
-        methods, request.evaluations, settings.max_explain_evaluations, request.random_orders, request.seed
-    )
-    explained = await explain_units(len(units.tokens), scorer.attention, scorer.evaluate, params)
-    return ExplanationAnswer(classifier.manifest, scorer.target, request.unit, units.tokens, explained)
-
-
-class TextScorer:
-    """Scores the changed texts of one request. The first one is the whole text, which chooses the label."""
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        text: str,
-        units: Units,
-        with_attention: bool,
-        target: str | None,
-        max_tokens: int,
-    ):
-        """max_tokens: maximum tokens of all texts in one call of `evaluate`"""
-        self._classifier = classifier
-        self._text = text
-        self._units = units
-        self._detail: AttentionDetail = "summary" if with_attention else "none"
-        self._target = target
-        self._max_tokens = max_tokens
-        self._whole: ClassificationResult | None = None
-
-    @property
-    def whole(self) -> ClassificationResult:
-        """The result of the whole text."""
-        assert self._whole is not None, "evaluate comes first"
-        return self._whole
-
-    @property
-    def target(self) -> str:
-        """Label whose score is explained: by default the most likely one of the whole text."""
-        scores = self.whole.scores
-        return self._target if self._target is not None else max(scores, key=scores.__getitem__)
-
-    def attention(self) -> Floats:
-        """Attention that each unit gets, [U]. With several summary matrices it is that of the first."""
-        return self._units.attention(self.whole.attention[0])
-
-    async def evaluate(self, masks: Masks) -> Floats:
-        """Sets of kept units [R, U] -> scores [R], in one request to the scheduler.
-
-        Raises TooManyTokens, TextTooLong, Overloaded, InferenceTimeout or InferenceFailed.
-        """
-        if (tokens := int((masks @ self._units.sizes).sum())) > self._max_tokens:
-            raise TooManyTokens(
-                f"{len(masks)} changed texts with {tokens} tokens; the limit is {self._max_tokens} "
-                "(LIMELIGHT_MAX_REQUEST_TOKENS); send a shorter text, or fewer evaluations, methods or random orders"
-            )
-        texts = [self._text] * len(masks)
-        rows = await run_in_thread_if_long(texts, lambda: self._units.keep(masks))
-        if (longest := max(map(len, rows))) > (limit := self._classifier.manifest.limits.max_tokens):
-            raise TextTooLong(f"the text without some words has {longest} tokens; the limit is {limit}")
-        requests = [ClassificationRequest(Encoded(ids, []), "none") for ids in rows]
-        if self._whole is None:
-            requests[0].attention = self._detail
-        results = await self._classifier.scheduler.submit(requests)
-        if self._whole is None:
-            self._whole = results[0]
-        return np.array([result.scores[self.target] for result in results])
-
-
-def methods_of(request: ExplainRequest, classifier: Classifier) -> list[Method]:
-    """The requested methods, each once; by default all that the model has. Raises UnsupportedOption."""
-    has_attention = bool(outputs_for("summary", classifier.manifest.attention))
-    if request.methods is None:
-        return [method for method in ALL_METHODS if has_attention or method != "attention"]
-    if "attention" in request.methods and not has_attention:
-        raise UnsupportedOption(f"{classifier.manifest.name} has no attention; ask for occlusion or shapley")
-    return list(dict.fromkeys(request.methods))
+    check_texts([request.text, request.output or ""], settings)
+    name, version = request.model, request.version
+    manifest = None if name is None else registry.entry(name, version).manifest
+    if isinstance(manifest, TranslationManifest):
+        return await explain_translation(request, registry.translator(None, None, name, version), settings)
+    if isinstance(manifest, GenerationManifest):
+        return await explain_completion(request, registry.generator(name, version), settings)
+    return await explain_label(request, registry.classifier(name, version), settings)

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.explanation.explainer import Method
+from service.explanation.influence import InfluenceMethod
 from service.explanation.units import Removal
 from service.handlers.schemas import Token
 from service.text.words import AttentionUnit
@@ -23,14 +24,28 @@ EXAMPLE: dict[str, Any] = {
 class ExplainRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
-    text: str = Field(description="The text whose score is explained.")
-    model: str | None = Field(None, description="Name of a classifier; GET /models lists them.")
+    text: str = Field(
+        description="The text whose score is explained; for a translator one sentence, for a language model the "
+        "beginning of a text."
+    )
+    model: str | None = Field(
+        None, description="Name of a model; GET /models lists them. By default the default classifier."
+    )
     version: int | None = Field(None, ge=1, description="Version of the model; the highest by default.")
     methods: Annotated[list[Method], Field(min_length=1, max_length=3)] | None = Field(
         None, description="Methods, in the order of the answer; by default all that the model has."
     )
-    target: str | None = Field(None, description="Label whose score is explained; by default the most likely one.")
-    unit: AttentionUnit = Field("word", description="Units that get a weight: words or tokens.")
+    target: str | None = Field(
+        None, description="Label whose score is explained; by default the most likely one. For classifiers only."
+    )
+    output: str | None = Field(
+        None,
+        description="The translation or the continuation that is explained; by default the model's own. Not for "
+        "classifiers.",
+    )
+    unit: AttentionUnit | None = Field(
+        None, description="Units that get a weight: words or tokens; by default words, for language models tokens."
+    )
     removal: Removal = Field(
         "delete",
         description="`delete` leaves units out; `unknown` replaces each of their tokens by the unknown symbol.",
@@ -88,3 +103,37 @@ class ExplainResponse(BaseModel):
     explanations: list[MethodExplanation]
     random: FaithfulnessOfOrder | None = Field(description="The mean of random orders, to compare with.")
     evaluations: int = Field(description="Number of changed texts that were classified, the whole text included.")
+
+
+class OutputToken(Token):
+    logprob: float = Field(description="Log-probability given the whole text and the output before.")
+
+
+class InfluenceExplanation(BaseModel):
+    method: InfluenceMethod
+    weights: list[list[float]] = Field(
+        description="A row per output token with one weight per token: attention weights, or the fall of the "
+        "log-probability of the output token without the token. 0 for tokens that come later."
+    )
+    faithfulness: FaithfulnessOfOrder = Field(
+        description="Falls of the log-probabilities, averaged over the output tokens. Each has an order of its own."
+    )
+    occlusion_correlation: float | None = Field(
+        description="Spearman's rank correlation of attention with the absolute weights of occlusion, averaged over "
+        "the output tokens. Null for occlusion itself, and if all weights are equal."
+    )
+
+
+class ExplainOutputResponse(BaseModel):
+    model: str
+    version: str
+    output: str = Field(description="The translation or the continuation that is explained.")
+    unit: Literal["word", "token"]
+    tokens: list[Token] = Field(
+        description="The words or tokens of the text; for a language model also those of the output but the last. "
+        "Offsets are into the text, and into the output."
+    )
+    output_tokens: list[OutputToken] = Field(description="The words or tokens of the output.")
+    explanations: list[InfluenceExplanation]
+    random: FaithfulnessOfOrder | None = Field(description="The mean of random orders, to compare with.")
+    evaluations: int = Field(description="Number of inputs that were scored, the whole text included.")

@@ -17,7 +17,7 @@ from service.text.casing import Truecaser
 from service.text.tokenizer import TextTokenizer
 from service.translation.cache import SentenceCache, decode
 from service.translation.engine import DEFAULT, Decoded, Options, TranslationEngine, TranslationRequest
-from service.translation.job import Job, TermFinder, items_of
+from service.translation.job import Job, MatchFinder, TermFinder, items_of
 from service.translation.results import SentenceEvent, TokenEvent, Translation
 from service.translation.segments import Segmenter
 from service.translation.source_text import NAME_PLACEHOLDER, SourceReader
@@ -33,14 +33,14 @@ class Translator:
         self.max_target_tokens = manifest.limits.max_target_tokens
         self.max_beam_size = manifest.limits.max_beam_size
         self._alignment_outputs = {(output.kind, output.layer) for output in manifest.attention if output.summary}
-        self._source_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["source"]])
-        self._target_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["target"]])
-        truecaser = Truecaser(self._source_tokenizer, self.source)
+        self.source_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["source"]])
+        self.target_tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["target"]])
+        truecaser = Truecaser(self.source_tokenizer, self.source)
         reader = SourceReader(placeholders_of(manifest), truecaser, self.source, self.target, bool(manifest.stand_ins))
-        self.segmenter = Segmenter(self._source_tokenizer, reader, self.source, manifest.limits.max_tokens)
+        self.segmenter = Segmenter(self.source_tokenizer, reader, self.source, manifest.limits.max_tokens)
         encode, step = runtime.open(bundle, "encode"), runtime.open(bundle, "step")
         self.precision = step.graph.precision
-        tokenizers = self._source_tokenizer, self._target_tokenizer
+        tokenizers = self.source_tokenizer, self.target_tokenizer
         stand_ins = {tokenizers[0].token_id(char): tokenizers[1].token_id(char) for char in manifest.stand_ins}
         engines = [TranslationEngine(manifest, encode, step, stand_ins) for _ in range(step.concurrency)]
         self._answer_weights = limits.answer_weights
@@ -60,6 +60,7 @@ class Translator:
         on_sentence: Callable[[SentenceEvent], None] | None = None,
         join_lines: bool = False,
         find_terms: TermFinder | None = None,
+        find_match: MatchFinder | None = None,
     ) -> list[Translation]:
         """Translate texts with their markup, variables, addresses and numbers kept. Returns one translation per text.
 
@@ -75,6 +76,8 @@ class Translator:
 
         `find_terms` finds the terms of a glossary. Sentences in which terms are replaced are one more submission.
 
+        `find_match` finds the matches of sentences in a memory. A sentence with an exact match is not decoded.
+
         Raises UnsupportedOption, TooManyTokens, AnswerTooLarge, Overloaded, ModelNotReady, InferenceFailed or
         InferenceTimeout.
         """
@@ -82,7 +85,7 @@ class Translator:
         streams = on_token is not None and options.width == 1
 
         def prepare() -> tuple[Job, list[TranslationRequest]]:
-            job = self._job(texts, options, format, join_lines, find_terms)
+            job = self._job(texts, options, format, join_lines, find_terms, find_match)
             requests = job.requests(streams)
             lengths = [len(request.source_ids) for request in requests]
             check_weights(count_weights(options.attention, self.manifest.attention, lengths), self._answer_weights)
@@ -91,6 +94,7 @@ class Translator:
         with observability.timed(self.manifest.name, "tokenise"):
             job, requests = await run_in_thread_if_long(texts, prepare)
         job.on_sentence = on_sentence
+        job.emit_finished()
         listener = job.token_listener(on_token) if on_token is not None and streams else None
         finish = job.finish if on_sentence is not None else None
         results = await decode(requests, self.scheduler, self._cache, self.manifest.name, listener, finish)
@@ -134,14 +138,15 @@ class Translator:
         format: Format,
         join_lines: bool,
         find_terms: TermFinder | None,
+        find_match: MatchFinder | None,
     ) -> Job:
         protected = [protect(text, format, join_lines) for text in texts]
         return Job(
             protected,
-            items_of(protected, self.segmenter, options.width, self._request_tokens, find_terms),
+            items_of(protected, self.segmenter, options.width, self._request_tokens, find_terms, find_match),
             options,
-            self._source_tokenizer,
-            self._target_tokenizer,
+            self.source_tokenizer,
+            self.target_tokenizer,
             self.segmenter,
             self._alignment_outputs,
             self.target,
@@ -149,14 +154,14 @@ class Translator:
 
     async def golden(self, case: TranslationCase) -> TranslationAnswer:
         """This bundle's answer to a golden case: the greedy translation of the network, without changes to the text."""
-        encoded = self._source_tokenizer.encode(case.text)
-        unknown = self._source_tokenizer.unknown(encoded.ids)
+        encoded = self.source_tokenizer.encode(case.text)
+        unknown = self.source_tokenizer.unknown(encoded.ids)
         [decoded] = await self.scheduler.submit([TranslationRequest(encoded.ids, unknown, Options(beam_size=1))])
         copied = {place: encoded.tokens[source].text for place, source in decoded.copied[0].items()}
         [best] = decoded.hypotheses
         attention = decoded.attention_of(0)
         return TranslationAnswer(
-            translation=self._target_tokenizer.decode(best.token_ids, copied=copied)[0],
+            translation=self.target_tokenizer.decode(best.token_ids, copied=copied)[0],
             score=best.score,
             attention=attention[0].weights.tolist() if attention else None,
         )

@@ -15,7 +15,8 @@ from service.errors import EmptyText, TextTooLong, TooManyTokens, UnsupportedOpt
 from service.explanation.explainer import Explanation
 from service.handlers.classify import classify
 from service.handlers.encoding import AS_JSON
-from service.handlers.explain import ExplanationAnswer, explain
+from service.handlers.explain import explain
+from service.handlers.explain_labels import ExplanationAnswer
 from service.handlers.explain_schemas import ExplainRequest, ExplainResponse
 from service.handlers.schemas import ClassifyRequest
 from service.registry.registry import Registry
@@ -40,7 +41,9 @@ TOKENIZER = source_tokenizer(ends=False)
 
 def ask(registry: Registry, settings: Settings, **fields: Any) -> ExplanationAnswer:
     request = ExplainRequest.model_validate({"text": TEXT, **fields})
-    return asyncio.run(explain(request, registry, settings))
+    answer = asyncio.run(explain(request, registry, settings))
+    assert isinstance(answer, ExplanationAnswer)
+    return answer
 
 
 def by_method(answer: ExplanationAnswer) -> dict[str, Explanation]:
