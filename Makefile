@@ -42,14 +42,20 @@ bench: .venv/develop-$(EXTRA) .venv/bentoml/bin/bentoml  ## measure speed and me
 	$(PIP) install -c constraints.txt -e '.[$(EXTRA),bench]'
 	$(BIN)/python -m bench
 
-scale-test: .venv/develop-$(EXTRA) .venv/charts/bin/python  ## check what is for several machines; needs Debian's prometheus (docs/scale.md)
+scale-test: .venv/develop-$(EXTRA) .venv/charts/bin/python .venv/ray/bin/serve  ## check what is for several machines; needs Debian's prometheus (docs/scale.md)
 	$(BIN)/python -m bench.scale.monitoring
 	.venv/charts/bin/python -m bench.scale.charts
+	.venv/ray/bin/python -m bench.scale.edge
+	unshare -n sh -c 'ip link set lo up && exec .venv/ray/bin/python -m bench.scale.cluster'
 
 # 350 MB: Helm as a library, and the schemas of Kubernetes.
 .venv/charts/bin/python: | $(BIN)/python
 	@$(PYTHON) -m venv .venv/charts
 	.venv/charts/bin/python -m pip --disable-pip-version-check -q install helm-python-sdk kubernetes-validate
+
+.venv/ray/bin/serve: | $(BIN)/python
+	@$(PYTHON) -m venv .venv/ray
+	.venv/ray/bin/python -m pip --disable-pip-version-check -q install -e '.[cpu,ray]'
 
 # BentoML requires other versions than constraints.txt has.
 .venv/bentoml/bin/bentoml: | $(BIN)/python

@@ -20,7 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "monitoring"
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 
 
 def main() -> None:

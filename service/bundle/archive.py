@@ -1,7 +1,7 @@
 """Bundles from an archive at an HTTP address: `https://host/models.tar.gz#sha256=<64 hex digits>`.
 
-The archive holds `<name>/<version>/bundle.json`, at its top or in one folder. It is downloaded once, checked with the
-hash of the address, unpacked beside its final place and renamed; the next start finds it there.
+The archive holds `<name>/<version>/bundle.json`, at its top level or in a single folder. It is downloaded once, checked
+with the hash of the address, unpacked into a temporary folder and renamed. The next start finds it in the cache.
 """
 
 import hashlib
