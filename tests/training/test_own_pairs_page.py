@@ -105,6 +105,10 @@ def test_the_same_pairs_train_nothing_and_changed_pairs_or_columns_are_a_new_run
 def test_the_next_version_of_a_bundle_does_not_start_from_itself(folder: Path) -> None:
     recipe = open_recipe("en-fr", Changes(Path("pairs.tsv"), name="en-fr"))
     assert (recipe.name, recipe.warm_start, recipe.default) == ("en-fr", "en-fr/1", False)
+    Path("odd.tsv").write_text(
+        "".join(f"{row}" if n % 9 else f"_{row}" for n, row in enumerate(pairs(200).splitlines(True)))
+    )
+    assert not any("_" in text for text in open_recipe("en-fr", Changes(Path("odd.tsv"))).examples)
     shutil.copytree("models/en-fr/1", "models/en-fr/2")
     own = {"name": "pairs.tsv", "origin": "the user's own file", "licence": "not stated"}
     update_manifest(Path("models/en-fr/2"), version=2, data=[own])

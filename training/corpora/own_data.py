@@ -8,6 +8,8 @@ from training.corpora.reading import labelled_texts, running_text, sentence_pair
 from training.recipe import AnyRecipe, ClassificationRecipe, GenerationRecipe, RecipeError, TranslationRecipe
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+PLAIN = re.compile(r"(?:[^\W\d_]|[ ,'-])+[.?!]?")
+"""One sentence of letters, spaces and commas."""
 
 
 def own_data(
@@ -66,6 +68,9 @@ def with_examples(recipe: AnyRecipe) -> AnyRecipe:
         texts = [row.text for row in labelled_texts(recipe.data, "valid")]
     else:
         texts = [pair.source for corpus in recipe.data.corpora for pair in sentence_pairs(corpus, "valid", recipe.data)]
-    most = 60 if isinstance(recipe, TranslationRecipe) else 100  # the fewer tokens, the fewer equally good translations
-    texts = sorted(dict.fromkeys(texts), key=lambda text: len(text) > most)
+    if isinstance(recipe, TranslationRecipe):
+        # The service splits several sentences and keeps placeholders and unknown symbols; PyTorch's answer does not.
+        texts = sorted(dict.fromkeys(texts), key=lambda text: (PLAIN.fullmatch(text) is None, len(text) > 60))
+    else:
+        texts = sorted(dict.fromkeys(texts), key=lambda text: len(text) > 100)
     return recipe.model_copy(update={"examples": texts[:3]})
