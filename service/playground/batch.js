@@ -24,7 +24,7 @@ export class FileBatch {
 
   /** @param {File} file */
   async #open(file) {
-    this.name = file.name.replace(/\.\w+$/, "");
+    this.name = file.name;
     const text = (await file.text()).replace(/^\ufeff/, "");
     const table = /\.(csv|tsv)$/i.test(file.name);
     const rows = table ? parseCsv(text) : text.split(/\r?\n/).map((line) => [line]);
@@ -73,6 +73,7 @@ export class FileBatch {
     const more = texts.length > SHOWN ? el("p", { class: "note" }, `The table shows ${SHOWN} of ${texts.length} texts. The file has all.`) : "";
     const table = el("table", {}, el("thead", {}, head), el("tbody", {}, ...body));
     this.place.replaceChildren(
+      el("p", { class: "note" }, this.name),
       el("p", { class: "tally" }, counts.join("; ")),
       el("p", { class: "tools" }, save),
       el("div", { class: "scroll table", tabindex: 0, role: "region", "aria-label": "Results of the file" }, table),
@@ -88,7 +89,7 @@ export class FileBatch {
       const padded = this.head.map((_, field) => row[field] ?? "");
       return [...padded, ...columns.flatMap((column) => [column[i]?.label ?? "", column[i] ? String(column[i].score) : ""])];
     });
-    download(new Blob(["\ufeff", writeCsv([head, ...rows])], { type: "text/csv" }), `${this.name}-labels.csv`);
+    download(new Blob(["\ufeff", writeCsv([head, ...rows])], { type: "text/csv" }), `${this.name.replace(/\.\w+$/, "")}-labels.csv`);
   }
 }
 

@@ -53,6 +53,14 @@ export function sides(matrix, source, target) {
   return { rows: target, columns: given, row: "target", column: "target", shift: 1 };
 }
 
+/** A matrix in words, such as "translation to source, layer 1, average of the heads".
+ * @param {Matrix} matrix @param {Matrix[]} all matrices of the answer */
+export function described({ kind, layer, head }, all) {
+  const heads = all.some((other) => other.head !== null);
+  const place = [layer !== null && `layer ${layer}`, head !== null ? `head ${head}` : heads && "average of the heads"];
+  return [KINDS[kind] ?? kind, ...place].filter(Boolean).join(", ");
+}
+
 /** @param {Token[]} tokens @param {boolean} specials @returns {number[]} the indices of the tokens to show */
 export const shown = (tokens, specials) => tokens.flatMap((token, index) => (specials || !token.special ? [index] : []));
 

@@ -5,7 +5,7 @@ import { headGrid } from "./heads.js";
 import { Heatmap } from "./heatmap.js";
 import { TokenText } from "./highlight.js";
 import { legend } from "./legend.js";
-import { labelOf, pick, shown, sides } from "./matrices.js";
+import { described, labelOf, pick, shown, sides } from "./matrices.js";
 
 /** @typedef {import("./api.js").Sentence} Sentence */
 /** @typedef {"source" | "target"} Side */
@@ -74,6 +74,7 @@ export class Pair {
   #heatmap() {
     const { rows, columns } = this.sides;
     const { weights } = this.matrix;
+    const name = described(this.matrix, this.sentence.attention);
     this.rows = shown(rows.slice(0, weights.length), this.specials);
     this.columns = shown(columns.slice(0, weights[0].length), this.specials);
     const grid = {
@@ -81,7 +82,7 @@ export class Pair {
       columns: this.columns.map((column) => labelOf(columns[column])),
       weights: this.rows.map((row) => this.columns.map((column) => weights[row][column])),
     };
-    const details = el("details", { class: "more" }, el("summary", {}, "Heatmap"));
+    const details = el("details", { class: "more" }, el("summary", {}, "Heatmap ", el("small", {}, name)));
     details.open = true;
     this.heatmap = new Heatmap(grid, { name: this.options.name, onPoint: (cell) => this.#cell(cell) });
     details.append(legend(), this.heatmap.element);

@@ -49,7 +49,7 @@ export class ModelPicker {
       return el("option", { value: key, selected: key === chosen[0] }, state ? `${key} · ${state}` : key);
     });
     this.select.replaceChildren(...options);
-    this.select.disabled = !keys.length;
+    this.select.parentElement.hidden = !keys.length;
     this.about.textContent = chosen.length > 1 ? "All selected models get the same text." : this.#about(chosen[0]);
     this.#choices(keys, chosen);
     // An answer may arrive before the metrics.

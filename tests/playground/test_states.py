@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.playground.conftest import EXAMPLES, answer, ask
 from tests.playground.test_classify_page import shown
 
-CLIENT = Path(__file__).parents[2] / "client"
+CLIENT = Path(__file__).parents[2] / "clients" / "python"
 TEXT = "A warm day."
 
 

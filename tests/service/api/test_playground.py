@@ -38,6 +38,12 @@ def test_the_page_links_existing_files(client: TestClient) -> None:
         assert client.get(f"/{link}").status_code == 200
 
 
+def test_all_modules_are_loaded_at_once(client: TestClient) -> None:
+    """Each module is named in the page, so that the browser does not find it only in another module."""
+    links = re.findall(r'(?:src|href)="playground/(\w+\.js)"', client.get("/").text)
+    assert sorted(links) == [name for name in FILES if name.endswith(".js") and name != "docs.js"]
+
+
 def test_no_file_links_another_host() -> None:
     for name in FILES:
         text = (FOLDER / name).read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
