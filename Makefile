@@ -9,7 +9,7 @@ BIN   := .venv/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train bench scale-test lock clean
+.PHONY: help serve test check format train bench gpu-check scale-test lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,9 @@ scale-test: .venv/develop-$(EXTRA) .venv/charts/bin/python .venv/ray/bin/serve  
 .venv/bentoml/bin/bentoml: | $(BIN)/python
 	@$(PYTHON) -m venv .venv/bentoml
 	.venv/bentoml/bin/python -m pip --disable-pip-version-check -q install 'bentoml>=1.4' numpy onnxruntime tokenizers
+
+gpu-check: .venv/develop-$(EXTRA)  ## check the bundles on a GPU; without one, on the CPU (docs/operations.md)
+	$(BIN)/python -m bench.cuda --device $(if $(filter gpu,$(EXTRA)),cuda,cpu)
 
 # Pins of packages that are not installed here (those of the other extra) are kept.
 lock: .venv/develop-$(EXTRA)  ## write the versions installed in .venv to constraints.txt

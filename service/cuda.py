@@ -5,6 +5,9 @@ import ctypes
 import io
 import logging
 import os
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,3 +141,31 @@ def library_problem() -> str | None:
         except OSError as error:
             return f"a library of CUDA {major} is missing ({error}): install the extra `gpu`"
     return None
+
+
+def host_problem(proc: Path = Path("/proc")) -> str | None:
+    """The reason why the host of a container has no GPU for it, or None. It needs no access to the GPU.
+
+    Linux lists the loaded driver in /proc, also in containers. Windows (WSL) does not.
+    """
+    if "microsoft" in (proc / "version").read_text().lower():
+        return None
+    file, needed = proc / "driver/nvidia/version", DRIVERS.get(cuda_major(), 0)
+    if not file.exists():
+        return f"this host has no NVIDIA driver: install driver {needed} or newer, and NVIDIA's container toolkit"
+    found = re.search(r"Module\D+?(?:x86_64|aarch64)?\s+(\d+)\.\d", file.read_text())
+    if found is not None and int(found[1]) < needed:
+        return f"this host has the NVIDIA driver {found[1]}: CUDA {cuda_major()} needs driver {needed} or newer"
+    return None
+
+
+def main() -> int:
+    """`python -m service.cuda`: say in one line why this host has no GPU for a container. The exit code is 1 then."""
+    if (problem := host_problem()) is not None:
+        print(f"no GPU: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,17 +8,20 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import yaml
 from onnx import TensorProto, helper
 
 from service.batching.scheduler import Limits
 from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
-from service.cuda import EXIT_CODE, PROBE, PROVIDER, Cuda, driver_problem, library_problem
+from service.cuda import EXIT_CODE, PROBE, PROVIDER, Cuda, driver_problem, host_problem, library_problem, main
 from service.errors import DeviceUnavailable
 from service.registry.registry import Registry
 from service.runtime import Runtime
 from tests.service import cuda_fakes
 from tests.service.cuda_fakes import CPU, FakeDevice
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -196,3 +199,42 @@ def test_a_model_that_float16_changes_is_served_in_float32(
     assert runtime.precision == "float16"
     assert "toy/1 is served in float32, since float16 is refused" in caplog.text
     registry.close()
+
+
+OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder)"
+OLD = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01  Sun May 12 19:39:15 UTC 2024"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "driver", "reason"),
+    [
+        ("Linux version 6.8", OPEN, None),
+        ("Linux version 6.8", OLD, "the NVIDIA driver 535: CUDA 13 needs driver 580 or newer"),
+        ("Linux version 6.8", None, "no NVIDIA driver: install driver 580 or newer"),
+        ("Linux version 5.15-microsoft-standard-WSL2", None, None),
+    ],
+)
+def test_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str, driver: str | None, reason: str | None
+) -> None:
+    monkeypatch.setattr("service.cuda.cuda_major", lambda: 13)
+    (tmp_path / "version").write_text(kernel)
+    if driver is not None:
+        (tmp_path / "driver/nvidia").mkdir(parents=True)
+        (tmp_path / "driver/nvidia/version").write_text(driver)
+    found = host_problem(tmp_path)
+    assert found is reason is None or (reason is not None and reason in str(found))
+
+
+def test_compose_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The service with a device starts after one without a device that checks the host and prints one line."""
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert services["limelight-gpu"]["depends_on"] == {"gpu-host": {"condition": "service_completed_successfully"}}
+    assert services["gpu-host"]["image"] == services["limelight-gpu"]["image"]
+    assert services["gpu-host"]["command"] == ["python", "-m", "service.cuda"]
+    assert not {"deploy", "restart"} & services["gpu-host"].keys()
+    monkeypatch.setattr("service.cuda.host_problem", lambda: "this host has no NVIDIA driver")
+    assert main() == 1
+    assert capsys.readouterr().err == "no GPU: this host has no NVIDIA driver\n"
+    monkeypatch.setattr("service.cuda.host_problem", lambda: None)
+    assert main() == 0
