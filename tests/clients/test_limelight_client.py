@@ -1,9 +1,11 @@
 """Our own client against the running service, sync and async."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
@@ -13,17 +15,25 @@ import matplotlib
 import numpy as np
 import pytest
 from limelight_client import (
+    AnswerError,
     AsyncLimelight,
+    ConnectionFailed,
+    Document,
+    GenerateOptions,
     Generation,
+    Language,
     Limelight,
     LimelightError,
     Prediction,
     Sentence,
+    StoredGlossary,
+    TimedOut,
     TokenLogprob,
     Translation,
 )
 
-from tests.fakes import LABELS, doubled
+from tests.fakes import LABELS, MAX_TOKENS, doubled
+from tests.listening import listening
 
 matplotlib.use("Agg")
 TEXTS = ["Wind and rain", "no way"]
@@ -63,7 +73,7 @@ def check_translation(translation: Translation, q: str) -> None:
         assert str(sentence.source_tokens[-1]) == "</s>"
 
 
-WRITE = {"max_tokens": 9, "seed": 3}
+WRITE: GenerateOptions = {"max_tokens": 9, "seed": 3}
 
 
 def test_generate(limelight: Limelight, address: str) -> None:
@@ -121,12 +131,137 @@ def test_stream(limelight: Limelight, address: str) -> None:
         assert [s.text for s in told] == [s.text for s in whole.sentences]
 
 
+def test_log_probabilities_of_words(limelight: Limelight) -> None:
+    [sentence] = limelight.translate("Wind, rain.", "en", "xx", logprobs=True, attention_unit="word").sentences
+    assert all(token.logprob is not None and token.confidence is not None for token in sentence.target_tokens)
+    [sentence] = limelight.translate("Wind, rain.", "en", "xx").sentences
+    assert {token.logprob for token in sentence.target_tokens} == {None}
+
+
+def test_explain(limelight: Limelight, address: str) -> None:
+    found = limelight.explain("wind and rain", methods=["attention", "shapley"], target="cold", random_orders=3)
+    assert [str(token) for token in found.tokens] == ["wind", "and", "rain"] and found.target == "cold"
+    assert found.weights("attention").sum() == pytest.approx(1, abs=1e-3)
+    assert found.empty_score is not None
+    assert found.weights("shapley").sum() == pytest.approx(found.score - found.empty_score, abs=1e-3)
+    assert found.explanations[1].errors is not None and found.random is not None
+    with pytest.raises(KeyError):
+        found.weights("occlusion")
+    again = ask(address, lambda limelight: limelight.explain("wind and rain", methods=["occlusion"]))
+    assert again.explanations[0].errors is None and again.explanations[0].faithfulness.shares
+
+
+SUBTITLE = "1\n00:00:01,000 --> 00:00:02,000\n"
+
+
+def test_documents(limelight: Limelight, address: str, tmp_path: Path) -> None:
+    path = tmp_path / "my film.srt"
+    path.write_text(SUBTITLE + "wind\n", encoding="utf-8")
+    expected = Document("my film_xx.srt", (SUBTITLE + "wwiinndd\n").encode())
+    assert limelight.translate_document(path, "en", "xx", beam_size=1) == expected
+    given = (path.name, path.read_bytes())
+    assert ask(address, lambda limelight: limelight.translate_document(given, "en", "xx")) == expected
+    with pytest.raises(AnswerError, match="unsupported_format"):
+        limelight.translate_document(("my.zzz", b"wind"), "en", "xx")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_document_is_requested_until_it_is_ready(monkeypatch: pytest.MonkeyPatch, asynchronous: bool) -> None:
+    """The client uses its own base URL. The address in the answer may have another host, behind a proxy."""
+    monkeypatch.setattr("limelight_client.calls.POLL_S", 0.0)
+    started = (200, GOOD[1], b'{"translatedFileUrl": "http://elsewhere/download_file/7/a%20b_xx.txt"}')
+    late: tuple[int, dict[str, str], bytes] = (504, {}, b'{"error_type": "inference_timeout", "detail": "try again"}')
+    with answering(started, late, (200, {}, b"aa"), started, late) as (address, asked):
+        if asynchronous:
+            found = ask(address, lambda limelight: limelight.translate_document(("a b.txt", b"a"), "en", "xx"))
+        else:
+            found = Limelight(address).translate_document(("a b.txt", b"a"), "en", "xx")
+        with pytest.raises(AnswerError, match="inference_timeout"):
+            Limelight(address).translate_document(("a b.txt", b"a"), "en", "xx", wait_s=0)
+    assert found == Document("a b_xx.txt", b"aa")
+    assert asked == ["/translate_file", *["/download_file/7/a%20b_xx.txt"] * 2] + ["/translate_file", asked[1]]
+
+
+def test_glossaries(models: Path, tmp_path: Path) -> None:
+    with listening(models, glossaries=tmp_path) as address, Limelight(address) as limelight:
+        stored = [StoredGlossary("my-terms", None, None, 1)]
+        assert limelight.put_glossary("my-terms", {"rain": "pluie"}) == stored == limelight.glossaries()
+        found = limelight.translate("No rain.", "en", "xx", glossary="my-terms")
+        [term] = found.glossary
+        assert found.text == "NNoo pluie.." and (term.term, term.target.text, term.target.start) == ("rain", "pluie", 5)
+        limelight.delete_glossary("my-terms")
+
+        async def all_calls(limelight: AsyncLimelight) -> list[int]:
+            put = await limelight.put_glossary("my-terms", {"rain": "pluie", "no": "pas de"}, "en", "xx")
+            listed = await limelight.glossaries()
+            await limelight.delete_glossary("my-terms", "en", "xx")
+            return [put[0].terms, listed[0].terms, len(await limelight.glossaries())]
+
+        assert ask(address, all_calls) == [2, 2, 0]
+
+
+def test_a_failed_connection_is_an_error_of_the_client(limelight: Limelight) -> None:
+    with answering() as (address, _):
+        pass
+    with pytest.raises(ConnectionFailed, match=f"connection_failed: no answer from {address}") as caught:
+        Limelight(address).models()
+    assert isinstance(caught.value, LimelightError) and caught.value.status is None
+    with pytest.raises(ConnectionFailed):
+        list(Limelight(address).stream("wind", "en", "xx"))
+    with pytest.raises(ConnectionFailed):
+        ask(address, lambda limelight: limelight.models())
+
+    async def streamed(limelight: AsyncLimelight) -> list[Any]:
+        return [one async for one in limelight.write("wind")]
+
+    with pytest.raises(ConnectionFailed):
+        ask(address, streamed)
+
+
+def test_a_late_answer_is_an_error_of_the_client() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TimedOut, match="timeout: no answer") as caught:
+            Limelight(address, timeout_s=0.05).models()
+    assert isinstance(caught.value, ConnectionFailed) and caught.value.error_type == "timeout"
+
+
+def test_a_stream_that_ends_early_is_an_error() -> None:
+    part = b'event: token\ndata: {"text": "a", "start": 0, "end": 1, "logprob": -1.0, "new": 7}\n\n'
+    with answering((200, {"Content-Type": "text/event-stream"}, part)) as (address, _):
+        tokens = Limelight(address).write("a")
+        assert next(tokens) == TokenLogprob("a", 0, 1, logprob=-1.0)
+        with pytest.raises(ConnectionFailed, match="before the answer was complete"):
+            next(tokens)
+
+
+def test_an_error_in_a_stream_is_raised() -> None:
+    part = b'event: error\ndata: {"status": 500, "error_type": "inference_failed", "detail": "no"}\n\n'
+    with answering((200, {"Content-Type": "text/event-stream"}, part)) as (address, _):
+        with pytest.raises(AnswerError, match="500 inference_failed: no"):
+            list(Limelight(address).write("a"))
+
+
+def test_other_servers_are_recognised() -> None:
+    with answering((200, {"Content-Type": "text/html"}, b"<h1>Login</h1>")) as (address, _):
+        with pytest.raises(AnswerError, match="200 http_error: <h1>Login"):
+            Limelight(address).models()
+
+
 def test_what_is_served(limelight: Limelight, address: str) -> None:
-    assert [model["name"] for model in limelight.models()] == ["en-xx", "toy", "writer"]
+    assert [(model.name, model.task) for model in limelight.models()] == [
+        ("en-xx", "translation"),
+        ("toy", "classification"),
+        ("writer", "generation"),
+    ]
+    detail = limelight.model("toy", version=1)
+    assert detail.labels == LABELS and detail.limits is not None and detail.limits["max_tokens"] == MAX_TOKENS
+    assert ask(address, lambda limelight: limelight.model("toy")) == detail
+    assert limelight.languages() == [Language("en", "English", ["xx"])]
     assert limelight.languages() == ask(address, lambda limelight: limelight.languages())
     assert ask(address, lambda limelight: limelight.models()) == limelight.models()
-    assert limelight.detect("Bonjour tout le monde")[0]["language"] == "fr"
-    assert ask(address, lambda limelight: limelight.detect("Bonjour tout le monde"))[0]["language"] == "fr"
+    assert limelight.detect("Bonjour tout le monde")[0].language == "fr"
+    assert ask(address, lambda limelight: limelight.detect("Bonjour tout le monde"))[0].language == "fr"
 
 
 def test_errors(limelight: Limelight, address: str) -> None:
@@ -152,6 +287,7 @@ def answering(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
             asked.append(self.path)
             status, headers, body = left.pop(0)
             self.send_response(status)
@@ -159,6 +295,8 @@ def answering(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, *args: Any) -> None:
             pass
@@ -182,8 +320,8 @@ def test_overload_is_retried(monkeypatch: pytest.MonkeyPatch, asynchronous: bool
     async def sleep(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr("limelight_client.time", SimpleNamespace(sleep=waited.append))
-    monkeypatch.setattr("limelight_client.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("limelight_client.client.time", SimpleNamespace(sleep=waited.append))
+    monkeypatch.setattr("limelight_client.async_client.asyncio", SimpleNamespace(sleep=sleep))
     with answering((429, {"Retry-After": "7"}, PROBLEM), (503, {}, PROBLEM), GOOD) as (address, asked):
         if asynchronous:
             assert ask(address, lambda limelight: limelight.models()) == []
@@ -211,8 +349,8 @@ def test_other_errors_are_not_retried() -> None:
 def test_the_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[httpx.Request] = []
 
-    def request(self: httpx.Client, method: str, path: str, json: Any) -> httpx.Response:
-        built = self.build_request(method, path, json=json)
+    def request(self: httpx.Client, method: str, path: str) -> httpx.Response:
+        built = self.build_request(method, path)
         sent.append(built)
         return httpx.Response(200, json={"models": []}, request=built)
 
@@ -232,6 +370,10 @@ def test_heatmaps(limelight: Limelight) -> None:
         axes = sentence.heatmap(n, ax=axes)
         shown = [len(axes.get_yticklabels()), len(axes.get_xticklabels())]
         assert shown == list(matrix.weights.shape), matrix.kind
+    [sentence] = limelight.translate("Wind, rain.", "en", "xx", attention="full", attention_unit="word").sentences
+    decoder = [matrix.kind for matrix in sentence.attention].index("decoder_self")
+    columns = [label.get_text() for label in sentence.heatmap(decoder, ax=axes).get_xticklabels()]
+    assert columns == ["<s>", *(str(token) for token in sentence.target_tokens)]
     matplotlib.pyplot.close("all")
 
 
