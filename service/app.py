@@ -28,7 +28,7 @@ from service.api import (
     translate,
 )
 from service.api.middleware import direct, hosts, limits, requests
-from service.api.protocols import deepl, deepl_glossaries, huggingface, libretranslate, open_inference
+from service.api.protocols import deepl, deepl_glossaries, huggingface, kserve_v1, libretranslate, open_inference
 from service.batching.scheduler import Limits
 from service.handlers.document_jobs import DocumentJobs
 from service.handlers.encoding import MSGPACK
@@ -60,6 +60,7 @@ ROUTES = (
     deepl,
     deepl_glossaries,
     open_inference,
+    kserve_v1,
     huggingface,
     models,
     pictures,

@@ -37,7 +37,9 @@ KNOWN: dict[str, dict[str, Any]] = {
     "/v2/document": {"source_lang": "EN", "target_lang": "XX", "filename": "a.txt", "output_format": "txt"},
     "/v2/document/{document_id}": {},
     "/v2/document/{document_id}/result": {},
-    "/explain": {"text": "wind and rain", "target": None, "evaluations": None},
+    "/explain": {"text": "wind and rain", "target": None, "evaluations": None, "output": None},
+    "/v1/models/{name}:predict": {"instances": ["wind and rain"], "parameters": {}},
+    "/v1/models/{name}:explain": {"instances": ["wind and rain"], "parameters": {}},
     "/generate": {"prompt": "wind", "max_tokens": 9, "attention": "summary"},
 }
 """Values of a valid request that depend on the served models."""
@@ -79,7 +81,7 @@ def check(case: schemathesis.Case, client: TestClient, statuses: set[int]) -> No
         case.body = {**case.body, **KNOWN[case.path]}
         case.body.pop("model", None)
         case.body.pop("version", None)
-    if right and case.path.startswith(("/v2/models/{name}", "/huggingface/")):
+    if right and case.path.startswith(("/v1/models/{name}", "/v2/models/{name}", "/huggingface/")):
         case.path_parameters = {**case.path_parameters, "name": "toy"}
         case.path_parameters.update({"version": 1} if "version" in case.path_parameters else {})
         case.query = {}
