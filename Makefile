@@ -15,6 +15,7 @@ help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
 
 serve: .venv/serve-$(EXTRA)  ## serve models/ on LIMELIGHT_HOST:LIMELIGHT_PORT (127.0.0.1:8000)
+	@echo 'Starting the service; Ctrl-C stops it.' >&2
 	@exec $(BIN)/python -m service
 
 test: check  ## run all checks and tests (as CI does)
@@ -80,6 +81,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo 'Limelight needs Python 3.11 or newer with its venv module (Debian, Ubuntu: apt install python3-venv).' >&2; \
 	  echo 'To use another interpreter: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@echo 'Creating .venv, a virtual environment for this repository only.' >&2
 	@$(PYTHON) -m venv .venv
 
 # Both wheels install into the same folder, so the other one is removed first.
@@ -88,9 +90,11 @@ $(BIN)/python:
 .venv/serve-%: pyproject.toml constraints.txt | $(BIN)/python
 	@rm -f .venv/serve-* .venv/develop-*
 	@$(PIP) uninstall -y $(UNWANTED) 2>/dev/null
+	@echo 'Installing the service with its dependencies into .venv. The first time this takes a minute or two.' >&2
 	$(PIP) install -c constraints.txt -e '.[$*,documents]'
 	@touch $@
 
 .venv/develop-%: .venv/serve-%
+	@echo 'Installing what training and the tests need into .venv. The first time this takes some minutes.' >&2
 	$(PIP) install -c constraints.txt -e '.[$*,documents,training,dev]'
 	@touch $@

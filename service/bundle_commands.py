@@ -1,4 +1,4 @@
-"""Commands of `python -m service bundle`: list, check and renumber the bundles of the folder of models."""
+"""Commands of `python -m service models` and `bundle`: list, check and renumber the bundles of the folder of models."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from service.batching.scheduler import Limits
 from service.bundle.files import find_bundles, misnamed_bundles, read_manifest
-from service.bundle.manifest import MANIFEST
+from service.bundle.manifest import MANIFEST, AnyManifest, Metric
 from service.bundle.renumber import renumber
 from service.errors import BundleError, BundleNotFound, InvalidInput
 from service.handlers.encoding import dumps
@@ -20,6 +20,7 @@ app = typer.Typer(help="List, check and renumber the bundles of the folder of mo
 out = Console(soft_wrap=True, highlight=False)
 
 NO_LIMIT = 10**12
+HEADINGS = ["model", "task", "languages or labels", "main metric", "size"]
 Models = Annotated[Path | None, typer.Option(help="Folder of the bundles; by default LIMELIGHT_MODELS.", exists=True)]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document per line, as in the answers of the service.")
@@ -43,6 +44,56 @@ def list_bundles(models: Models = None, as_json: Json = False) -> None:
         else:
             details = row["problem"] or f"{row['task']:<15} {row['network']:<12} {' '.join(row['precisions'])}"
             out.print(Text(f"{row['name']:<22} {row['version']:>5} {size / 1e6:>7.1f} MB  {details}"))
+
+
+def list_models(models: Models = None, as_json: Json = False) -> None:
+    """List the models with task, languages or labels, main metric and size."""
+    rows = [model_row(folder) for folder in folders_of(models)]
+    if as_json:
+        for row in rows:
+            print(dumps(row).decode())
+        return
+    table = [HEADINGS, *map(row_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for number, cells in enumerate(table):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        out.print(Text(line.rstrip(), "" if number else "bold"))
+
+
+def model_row(folder: Path) -> dict[str, Any]:
+    """The description of a bundle; only with a problem if its manifest cannot be read."""
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    row: dict[str, Any] = {"name": folder.parent.name, "version": folder.name, "bytes": size}
+    try:
+        manifest = read_named_manifest(folder)
+    except BundleError as error:
+        return row | {"problem": str(error)}
+    metric = main_metric(manifest)
+    return row | {
+        "task": manifest.task,
+        "source": getattr(manifest, "source", None),
+        "target": getattr(manifest, "target", None),
+        "labels": getattr(manifest, "labels", None),
+        "metric": None if metric is None else metric.model_dump(include={"name", "value", "data"}),
+        "problem": None,
+    }
+
+
+def row_cells(row: dict[str, Any]) -> list[str]:
+    """A row of the list of models as text."""
+    name, size = f"{row['name']}/{row['version']}", f"{row['bytes'] / 1e6:.1f} MB"
+    if row["problem"]:
+        return [name, "refused", "", row["problem"], size]
+    about = f"{row['source']} -> {row['target']}" if row["source"] else ", ".join(row["labels"] or ())
+    metric = row["metric"]
+    measured = f"{metric['name']} {metric['value']:g} ({metric['data'].split(' (')[0]})" if metric else ""
+    return [name, row["task"], about, measured, size]
+
+
+def main_metric(manifest: AnyManifest) -> Metric | None:
+    """The metric that describes a model best: accuracy, BLEU, or else the first one."""
+    main = (metric for name in ("accuracy", "BLEU") for metric in manifest.metrics if metric.name == name)
+    return next(main, next(iter(manifest.metrics), None))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands of `python -m service`: classify, translate and generate in the terminal, without a server."""
+"""Commands of `python -m service`: list models, classify, translate and generate in the terminal, without a server."""
 
 import asyncio
 import sys
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.style import Style
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +21,7 @@ from service.attention import AttentionMatrix, Floats
 from service.batching.scheduler import Limits
 from service.bulk.command import bulk
 from service.classification.classifier import Prediction
-from service.errors import InvalidInput, LimelightError
+from service.errors import InvalidInput, LimelightError, UnsupportedLanguagePair
 from service.handlers import classify as classify_handler
 from service.handlers import generate as generate_handler
 from service.handlers import translate as translate_handler
@@ -29,6 +29,7 @@ from service.handlers.documents import DocumentRequest, Upload, translate_docume
 from service.handlers.encoding import AS_JSON, dumps
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
 from service.handlers.translation_encoding import encode as encode_translation
+from service.registry.glossaries import parse_terms
 from service.registry.registry import Registry
 from service.settings import Settings
 from service.text.sentences import is_blank
@@ -37,6 +38,7 @@ from service.translation.results import Translation
 
 app = typer.Typer(add_completion=False, help="Without a command: serve models/ over HTTP.")
 app.add_typer(bundle_commands.app, name="bundle")
+app.command("models")(bundle_commands.list_models)
 app.command()(bulk)
 out, err = Console(soft_wrap=True, highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -63,19 +65,34 @@ def answer_lines(
 ) -> None:
     """Answer texts, or the lines of a file or of standard input. Show each answer, or print it as JSON if `encode` is
     given. A blank line stays blank (null in JSON)."""
-    lines = texts or (file.read_text(encoding="utf-8") if file else sys.stdin.read()).splitlines()
-    chunks = [lines[start : start + CHUNK] for start in range(0, len(lines), CHUNK)]
-    bar = track(chunks, console=err, transient=True, disable=bool(texts) or not err.is_terminal)
-    for chunk in bar:
-        found = iter(answer([line for line in chunk if not is_blank(line)]))
-        for line in chunk:
-            answer_of_line = None if is_blank(line) else next(found)
-            if encode is not None:
-                print(dumps(None if answer_of_line is None else encode(answer_of_line)).decode())
-            elif answer_of_line is None:
-                out.print()
-            else:
-                show(answer_of_line)
+    lines = texts or (file.read_text(encoding="utf-8") if file else read_standard_input()).splitlines()
+    with progress(shown=not texts) as bar:
+        task = bar.add_task("Lines", total=len(lines))
+        for start in range(0, len(lines), CHUNK):
+            chunk = lines[start : start + CHUNK]
+            found = iter(answer([line for line in chunk if not is_blank(line)]))
+            for line in chunk:
+                answer_of_line = None if is_blank(line) else next(found)
+                if encode is not None:
+                    print(dumps(None if answer_of_line is None else encode(answer_of_line)).decode())
+                elif answer_of_line is None:
+                    out.print()
+                else:
+                    show(answer_of_line)
+            bar.advance(task, len(chunk))
+
+
+def progress(shown: bool) -> Progress:
+    """A bar with a count and the time left, on standard error if that is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, transient=True, disable=not (shown and err.is_terminal))
+
+
+def read_standard_input() -> str:
+    """All of standard input. In a terminal, print how to end it."""
+    if sys.stdin.isatty():
+        err.print("one text per line; end with Ctrl-D", style="dim")
+    return sys.stdin.read()
 
 
 @contextmanager
@@ -131,21 +148,35 @@ def translate(
     output: Annotated[
         Path | None, typer.Option(help="File for the translated document; by default beside it.", dir_okay=False)
     ] = None,
+    glossary: Annotated[
+        str | None, typer.Option(help="File of source and target terms (tsv, csv), or name of a stored glossary.")
+    ] = None,
     as_json: Json = False,
     beam_size: Annotated[int, typer.Option(min=1, help="1 is greedy search.")] = 4,
 ) -> None:
     """Translate texts, and show the source words of each word. With --document: translate a file."""
     with opened() as (registry, settings):
         if document is not None:
-            request = DocumentRequest(source=source or "auto", target=to, model=model, beam_size=beam_size)
+            if glossary is not None and Path(glossary).is_file():
+                raise InvalidInput("with --document, --glossary is the name of a stored glossary")
+            request = DocumentRequest(
+                source=source or "auto", target=to, model=model, beam_size=beam_size, glossary=glossary
+            )
             write_document(document, output, request, registry, settings)
             return
         name = model or default_translator(registry, source, to)
         registry.load(name)
+        terms = None if glossary is None else read_glossary(glossary)
 
         def answer(lines: list[str]) -> list[Translation]:
             request = TranslateRequest(
-                q=lines, source=source, target=to, model=name, beam_size=beam_size, attention_unit="word"
+                q=lines,
+                source=source,
+                target=to,
+                model=name,
+                beam_size=beam_size,
+                glossary=terms,
+                attention_unit="word",
             )
             return asyncio.run(translate_handler.translate(request, registry, settings)).translations if lines else []
 
@@ -155,14 +186,22 @@ def translate(
         answer_lines(answer, show_translation, encode if as_json else None, texts, file)
 
 
+def read_glossary(glossary: str) -> dict[str, str] | str:
+    """The terms of a file, or the name of a stored glossary. Raises InvalidInput."""
+    path = Path(glossary)
+    if not path.is_file():
+        return glossary
+    return parse_terms(path.read_text(encoding="utf-8-sig"), "," if path.suffix == ".csv" else "\t")
+
+
 def write_document(
     path: Path, output: Path | None, request: DocumentRequest, registry: Registry, settings: Settings
 ) -> None:
     """Translate a document with a progress bar, and write it."""
     load_translators(registry, request)
     settings = settings.model_copy(update={"max_document_bytes": NO_LIMIT, "max_document_characters": NO_LIMIT})
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("Translating", total=None)
+    with progress(shown=True) as bar:
+        task = bar.add_task("Texts", total=None)
 
         def show(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
@@ -197,7 +236,7 @@ def generate(
         name = model or registry.default_generator()
         registry.load(name)
         request = GenerateRequest(
-            prompt=sys.stdin.read() if prompt == "-" else prompt,
+            prompt=read_standard_input() if prompt == "-" else prompt,
             model=name,
             max_tokens=max_tokens,
             temperature=temperature,
@@ -225,13 +264,17 @@ def shaded_by_surprise(token: str, log_prob: float | None) -> Text:
 
 def default_translator(registry: Registry, source: str | None, target: str | None) -> str:
     """The model for a pair; a language can be None if the other one determines it. Raises InvalidInput."""
-    pairs = {p: name for p, name in registry.pairs().items() if source in (None, p[0]) and target in (None, p[1])}
+    known = registry.pairs()
+    pairs = {p: name for p, name in known.items() if source in (None, p[0]) and target in (None, p[1])}
     if len(pairs) == 1:
         return next(iter(pairs.values()))
+    listed = ", ".join(" to ".join(pair) for pair in sorted(known)) or "none"
     if source and target:
-        return registry.default_translator(source, target)
-    known = ", ".join(" to ".join(pair) for pair in sorted(registry.pairs()))
-    raise InvalidInput(f"choose the languages with --from and --to; there are: {known}")
+        try:
+            return registry.default_translator(source, target)
+        except UnsupportedLanguagePair as error:
+            raise UnsupportedLanguagePair(f"{error}; there are: {listed}") from None
+    raise InvalidInput(f"choose the languages with --from and --to; there are: {listed}")
 
 
 def key_weights(matrix: AttentionMatrix) -> Floats:

@@ -1,11 +1,13 @@
 """The commands: output for people and for pipes, and one line per error."""
 
+import io
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from service import terminal
@@ -13,7 +15,7 @@ from service.access import Access, parse_keys
 from service.bundle.manifest import GOLDEN
 from service.errors import InvalidInput
 from service.text.tokenizer import Token
-from tests.fakes import TEXTS, doubled, rewrite, write_translator
+from tests.fakes import TEXTS, doubled, rewrite, write_classifier, write_translator
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +98,47 @@ def test_languages_have_to_be_unambiguous(
     with pytest.raises(SystemExit) as exit_:
         terminal.main()
     assert exit_.value.code == 1
-    assert capsys.readouterr().err == "error: zz is not supported\n"
+    assert capsys.readouterr().err == "error: zz is not supported; there are: en to xx, en to yy\n"
+
+
+def test_models_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = [
+        {"name": name, "value": value, "data": "a test (7 texts)"} for name, value in (("F1", 1), ("accuracy", 0.9))
+    ]
+    write_classifier(tmp_path, metrics=metrics)
+    write_translator(tmp_path)
+    (write_translator(tmp_path, "en-yy") / "bundle.json").write_text("{")
+    monkeypatch.setenv("LIMELIGHT_MODELS", str(tmp_path))
+    heading, *rows = (line.split("  ") for line in run("models").stdout.splitlines())
+    cells = [[cell.strip() for cell in row if cell] for row in rows]
+    assert heading[0] == "model" and cells[0][:3] == ["en-xx/1", "translation", "en -> xx"]
+    assert cells[1][:2] == ["en-yy/1", "refused"] and "cannot be read" in cells[1][2]
+    assert cells[2][:4] == ["toy/1", "classification", "cold, mild, warm", "accuracy 0.9 (a test)"]
+    assert cells[2][4].endswith(" MB")
+    found = [json.loads(line) for line in run("models", "--json").stdout.splitlines()]
+    assert found[2]["metric"] == {"name": "accuracy", "value": 0.9, "data": "a test (7 texts)"}
+
+
+def test_a_glossary_is_a_file_or_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my.csv").write_text("rain,pluie\n", encoding="utf-8")
+    monkeypatch.setenv("LIMELIGHT_GLOSSARIES", str(tmp_path))
+    for glossary in (str(tmp_path / "my.csv"), "my"):
+        assert run("translate", "No rain.", "--glossary", glossary).stdout.startswith("NNoo pluie..\n")
+    (tmp_path / "my.txt").write_text("No rain.", encoding="utf-8")
+    document = ("translate", "--document", str(tmp_path / "my.txt"), "--to", "xx", "--from", "en", "--glossary")
+    run(*document, "my")
+    assert (tmp_path / "my_xx.txt").read_text(encoding="utf-8").strip() == "NNoo pluie.."
+    with pytest.raises(InvalidInput, match="name of a stored glossary"):
+        run(*document, str(tmp_path / "my.csv"))
+
+
+def test_progress_has_a_count_and_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(terminal, "err", Console(file=written, force_terminal=True, width=80))
+    monkeypatch.setattr(terminal, "CHUNK", 2)
+    (tmp_path / "my.txt").write_text("wind\n\nrain\n", encoding="utf-8")
+    run("classify", "--file", str(tmp_path / "my.txt"))
+    assert "Lines" in written.getvalue() and "3/3" in written.getvalue() and "0:00:00" in written.getvalue()
 
 
 def test_an_unknown_command_is_a_usage_error(
