@@ -22,7 +22,7 @@ CURRENT = [*PAGES, ROOT / "SECURITY.md", *(page for page in DOCS if page.parent.
 """Pages that describe the present state. The lab log and the changelog describe earlier states too."""
 FILES = {
     path.relative_to(ROOT).as_posix()
-    for folder in ("service", "training", "bench", "clients", "tests")
+    for folder in ("service", "training", "bench", "deploy", "clients", "tests")
     for path in (ROOT / folder).rglob("*.py")
 }
 PACKED = "train.py"

@@ -100,7 +100,7 @@ def server() -> Iterator[Server]:
 def haproxy(proxy: int, configuration: Path = CONFIGURATION) -> Iterator[int]:
     """The edge in front of a port, at the yielded port."""
     port = free_port()
-    environment = {"LIMELIGHT_EDGE": f"127.0.0.1:{port}", "LIMELIGHT_NODES": f"127.0.0.1:{proxy}"}
+    environment = {"EDGE_ADDRESS": f"127.0.0.1:{port}", "EDGE_NODES": f"127.0.0.1:{proxy}"}
     with running([get_haproxy_binary(), "-db", "-f", str(configuration)], ROOT, environment):
         wait_for(lambda: call(f"http://127.0.0.1:{port}/health/ready"), "the edge")
         yield port
