@@ -13,7 +13,7 @@ TEXT = "Wind! No way, rain."
 
 
 def embedding(page: Page, address: str, element: str) -> None:
-    """Open a page with an element; its policy allows files of its own origin only."""
+    """Open a page with an element. The policy of the page allows only files of its own origin."""
     html = f'<!doctype html><title>A site</title><script type="module" src="/component.js"></script>{element}'
     headers = {
         "Content-Type": "text/html",
