@@ -111,7 +111,7 @@ export class Classify {
     const many = panels.length > 1;
     this.results.classList.toggle("many", many);
     const labels = this.outcomes.map(({ answer }) => answer?.predictions[0].label ?? "failed");
-    const overview = many ? [el("p", { class: "tally" }, tally(labels)), legend()] : [];
+    const overview = many ? [el("p", { class: "tally" }, tally(labels)), legend("text")] : [];
     this.results.replaceChildren(...overview, ...panels.map((panel) => panel.element));
   }
 
@@ -151,7 +151,7 @@ class Panel {
     });
     const verdict = el("p", { class: "verdict" }, el("b", {}, prediction.label), ` ${percent(prediction.score)}`);
     this.element.append(verdict, bars(prediction), this.shown.element, this.readout);
-    if (view.outcomes.length < 2 && this.matrix) this.element.append(legend());
+    if (view.outcomes.length < 2 && this.matrix) this.element.append(legend("text"));
     if (prediction.truncated) this.element.append(el("p", { class: "note" }, "The text was truncated at the model's limit."));
     if (this.matrix && this.matrix.weights.length > 1) this.element.append(this.#heatmap(key));
     const sides = { rows: this.tokens, columns: this.tokens, row: "source", column: "source", shift: 0 };

@@ -18,23 +18,27 @@ BEGINNING = "The philosopher of the future will be "
 VIEWS = {  # picture -> hash, width, height, colours
     "classify": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "light"),
     "compare": (f"view=classify&text={WON}{COMPARE}", 1240, 1180, "light"),
-    "translate": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1150, "light"),
-    "generations": (f"view=translate&q={JACKET}&source=en&target=fr{GENERATIONS}", 1240, 1300, "light"),
-    "translate-dark": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1150, "dark"),
+    "translate": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1350, "light"),
+    "generations": (f"view=translate&q={JACKET}&source=en&target=fr{GENERATIONS}", 1640, 1480, "light"),
+    "translate-dark": (f"view=translate&q={JACKET}&source=en&target=fr", 1100, 1350, "dark"),
     "classify-dark": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "dark"),
     "phone": (f"view=classify&text={WON}&model=sms-spam", 390, 1020, "light"),
-    "phone-translate": (f"view=translate&q={JACKET}&source=en&target=fr", 390, 1500, "dark"),
+    "phone-translate": (f"view=translate&q={JACKET}&source=en&target=fr", 390, 1750, "dark"),
     "generate": (f"view=generate&prompt={BEGINNING}&model=nietzsche-attention&seed=7", 1100, 900, "light"),
-    "model": ("view=models&name=sms-spam", 1100, 1000, "light"),
+    "models": ("view=models", 1100, 1250, "light"),
+    "explain": (f"view=classify&text={WON}&model=sms-spam&explain=true", 1100, 1500, "light"),
 }
 
 
 def take(browser: Browser, address: str, name: str) -> None:
     hash_, width, height, colours = VIEWS[name]
     page: Page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=colours)  # type: ignore[arg-type]
+    page.set_default_timeout(120_000)
     page.goto(f"{address}/#{hash_}")
-    page.wait_for_load_state("networkidle")
-    if "classify" in hash_:
+    page.wait_for_load_state("networkidle", timeout=120_000)
+    if "explain" in hash_:
+        page.locator(".removal input[type=range]").fill("4")
+    elif "classify" in hash_:
         page.locator(".token").nth(4).hover()
     if "generate" in hash_:
         page.locator(".panel:not(.growing) .token").nth(120).hover()
