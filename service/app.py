@@ -21,6 +21,7 @@ from service.api import (
     generate,
     glossaries,
     health,
+    memories,
     metrics,
     models,
     pictures,
@@ -56,6 +57,7 @@ ROUTES = (
     explain,
     documents,
     libretranslate,
+    memories,
     glossaries,  # before DeepL's, one of which matches /admin/glossaries/{name}
     deepl,
     deepl_glossaries,

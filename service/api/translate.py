@@ -21,6 +21,8 @@ ERRORS = responses(
     *TEXT_ERRORS,
     "unsupported_option",
     "glossary_not_found",
+    "memory_not_found",
+    "not_available",
     *MODEL_ERRORS,
 )
 

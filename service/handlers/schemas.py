@@ -57,6 +57,13 @@ class TranslateRequest(BaseModel):
         description="Source terms with their required translations, or the name of a stored glossary. "
         "In a form: a JSON object or a name.",
     )
+    memory: str | None = Field(None, description="Name of a stored translation memory.")
+    memory_threshold: float = Field(
+        0.75,
+        ge=0.5,
+        le=1,
+        description="Least score of a similar text of the memory; with 1 there are exact matches only.",
+    )
     logprobs: bool = Field(
         False, description="Return the log-probability of each target token, with words also their confidence."
     )
@@ -73,7 +80,7 @@ class TranslateRequest(BaseModel):
         return value or None
 
     @field_validator(
-        *("format", "beam_size", "length_penalty", "max_length", "alternatives", "logprobs", "attention"),
+        *("memory_threshold", "format", "beam_size", "length_penalty", "max_length", "alternatives", "logprobs", "attention"),
         "attention_unit",
         mode="before",
     )
@@ -206,6 +213,15 @@ class TargetToken(Token):
     )
 
 
+class MemoryMatch(BaseModel):
+    """The best match in the translation memory."""
+
+    score: float = Field(description="1 for an exact match, less for a similar text.")
+    used: bool = Field(description="True if the match is exact: its target is the translation.")
+    source: str = Field(description="The text in the memory.")
+    target: str = Field(description="Its translation.")
+
+
 class Sentence(BaseModel):
     text: str
     score: float = Field(description="Sum of log-probabilities divided by the length penalty; at most 0.")
@@ -214,6 +230,9 @@ class Sentence(BaseModel):
     target_tokens: list[TargetToken] = Field(description="Tokens with offsets into the whole translation.")
     attention: list[Attention]
     alternatives: list[Hypothesis] | None = Field(None, description="Present if requested.")
+    match: MemoryMatch | None = Field(
+        None, description="Present if a text of the memory is like this sentence, which is not the whole text."
+    )
 
 
 class Surface(BaseModel):
@@ -247,6 +266,9 @@ class Translation(BaseModel):
     sentences: list[Sentence]
     glossary: list[UsedTerm] | None = Field(
         None, description="Present if the request has a glossary: its terms in the text, in order."
+    )
+    match: MemoryMatch | None = Field(
+        None, description="Present if the request has a memory: its match of the text, or null."
     )
     steps: list[Step] | None = Field(
         None, description="Present if no model translates the pair, and the text is translated through English."

@@ -7,6 +7,7 @@ from typing import Any
 from service.batching import budget
 from service.handlers.encoding import AS_JSON, Encoding, rounded, token
 from service.handlers.glossaries import Route
+from service.handlers.memories import encode_match
 from service.handlers.pivot import PivotTranslation
 from service.text.words import Words, by_words
 from service.translation.results import Sentence, Translation
@@ -50,6 +51,8 @@ def encode_sentence(sentence: Sentence, alternatives: bool, encoding: Encoding, 
         target["logprob"] = rounded(log_prob)
         if words:
             target["confidence"] = rounded(math.exp(log_prob))
+    if sentence.match is not None:
+        encoded["match"] = encode_match(sentence.match)
     if alternatives:
         encoded["alternatives"] = [{"text": t, "score": rounded(score)} for t, score in sentence.alternatives]
     return encoded
