@@ -19,6 +19,7 @@ LimelightError
     DocumentNotFound           no document has that name
     ModelNotFound              no bundle has that name or version
       GlossaryNotFound         no stored glossary has that name
+      MemoryNotFound           no stored translation memory has that name
     ModelNotReady              the model is loading, refused or failing
     Overloaded                 the queue is full
       TooManyRequests          too many requests are in progress
@@ -108,6 +109,10 @@ class ModelNotFound(ServiceError):
 
 class GlossaryNotFound(ModelNotFound):
     """No stored glossary has that name."""
+
+
+class MemoryNotFound(ModelNotFound):
+    """No stored translation memory has that name."""
 
 
 class ModelNotReady(ServiceError):

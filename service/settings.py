@@ -34,7 +34,8 @@ class Settings(BaseSettings):
         "https://host/models.tar.gz#sha256=<64 hex digits>.",
     )
     glossaries: Path = Field(
-        default=Path("glossaries"), description="Folder of glossaries: <name>.tsv, <name>.en-fr.tsv, .csv or .tbx."
+        default=Path("glossaries"),
+        description="Folder of glossaries (<name>.tsv, <name>.en-fr.tsv, .csv or .tbx) and memories (<name>.tmx).",
     )
     default_classifier: str | None = Field(
         default=None, description="Model for /classify without a model name; by default the first classifier by name."

@@ -31,6 +31,7 @@ DOCUMENT_ERRORS = (
     *BODY_ERRORS,
     *MODEL_ERRORS,
     "glossary_not_found",
+    "memory_not_found",
     "not_available",
 )
 

@@ -207,7 +207,7 @@ DESCRIPTIONS = {
     400: "A parameter is missing, or the language or format is not supported",
     401: "An API key or token is missing",
     403: "The API key or token does not allow this",
-    404: "The model, document or glossary does not exist",
+    404: "The model, document, glossary or memory does not exist",
     413: "The body or the answer is too large",
     415: "The media type of the body is not supported",
     422: "The request is not valid",
@@ -230,6 +230,7 @@ EXAMPLES: dict[str, tuple[int, str]] = {
     "forbidden": (403, "Invalid API key"),
     "model_not_found": (404, "there is no model 'nope'; GET /models lists them"),
     "glossary_not_found": (404, "there is no glossary 'nope'; GET /glossaries lists them"),
+    "memory_not_found": (404, "there is no memory 'nope'; GET /memories lists them"),
     "document_not_found": (404, "there is no such document, or it is no longer kept"),
     "payload_too_large": (413, "the body is larger than 2000000 bytes"),
     "answer_too_large": (

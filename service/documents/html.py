@@ -1,9 +1,12 @@
 """HTML and XHTML: a segment is the text between two blocks, with its inline tags."""
 
 import re
+from bisect import bisect_right
+from collections.abc import Sequence
 
 from service.batching import budget
 from service.documents.document import Document, Segment, Slot, TextFile, with_slots
+from service.markup.attributes import find_attributes
 from service.markup.html import read_html
 
 CHARSET = re.compile(rb"""(?i)(?:charset|encoding)\s*=\s*["']?\s*([\w-]+)""")
@@ -12,7 +15,7 @@ HEAD = 1_024
 
 
 def read(content: bytes) -> Document:
-    """The texts of an HTML document. Attributes, scripts and styles stay as they are."""
+    """The texts and visible attributes of an HTML document. Other attributes, scripts and styles stay as they are."""
     file = decode(content)
     return with_slots(file, slots_of(file.text))
 
@@ -30,7 +33,9 @@ def decode(content: bytes) -> TextFile:
 
 
 def slots_of(raw: str) -> list[Slot]:
-    """The slots of a document: what stands between two line breaks of its text."""
+    """The slots of a document: what stands between two line breaks of its text, with the attributes of tags inside of
+    it, and all other visible attributes.
+    """
     mapped, _ = read_html(raw)
     slots = []
     first = 0
@@ -42,4 +47,15 @@ def slots_of(raw: str) -> list[Slot]:
             end = int(mapped.starts[stop]) if stop < len(mapped.text) else len(raw)
             slots.append(Slot(start, end, Segment(raw[start:end], "html")))
         first += len(line) + 1
-    return slots
+    return _merged(slots, [Slot(a.start, a.end, Segment(a.text), a.render) for a in find_attributes(raw)])
+
+
+def _merged(texts: Sequence[Slot], attributes: Sequence[Slot]) -> list[Slot]:
+    """All slots in order, without the attributes that are inside of a text."""
+    starts = [text.start for text in texts]
+    alone = []
+    for attribute in attributes:
+        before = bisect_right(starts, attribute.start)
+        if not before or texts[before - 1].end <= attribute.start:
+            alone.append(attribute)
+    return sorted([*texts, *alone], key=lambda slot: slot.start) if alone else list(texts)

@@ -43,6 +43,7 @@ class DocumentRequest(BaseModel):
     model: str | None = Field(None, description="Name of a translator, if several serve the pair.")
     beam_size: int = Field(4, ge=1, description="Number of hypotheses in beam search; 1 is greedy search.")
     glossary: str | None = Field(None, description="Name of a stored glossary.")
+    memory: str | None = Field(None, description="Name of a stored translation memory, whose exact matches are used.")
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
 
 
@@ -134,6 +135,8 @@ def _request(texts: list[str], format: str, request: DocumentRequest) -> Transla
         beam_size=request.beam_size,
         format=format,
         glossary=request.glossary,
+        memory=request.memory,
+        memory_threshold=1.0,
         attention="none",
     )
 

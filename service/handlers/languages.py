@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from service.batching import budget
 from service.batching.offload import run_in_thread
-from service.errors import MissingParameter
-from service.handlers.schemas import Detection, DetectRequest, Language
+from service.errors import MissingParameter, UnsupportedLanguagePair, excerpt
+from service.handlers.schemas import Detection, DetectRequest, Language, TranslateRequest
 from service.handlers.texts import check_texts
 from service.registry.registry import Registry
 from service.settings import Settings
@@ -22,6 +22,11 @@ GUESSES = 3
 
 PRIOR = 4.0
 """Prior odds of a language with a translator against another one: a word or two are possible in several languages."""
+
+PLAUSIBLE = 0.25
+"""Probability of a source language relative to the most likely language, from which it is used instead."""
+SHORT = 20
+"""Characters of a text up to which a source language is always used: it is too short to exclude one."""
 
 Pairs = Collection[tuple[str, str]]
 
@@ -69,6 +74,29 @@ async def detect_languages(
     served = {language for pair in registry.pairs() for language in pair}
     found = [[detection(guess) for guess in ranked[:GUESSES]] for ranked in await rank_all(texts, served)]
     return found[0] if isinstance(request.q, str) else found
+
+
+async def detect_sources(
+    texts: list[str], target: str | None, request: TranslateRequest, registry: Registry
+) -> list[Guess]:
+    """The language of each text: the most likely of the source languages and the target. If that is implausible, the
+    most likely of all languages, except for a short text.
+
+    Raises UnsupportedLanguagePair or ModelNotFound.
+    """
+    if request.model is not None:
+        sources = {registry.translator(None, target, request.model, request.version).source}
+    else:
+        sources = {source for source, to in reachable(registry.pairs()) if to == target}
+    if not sources:
+        raise UnsupportedLanguagePair(f"{excerpt(target)} is not supported")
+    usable = sources | ({target} if target else set())
+    guesses = []
+    for text, ranked in zip(texts, await rank_all(texts, usable), strict=True):
+        best = next((guess for guess in ranked if guess.language in usable), ranked[0])
+        plausible = best.confidence >= PLAUSIBLE * ranked[0].confidence or len(text.strip()) <= SHORT
+        guesses.append(best if plausible else ranked[0])
+    return guesses
 
 
 async def rank_all(texts: Sequence[str], preferred: Collection[str]) -> list[list[Guess]]:

@@ -13,6 +13,7 @@ Sentences come in the order in which they finish.
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
@@ -20,13 +21,16 @@ from service.attention import significant
 from service.batching.offload import run_in_thread_if_long
 from service.bundle.manifest import TranslationManifest
 from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair, excerpt
+from service.handlers.attributes import with_attributes, with_original_offsets
 from service.handlers.encoding import AS_JSON, Emit, Encoding, weights_in
 from service.handlers.glossaries import Route, find_glossaries, finder, used_terms
-from service.handlers.languages import PIVOT, base_language, detection, rank_all, reachable
+from service.handlers.languages import PIVOT, base_language, detect_sources, detection
+from service.handlers.memories import RequestedMemory, encode_match, find_memories, with_matches
 from service.handlers.pivot import spans_in, translate_in_two_steps
 from service.handlers.schemas import TranslateRequest
 from service.handlers.texts import check_texts
 from service.handlers.translation_encoding import encode, encode_sentence, in_words, steps
+from service.markup.attributes import ReplacedText
 from service.markup.protect import Format
 from service.registry.registry import Registry
 from service.settings import Settings
@@ -34,15 +38,9 @@ from service.text.detection import Guess
 from service.text.sentences import is_blank
 from service.translation.engine import Options
 from service.translation.glossary import Glossary
-from service.translation.results import SentenceEvent, TokenEvent, Translation
+from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
 
 AUTO = "auto"
-
-PLAUSIBLE = 0.25
-"""Probability of a source language relative to the most likely language, from which it is used instead."""
-SHORT = 20
-"""Characters of a text up to which a source language is always used: it is too short to exclude one."""
-
 
 @dataclass(frozen=True)
 class TranslationPlan:
@@ -58,6 +56,10 @@ class TranslationPlan:
     format: Format
     glossaries: Mapping[Route, Glossary] = field(default_factory=dict)
     """The terms for the texts of each route; empty without a glossary."""
+    memories: Mapping[Route, RequestedMemory] = field(default_factory=dict)
+    """The translation memory for the texts of each route; empty without a memory."""
+    replaced: Mapping[int, ReplacedText] = field(default_factory=dict)
+    """The texts with translated attributes, by index."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,16 @@ class TranslationAnswer:
         guesses = [detection(guess).model_dump() for guess in self.plan.guesses]
         texts = self.plan.texts if self.plan.request.glossary else []
         terms = [{"glossary": used_terms(*pair)} for pair in zip(self.translations, texts, strict=False)]
+        matches = [{"match": encode_match(t.match)} for t in self.translations] if self.plan.request.memory else []
         return {
             "translatedText": self._like_q([translation.text for translation in self.translations]),
             **({"detectedLanguage": self._like_q(guesses)} if guesses else {}),
             "model": "+".join(manifest.name for manifest in manifests) or None,
             "version": "+".join(str(manifest.version) for manifest in manifests) or None,
             "translations": [
-                {**encode(translation, alternatives, encoding, words), **used, **steps(translation, route)}
-                for translation, route, used in zip(
-                    self.translations, self.plan.routes, terms or repeat({}), strict=False
+                {**encode(translation, alternatives, encoding, words), **used, **match, **steps(translation, route)}
+                for translation, route, used, match in zip(
+                    self.translations, self.plan.routes, terms or repeat({}), matches or repeat({}), strict=False
                 )
             ],
             **({"alternatives": self._like_q([t.alternatives for t in self.translations])} if alternatives else {}),
@@ -149,12 +152,14 @@ async def plan_translation(request: TranslateRequest, registry: Registry, settin
     if source != AUTO:
         route = find_route(source, target, request, registry)
         glossaries = await find_glossaries(request, [route], registry) if request.glossary else {}
-        return TranslationPlan(request, texts, [route] * len(texts), [], options, format, glossaries)
+        memories = await find_memories(request, [route], registry)
+        return TranslationPlan(request, texts, [route] * len(texts), [], options, format, glossaries, memories)
     guesses = await detect_sources(texts, target, request, registry)
     found = {guess.language: find_route(guess.language, target, request, registry) for guess in guesses}
     routes = [found[guess.language] for guess in guesses]
     glossaries = await find_glossaries(request, found.values(), registry) if request.glossary else {}
-    return TranslationPlan(request, texts, routes, guesses, options, format, glossaries)
+    memories = await find_memories(request, found.values(), registry)
+    return TranslationPlan(request, texts, routes, guesses, options, format, glossaries, memories)
 
 
 def _languages(request: TranslateRequest, registry: Registry) -> tuple[str | None, str | None]:
@@ -185,29 +190,6 @@ def find_route(source: str | None, target: str | None, request: TranslateRequest
     return (registry.translator(source, target, None, request.version),)
 
 
-async def detect_sources(
-    texts: list[str], target: str | None, request: TranslateRequest, registry: Registry
-) -> list[Guess]:
-    """The language of each text: the most likely of the source languages and the target. If that is implausible, the
-    most likely of all languages, except for a short text.
-
-    Raises UnsupportedLanguagePair or ModelNotFound.
-    """
-    if request.model is not None:
-        sources = {registry.translator(None, target, request.model, request.version).source}
-    else:
-        sources = {source for source, to in reachable(registry.pairs()) if to == target}
-    if not sources:
-        raise UnsupportedLanguagePair(f"{excerpt(target)} is not supported")
-    usable = sources | ({target} if target else set())
-    guesses = []
-    for text, ranked in zip(texts, await rank_all(texts, usable), strict=True):
-        best = next((guess for guess in ranked if guess.language in usable), ranked[0])
-        plausible = best.confidence >= PLAUSIBLE * ranked[0].confidence or len(text.strip()) <= SHORT
-        guesses.append(best if plausible else ranked[0])
-    return guesses
-
-
 def _required(request: TranslateRequest) -> str | list[str]:
     """The texts of a request. Raises MissingParameter if a required field is missing, or UnsupportedFormat."""
     for name in ("q",) if request.model else ("q", "source", "target"):
@@ -220,7 +202,12 @@ def _required(request: TranslateRequest) -> str | list[str]:
 
 
 async def run_plan(plan: TranslationPlan, emit: Emit | None = None) -> list[Translation]:
-    """One translation per text. Texts of one route are one submission; several routes run concurrently."""
+    """One translation per text. Texts of one route are one submission; several routes run concurrently.
+
+    Visible attributes of HTML are translated before.
+    """
+    if plan.format == "html":
+        plan = replace(plan, replaced=await with_attributes(plan.texts, plan.routes, partial(_run_as_text, plan)))
     groups: dict[Route, list[int]] = {}
     for place, route in enumerate(plan.routes):
         groups.setdefault(route, []).append(place)
@@ -237,11 +224,48 @@ async def run_plan(plan: TranslationPlan, emit: Emit | None = None) -> list[Tran
     return [by_place[place] for place in range(len(plan.texts))]
 
 
+async def _run_as_text(plan: TranslationPlan, texts: list[str], routes: list[Route]) -> list[Translation]:
+    """The translations of texts without markup, with the options of a plan."""
+    options = replace(plan.options, attention="none", alternatives=0, log_probs=False)
+    memories = {route: replace(memory, format="text") for route, memory in plan.memories.items()}
+    as_text = replace(plan, texts=texts, routes=routes, options=options, format="text", memories=memories)
+    return await run_plan(as_text)
+
+
 async def _translate(
     plan: TranslationPlan, route: Route, places: list[int], emit: Emit | None
 ) -> Sequence[Translation]:
-    """The translations of the texts at some places, which have the same route."""
+    """The translations of the texts at some places, which have the same route; those in the memory are used."""
+    memory = plan.memories.get(route)
+    if memory is None:
+        return await _decode(plan, route, places, emit)
     texts = [plan.texts[place] for place in places]
+    return await with_matches(memory, texts, lambda rest: _decode(plan, route, [places[index] for index in rest], emit))
+
+
+async def _decode(plan: TranslationPlan, route: Route, places: list[int], emit: Emit | None) -> Sequence[Translation]:
+    """The translations by the networks of the texts at some places, which have the same route."""
+    found = await _decode_replaced(plan, route, places, emit)
+    if not plan.replaced:
+        return found
+    return [
+        replace(one, sentences=[_as_sent(sentence, place, plan) for sentence in one.sentences])
+        for place, one in zip(places, found, strict=True)
+    ]
+
+
+def _as_sent(sentence: Sentence, place: int, plan: TranslationPlan) -> Sentence:
+    """A sentence of the text at a place, with its source offsets in the text as sent."""
+    replaced = plan.replaced.get(place)
+    return sentence if replaced is None else with_original_offsets(sentence, replaced, plan.texts[place])
+
+
+async def _decode_replaced(
+    plan: TranslationPlan, route: Route, places: list[int], emit: Emit | None
+) -> Sequence[Translation]:
+    """The translations of the texts at some places. Source offsets are in texts with translated attributes."""
+    replaced = plan.replaced
+    texts = [replaced[place].text if place in replaced else plan.texts[place] for place in places]
     glossary = plan.glossaries.get(route)
     if not route:
         return [Translation(text, [], [text] * plan.options.alternatives) for text in texts]
@@ -253,8 +277,12 @@ async def _translate(
         return found
     [translator] = route
     find_terms = None if glossary is None else finder(glossary)
+    memory = plan.memories.get(route)
+    find_match = None if memory is None else memory.find_sentence
     if emit is None:
-        return await translator.translate(texts, plan.options, plan.format, find_terms=find_terms)
+        return await translator.translate(
+            texts, plan.options, plan.format, find_terms=find_terms, find_match=find_match
+        )
 
     def on_token(event: TokenEvent) -> None:
         weights = None if event.weights is None else significant(event.weights)
@@ -263,7 +291,9 @@ async def _translate(
     def on_sentence(event: SentenceEvent) -> None:
         _emit_sentence(event, plan, places, emit)
 
-    return await translator.translate(texts, plan.options, plan.format, on_token, on_sentence, find_terms=find_terms)
+    return await translator.translate(
+        texts, plan.options, plan.format, on_token, on_sentence, find_terms=find_terms, find_match=find_match
+    )
 
 
 def _sentence_events(translations: Sequence[Translation]) -> Iterator[SentenceEvent]:
@@ -283,12 +313,14 @@ def _position(event: TokenEvent | SentenceEvent, places: list[int]) -> dict[str,
 
 def _emit_sentence(event: SentenceEvent, plan: TranslationPlan, places: list[int], emit: Emit) -> None:
     def content() -> dict[str, Any]:
-        translation = Translation(event.sentence.text, [event.sentence], [])
+        place = places[event.translation]
+        sentence = _as_sent(event.sentence, place, plan)
+        translation = Translation(sentence.text, [sentence], [])
         words = plan.request.attention_unit == "word"
         if words:
-            translation = in_words(translation, plan.texts[places[event.translation]])
-        sentence = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON, words)
-        return {**_position(event, places), "sentence": sentence}
+            translation = in_words(translation, plan.texts[place])
+        encoded = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON, words)
+        return {**_position(event, places), "sentence": encoded}
 
     # A batch ends for many sentences together. Encoding waits until the event is sent.
     emit("sentence", content)

@@ -55,7 +55,7 @@ DATA = 4_096
 def read_html(raw: str) -> tuple[MappedText, list[Tag]]:
     """The text of a document, with OBJECT for each element that is copied and a line break for each block, and its
     tags."""
-    reader = _Reader(raw)
+    reader = Reader(raw)
     reader.read()
     return MappedText.from_runs(reader.runs, len(raw)), reader.tags
 
@@ -69,7 +69,7 @@ class _Copied:
     in_sentence: bool
 
 
-class _Reader:
+class Reader:
     """Collects the text runs and tags of a document."""
 
     def __init__(self, raw: str):
@@ -124,7 +124,7 @@ class _Reader:
             if name == self._copied[0].name and not alone:
                 self._copied.append(_Copied(name, start, False))
             return end
-        untranslated = not alone and _is_untranslated(attributes)
+        untranslated = not alone and is_untranslated(attributes)
         self._open_pre += name == "pre" and not alone
         if alone:
             (self._block if name in BLOCKS else self._tag)(start, end)
@@ -185,7 +185,7 @@ class _Reader:
             self.tags.append(Tag(self._length, self.raw[start:end], name))
 
 
-def _is_untranslated(attributes: str) -> bool:
+def is_untranslated(attributes: str) -> bool:
     """True for translate="no" and class="notranslate"."""
     if "translate" not in attributes.lower():
         return False

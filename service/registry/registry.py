@@ -32,6 +32,7 @@ from service.registry.glossaries import Glossaries
 from service.registry.golden import golden_problem
 from service.registry.loading import close, load, read_named_manifest
 from service.registry.lookup import Lookup
+from service.registry.memories import Memories
 from service.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,10 @@ class Registry(Lookup):
         default_classifier: str | None = None,
         glossaries: Path | None = None,
     ):
-        """glossaries: the folder of stored glossaries."""
+        """glossaries: the folder of stored glossaries and translation memories."""
         super().__init__(default_classifier)
         self.glossaries = Glossaries(glossaries)
+        self.memories = Memories(glossaries)
         self._models = models
         self._runtime = runtime
         self._limits = limits

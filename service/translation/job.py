@@ -14,7 +14,7 @@ from service.translation.choice import Candidate, candidate, choose, others
 from service.translation.engine import Decoded, NewToken, Options, TranslationRequest
 from service.translation.glossary import Occurrence
 from service.translation.restore import join, moved, restore
-from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation, UsedTerm
+from service.translation.results import Match, Sentence, SentenceEvent, TokenEvent, Translation, UsedTerm
 from service.translation.segments import Segment, Segmenter
 from service.translation.term_placement import Placement, TermTokens, place_terms
 
@@ -45,6 +45,8 @@ class Item:
     """The segment with its numbers and kept words protected, if the translation does not keep them."""
     occurrences: Sequence[Occurrence] = ()
     """Terms of the glossary in the segment."""
+    match: Match | None = None
+    """The best match in the memory. An exact one is the translation."""
     drafts: list[Draft] = field(default_factory=list)
     """The hypotheses whose terms are replaced: the chosen one, then the alternatives."""
 
@@ -63,14 +65,19 @@ class Job:
     """Kind and layer of the matrices that align target tokens with source tokens."""
     target_language: str
     on_sentence: Callable[[SentenceEvent], None] | None = None
+    pending: list[Item] = field(init=False)
+    """Items without an exact match, which the network translates."""
     retried: list[Item] = field(default_factory=list)
     """Items that are translated again."""
     drafted: list[tuple[Item, Draft]] = field(default_factory=list)
     """Hypotheses that are written again with their terms."""
 
+    def __post_init__(self) -> None:
+        self.pending = [item for item in self.items if item.sentence is None]
+
     def requests(self, streams: bool) -> list[TranslationRequest]:
-        """Requests for all segments. With `streams`, new tokens of final segments are reported."""
-        return [self._request(item, item.segment, streams) for item in self.items]
+        """Requests for all pending segments. With `streams`, new tokens of final segments are reported."""
+        return [self._request(item, item.segment, streams) for item in self.pending]
 
     @property
     def is_finished(self) -> bool:
@@ -98,9 +105,16 @@ class Job:
             segment.encoded.ids, unknown, options, streams and segment.is_final and not item.occurrences
         )
 
+    def emit_finished(self) -> None:
+        """Emit the sentences that have exact matches."""
+        if self.on_sentence is not None and len(self.pending) < len(self.items):
+            for item in self.items:
+                if item.sentence is not None:
+                    self.on_sentence(SentenceEvent(item.translation, item.number, item.sentence))
+
     def finish(self, place: int, decoded: Decoded) -> None:
-        """Take the result of items[place]: as a sentence, or plan a retry. A second call has no effect."""
-        item = self.items[place]
+        """Take the result of pending[place]: as a sentence, or plan a retry. A second call has no effect."""
+        item = self.pending[place]
         if item.sentence is not None or item.retry is not None or item.drafts:
             return
         budget.check()
@@ -175,6 +189,8 @@ class Job:
         return [matrix for matrix in matrices if (matrix.kind, matrix.layer) in self.alignment_outputs]
 
     def _set_sentence(self, item: Item, sentence: Sentence) -> None:
+        if item.match is not None:
+            sentence = replace(sentence, match=item.match)
         item.sentence = sentence
         if self.on_sentence is not None:
             self.on_sentence(SentenceEvent(item.translation, item.number, sentence))
@@ -237,11 +253,11 @@ class Job:
         ]
 
     def token_listener(self, on_token: Callable[[TokenEvent], None]) -> Callable[[int, NewToken], None]:
-        """A callback for the scheduler that turns a new token of items[place] into its text."""
+        """A callback for the scheduler that turns a new token of pending[place] into its text."""
         decoders: dict[int, Callable[[int], str]] = {}
 
         def listen(place: int, token: NewToken) -> None:
-            item = self.items[place]
+            item = self.pending[place]
             decode = decoders.get(place) or decoders.setdefault(place, self.target_tokenizer.stream_decoder())
             text = decode(token.token_id)
             if token.copied is not None:
@@ -271,6 +287,8 @@ MAX_SENTENCES = 10_000
 
 TermFinder = Callable[[int, ProtectedText], Sequence[Occurrence]]
 """The terms in a protected text, by the index of the text. Spans are in the protected text."""
+MatchFinder = Callable[[str, str], Match | None]
+"""The best match of a segment in a memory. Arguments: the segment and the whole text, both as sent."""
 
 
 def items_of(
@@ -279,8 +297,9 @@ def items_of(
     width: int,
     max_tokens: int,
     find_terms: TermFinder | None = None,
+    find_match: MatchFinder | None = None,
 ) -> list[Item]:
-    """All segments of some texts, in order, with the terms in them.
+    """All segments of some texts, in order, with the terms in them and their matches in a memory.
 
     Raises TooManyTokens above MAX_SENTENCES and at twice `max_tokens` source tokens times beam size, so that a text is
     not split to its end for nothing. The scheduler refuses any request above `max_tokens`.
@@ -299,8 +318,18 @@ def items_of(
             if occurrences:
                 inside = [o for o in occurrences if segment.start <= o.start and o.end <= segment.end]
                 item = Item(index, number, text, without_kept(segment, inside), occurrences=inside)
+            if find_match is not None:
+                _set_match(item, find_match)
             items.append(item)
     return items
+
+
+def _set_match(item: Item, find_match: MatchFinder) -> None:
+    """Find the match of a segment, and take an exact one as its translation."""
+    start, end = item.protected.span(item.segment.start, item.segment.end)
+    item.match = match = find_match(item.protected.raw[start:end], item.protected.raw)
+    if match is not None and match.is_exact:
+        item.sentence = Sentence(match.target, 0.0, start, end, [], [], [], [], match=match)
 
 
 def without_kept(segment: Segment, occurrences: Sequence[Occurrence]) -> Segment:

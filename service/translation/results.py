@@ -1,7 +1,7 @@
 """Translations of texts and of their sentences, and the events of a translation that is running."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -29,6 +29,21 @@ class UsedTerm:
 
 
 @dataclass(frozen=True)
+class Match:
+    """A text of a translation memory that is the same or similar."""
+
+    score: float
+    """From 0 to 1. An exact match has 1."""
+    source: str
+    target: str
+    """The translation in the memory."""
+
+    @property
+    def is_exact(self) -> bool:
+        return self.score == 1
+
+
+@dataclass(frozen=True)
 class Sentence:
     """A translated sentence."""
 
@@ -48,6 +63,8 @@ class Sentence:
     """Log-probability of each target token, if requested; of each word, if tokens are merged into words."""
     terms: Sequence[UsedTerm] = ()
     """Terms of the glossary, in the order of the source."""
+    match: Match | None = None
+    """The best match in the memory, for a sentence that is not the whole text."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,8 @@ class Translation:
     sentences: list[Sentence]
     alternatives: list[str]
     """Other translations of the whole text: the k-th joins the k-th alternative of each sentence."""
+    match: Match | None = field(default=None, kw_only=True)
+    """The best match of the whole text in the memory."""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ EXPECTED = {
     "NotAvailable": 501,
     "DocumentNotFound": 404,
     "GlossaryNotFound": 404,
+    "MemoryNotFound": 404,
 }
 
 

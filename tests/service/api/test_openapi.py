@@ -31,6 +31,7 @@ KNOWN: dict[str, dict[str, Any]] = {
     "/classify": {},
     "/translate": {"source": "en", "target": "xx", "glossary": {"wind": "vent"}},
     "/admin/glossaries/{name}": {},
+    "/admin/memories/{name}": {},
     "/detect": {},
     "/translate_file": {"source": "en", "target": "xx", "filename": "a.txt", "beam_size": 1},
     "/v2/translate": {"source_lang": "EN", "target_lang": "XX", "tag_handling": "html", "ignore_tags": ["x"]},
@@ -50,7 +51,9 @@ TERMS: dict[str, Any] = {
     "text/csv": "wind,vent",
     "text/tab-separated-values": "wind\tvent",
 }
-UNTYPED = re.compile("/document|/translate_file|/admin/glossaries")
+UNTYPED = re.compile("/document|/translate_file|/admin/glossaries|/admin/memories")
+TMX = b"""<tmx version="1.4"><body><tu><tuv xml:lang="en"><seg>wind</seg></tuv>
+<tuv xml:lang="xx"><seg>vent</seg></tuv></tu></body></tmx>"""
 
 
 @pytest.fixture
@@ -76,11 +79,13 @@ def check(case: schemathesis.Case, client: TestClient, statuses: set[int]) -> No
         scope["client"] = ("127.0.0.1", 7)  # whom /admin lets in
         await client.app(scope, receive, send)
 
+    app: Any
     right = case.meta is not None and case.meta.generation.mode.is_positive
     if right and isinstance(case.body, dict):
         case.body = {**case.body, **KNOWN[case.path]}
         case.body.pop("model", None)
         case.body.pop("version", None)
+        case.body.pop("memory", None)
     if right and case.path.startswith(("/v1/models/{name}", "/v2/models/{name}", "/huggingface/")):
         case.path_parameters = {**case.path_parameters, "name": "toy"}
         case.path_parameters.update({"version": 1} if "version" in case.path_parameters else {})
@@ -99,8 +104,15 @@ def check(case: schemathesis.Case, client: TestClient, statuses: set[int]) -> No
         if case.method == "PUT":
             case.body = TERMS[str(case.media_type)]
         else:
-            app: Any = client.app
+            app = client.app
             app.state.registry.glossaries.add("sea", {"wind": "vent"})
+    if right and case.path == "/admin/memories/{name}":
+        case.path_parameters, case.query = {"name": "sea"}, {}
+        if case.method == "PUT":
+            case.body = TMX
+        else:
+            app = client.app
+            app.state.registry.memories.add("sea", TMX)
     response = case.call(app=running, base_url="http://testserver")
     statuses.add(response.status_code)
     # A text that fits the schema can still be blank or too long for its model.

@@ -90,7 +90,7 @@ HTML = """<!DOCTYPE html>
 <body>
   <p class='a'>A <b>good</b> dog &amp; a <code>KEEP</code>.</p>
   <ul><li>one<li>two</ul><p translate="no">keep</p><pre>line one
-line two</pre><!-- keep --><img alt="keep">
+line two</pre><!-- alt="keep" --><img alt="shown" class="title">
 </body></html>
 """
 
@@ -98,11 +98,27 @@ line two</pre><!-- keep --><img alt="keep">
 def test_html() -> None:
     found = in_capitals("a.html", HTML)
     expected = HTML
-    for text in ("The dog", "A <b>good", "dog &amp; a", ">one<", ">two<", "line one", "line two"):
+    for text in ("The dog", "A <b>good", "dog &amp; a", ">one<", ">two<", "line one", "line two", "shown"):
         expected = expected.replace(text, text.upper().replace("<B>", "<b>").replace("&AMP;", "&amp;"))
     assert found == expected.replace("</B>", "</b>")
     assert unchanged("a.html", HTML) == HTML.encode()
-    assert len(read("a.html", HTML).segments) == 6
+    assert len(read("a.html", HTML).segments) == 7
+
+
+def test_attributes_of_html() -> None:
+    """An attribute inside of a text is translated with the text, any other is a segment."""
+    page = (
+        '<meta name=description content=\'a "page"\'><meta name="author" content="keep">'
+        "<p>A <img alt='a dog'> sleeps.</p><input placeholder=name value=\"keep\"><img alt='it&#39;s &lt;'>"
+    )
+    document = read("a.html", page)
+    assert texts_of(document) == ['a "page"', "A <img alt='a dog'> sleeps.", "name", "it's <"]
+    assert unchanged("a.html", page) == page.encode()
+    found = document.write(['l\'une "page" & deux', "x", 'le "nom"', "c'est"]).decode()
+    assert found == (
+        '<meta name=description content=\'l&#39;une "page" &amp; deux\'><meta name="author" content="keep">'
+        '<p>x</p><input placeholder="le &quot;nom&quot;" value="keep"><img alt=\'c&#39;est\'>'
+    )
 
 
 def test_html_in_another_encoding() -> None:
