@@ -1,4 +1,7 @@
-"""The command line: `python -m training train|fit|export|evaluate|pack|unpack|shortlist|compare|lengths|ngrams`."""
+"""The command line: `python -m training COMMAND`.
+
+Commands: train, fit, export, evaluate, calibrate, faithfulness, pack, unpack, compare, align, lengths, ngrams.
+"""
 
 import warnings
 from pathlib import Path
@@ -8,14 +11,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from service.bundle.manifest import CARD, Manifest
+from service.bundle.files import read_manifest
+from service.bundle.manifest import CARD, Manifest, TranslationManifest
 from service.errors import LimelightError
 from training import evaluate as evaluation
+from training.alignment import report
+from training.calibration import calibrate as calibrate_bundle
 from training.compare import HEADER, compare_lengths, parse_vary
 from training.compare import compare as compare_recipes
 from training.corpora import CorpusError, label_counts
 from training.export.bundle import export as export_bundle
-from training.export.bundle import exported_version
+from training.faithfulness import measure as measure_faithfulness
 from training.fit import fit as fit_recipe
 from training.graphs.parity import TOLERANCE, ParityError
 from training.ngrams import compare_ngrams
@@ -28,10 +34,8 @@ from training.recipe import (
     ClassificationRecipe,
     GenerationRecipe,
     RecipeError,
-    TranslationRecipe,
 )
 from training.run import RunError
-from training.shortlist import ShortlistError, add_shortlist, training_pairs
 from training.start import StartError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train recipes and export them as ONNX bundles.")
@@ -127,17 +131,6 @@ def export(
 
 
 @app.command()
-def shortlist(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
-    """Restrict the int8 output layer of an exported translator to likely words, which makes it faster."""
-    loaded = open_recipe(recipe, Changes(data, columns))
-    if not isinstance(loaded, TranslationRecipe):
-        raise RecipeError(f"{recipe} is not a translator, and only translators have a shortlist")
-    folder = models / loaded.name / str(exported_version(loaded, models) or loaded.version)
-    add_shortlist(folder, training_pairs(loaded), evaluation.check_golden)
-    console.print(f"{folder} has a shortlist; evaluate it again")
-
-
-@app.command()
 def evaluate(
     recipe: OwnRecipe = AUTO,
     data: Data = None,
@@ -151,6 +144,34 @@ def evaluate(
     """Evaluate a bundle with the service's code, and write the metrics to its manifest and card."""
     loaded = open_recipe(recipe, Changes(data, columns, skip_bad_rows, name, version))
     show(*evaluation.evaluate(loaded, models, "valid" if valid else "test"))
+
+
+@app.command()
+def calibrate(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
+    """Fit the temperature of a classifier on the validation split, and write it to the manifest."""
+    loaded = open_recipe(recipe, Changes(data, columns), start=False)
+    if not isinstance(loaded, ClassificationRecipe):
+        raise RecipeError(f"{recipe} is not a classifier, and only classifiers are calibrated")
+    show(calibrate_bundle(loaded, models), "")
+
+
+@app.command()
+def faithfulness(
+    recipe: RecipeName,
+    data: Data = None,
+    columns: Columns = None,
+    models: Models = Path("models"),
+    texts: Annotated[int, typer.Option(min=2, help="Maximum number of test texts.")] = 500,
+    occlusion: Annotated[bool, typer.Option(help="Measure occlusion too, which takes longer.")] = True,
+    random_orders: Annotated[int, typer.Option(min=1, help="Random orders of each text.")] = 10,
+) -> None:
+    """Measure how much the attention of a classifier explains, and write it to the card."""
+    loaded = open_recipe(recipe, Changes(data, columns), start=False)
+    if not isinstance(loaded, ClassificationRecipe):
+        raise RecipeError(f"{recipe} is not a classifier, and only classifiers are measured")
+    section, card = measure_faithfulness(loaded, models, texts, occlusion, random_orders)
+    console.print(section)
+    console.print(f"wrote {card}")
 
 
 @app.command()
@@ -177,6 +198,17 @@ def compare(
     for row in compare_recipes(loaded, grid, epochs, into):
         table.add_row(*row.cells())
     console.print(table)
+
+
+@app.command()
+def align(bundles: Annotated[list[Path], typer.Argument(help="Folders of translators: models/en-fr/2.")]) -> None:
+    """Print error rate, precision and recall of the alignment by every layer and head, against manual alignments."""
+    for bundle in bundles:
+        for file, rows in report(bundle, read_manifest(bundle, TranslationManifest)):
+            table = Table("attention", "error rate", "precision", "recall", title=f"{bundle}, {file}")
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
 
 
 @app.command()
@@ -239,7 +271,7 @@ def main() -> None:
     warnings.showwarning = lambda message, *_: console.print(f"warning: {message}")
     try:
         app()
-    except (RecipeError, CorpusError, RunError, StartError, ParityError, ShortlistError, LimelightError) as error:
+    except (RecipeError, CorpusError, RunError, StartError, ParityError, LimelightError) as error:
         console.print(f"[bold red]error:[/] {escape(str(error))}")
         raise SystemExit(1) from None
 

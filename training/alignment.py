@@ -6,7 +6,7 @@ source words: `veste=jacket`, `partir=leave+to?` (`?`: possible, not sure), `de=
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +82,26 @@ def word_weights(
     return merged
 
 
+@dataclass(frozen=True)
+class AlignmentScores:
+    """Scores of links against manual alignments (Och and Ney 2003, section 5.2)."""
+
+    error_rate: float
+    precision: float
+    """Share of the links that are possible."""
+    recall: float
+    """Share of the sure links that are found."""
+
+
+def score(links: list[Links], pairs: list[AlignedPair]) -> AlignmentScores:
+    """Scores of the links of each pair."""
+    found = sum(map(len, links))
+    possible = sum(len(a & pair.possible) for a, pair in zip(links, pairs, strict=True))
+    sure = sum(len(a & pair.sure) for a, pair in zip(links, pairs, strict=True))
+    recall = sure / max(1, sum(len(pair.sure) for pair in pairs))
+    return AlignmentScores(error_rate(links, pairs), possible / max(1, found), recall)
+
+
 def error_rate(links: list[Links], pairs: list[AlignedPair]) -> float:
     """Alignment error rate 1 - (|A & S| + |A & P|) / (|A| + |S|) (Och and Ney 2003, eq. 35). 0 is the best value."""
     hit = sum(len(a & pair.sure) + len(a & pair.possible) for a, pair in zip(links, pairs, strict=True))
@@ -126,6 +146,13 @@ def attention_name(output: AttentionOutput) -> str:
 
 def error_rates(folder: Path, manifest: TranslationManifest, pairs: list[AlignedPair]) -> dict[str, float]:
     """Error rates of all cross-attention of a bundle, by name: `layer 1`, `layer 1, head 0`, or `cross`."""
+    return {name: found.error_rate for name, found in alignment_scores(folder, manifest, pairs).items()}
+
+
+def alignment_scores(
+    folder: Path, manifest: TranslationManifest, pairs: list[AlignedPair]
+) -> dict[str, AlignmentScores]:
+    """Scores of all cross-attention of a bundle, by name, as in `error_rates`."""
     links: dict[str, list[Links]] = {}
     for found in forced_attention(folder, manifest, pairs):
         for output in manifest.attention:
@@ -135,4 +162,20 @@ def error_rates(folder: Path, manifest: TranslationManifest, pairs: list[Aligned
             links.setdefault(name, []).append(linked(weights.mean(0) if output.heads else weights))
             for head in range(output.heads or 0):
                 links.setdefault(f"{name}, head {head}", []).append(linked(weights[head]))
-    return {name: error_rate(found, pairs) for name, found in links.items()}
+    return {name: score(found, pairs) for name, found in links.items()}
+
+
+def report(folder: Path, manifest: TranslationManifest) -> Iterator[tuple[str, list[list[str]]]]:
+    """Yield each file of manual alignments for the languages of a bundle, with a row per layer and head: name, error
+    rate, precision, recall. `*` marks the summary.
+    """
+    summaries = {attention_name(output) for output in manifest.attention if output.summary}
+    for path in sorted(ALIGNMENTS.glob(f"{manifest.source}-{manifest.target}*.tsv")):
+        scores = alignment_scores(folder, manifest, read_alignments(path))
+        yield (
+            path.name,
+            [
+                [f"{name}{' *' if name in summaries else ''}", *(f"{value:.3f}" for value in astuple(one))]
+                for name, one in scores.items()
+            ],
+        )

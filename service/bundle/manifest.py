@@ -272,6 +272,8 @@ class ClassificationManifest(Manifest):
 
     task: Literal["classification"]
     labels: list[str] = Field(min_length=2)
+    temperature: float = Field(1.0, gt=0.05, lt=20)
+    """Temperature that calibrates the probabilities of the network (Guo et al. 2017). Golden answers are without it."""
 
 
 class TranslationManifest(Manifest):

@@ -14,6 +14,7 @@ from service.batching.scheduler import Limits, Scheduler
 from service.bundle.bundle import Bundle
 from service.bundle.golden import ClassificationAnswer, ClassificationCase
 from service.bundle.manifest import ClassificationManifest
+from service.classification.calibration import calibrated
 from service.errors import EmptyText, TextTooLong
 from service.runtime import Runtime
 from service.text.sentences import is_blank
@@ -42,6 +43,8 @@ class ClassificationRequest:
 
     encoded: Encoded
     attention: AttentionDetail
+    raw: bool = False
+    """Return the probabilities of the network, without calibration."""
 
     @property
     def length(self) -> int:
@@ -70,6 +73,7 @@ class Classifier:
         manifest = bundle.manifest
         self.manifest = manifest
         self.labels = manifest.labels
+        self._temperature = manifest.temperature
         self.tokenizer = TextTokenizer(bundle.files[manifest.tokenizers["text"]])
         self._session = runtime.open(bundle, "classify")
         self.precision = self._session.graph.precision
@@ -87,8 +91,11 @@ class Classifier:
         texts: Sequence[str],
         attention: AttentionDetail = "summary",
         truncate: bool = False,
+        raw: bool = False,
     ) -> list[Prediction]:
         """Return one prediction per text, in order.
+
+        raw: with the probabilities of the network, without calibration
 
         Raises EmptyText, TextTooLong, AnswerTooLarge, Overloaded or InferenceFailed; none is run if one is invalid.
         """
@@ -96,7 +103,8 @@ class Classifier:
             encodings = await run_in_thread_if_long(texts, lambda: self.encode(texts, truncate))
         lengths = [len(encoded.ids) for encoded, _ in encodings]
         check_weights(count_weights(attention, self.manifest.attention, lengths), self._answer_weights)
-        results = await self.scheduler.submit([ClassificationRequest(encoded, attention) for encoded, _ in encodings])
+        requests = [ClassificationRequest(encoded, attention, raw) for encoded, _ in encodings]
+        results = await self.scheduler.submit(requests)
         return [
             _prediction(encoded, truncated, result)
             for (encoded, truncated), result in zip(encodings, results, strict=True)
@@ -136,12 +144,14 @@ class Classifier:
             # Pooling has one query, which the slice keeps.
             length = request.length
             cropped = [(o, arrays[o.output][row][..., :length, :length]) for o in needed[request.attention]]
+            if self._temperature != 1 and not request.raw:
+                probabilities = calibrated(probabilities, self._temperature)
             scores = dict(zip(self.labels, probabilities, strict=True))
             results.append(ClassificationResult(scores, matrices(request.attention, cropped)))
         return results
 
     async def golden(self, case: ClassificationCase) -> ClassificationAnswer:
-        """Return the answer to a case of golden.json, in the same form."""
-        [prediction] = await self.classify([case.text])
+        """Return the answer of the network to a case of golden.json, in the same form, without calibration."""
+        [prediction] = await self.classify([case.text], raw=True)
         weights = [matrix.weights.tolist() for matrix in prediction.attention]
         return ClassificationAnswer(scores=prediction.scores, attention=weights[0] if weights else None)

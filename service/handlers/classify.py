@@ -48,7 +48,7 @@ async def classify(request: ClassifyRequest, registry: Registry, settings: Setti
     classifier = registry.classifier(request.model, request.version)
     # The classifier refuses a blank text by its number.
     kept = [text for text in texts if not is_blank(text)] if settings.allow_empty_texts else texts
-    classified = iter(await classifier.classify(kept, request.attention, request.truncate) if kept else [])
+    classified = iter(await classifier.classify(kept, request.attention, request.truncate, request.raw) if kept else [])
     predictions = [
         NO_PREDICTION if settings.allow_empty_texts and is_blank(text) else next(classified) for text in texts
     ]

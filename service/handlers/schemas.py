@@ -32,6 +32,7 @@ class ClassifyRequest(BaseModel):
     attention: AttentionDetail = Field("summary", description="Attention matrices to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
     truncate: bool = Field(False, description="Cut a text over the limit of the model instead of refusing it.")
+    raw: bool = Field(False, description="Return the scores of the network, without calibration.")
 
 
 class TranslateRequest(BaseModel):
@@ -67,6 +68,7 @@ class TranslateRequest(BaseModel):
     logprobs: bool = Field(
         False, description="Return the log-probability of each target token, with words also their confidence."
     )
+    alignment: bool = Field(False, description="Return links between the words of each sentence and its translation.")
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="Attention matrices to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)
@@ -80,7 +82,17 @@ class TranslateRequest(BaseModel):
         return value or None
 
     @field_validator(
-        *("memory_threshold", "format", "beam_size", "length_penalty", "max_length", "alternatives", "logprobs", "attention"),
+        *(
+            "memory_threshold",
+            "format",
+            "beam_size",
+            "length_penalty",
+            "max_length",
+            "alternatives",
+            "logprobs",
+            "alignment",
+            "attention",
+        ),
         "attention_unit",
         mode="before",
     )
@@ -230,6 +242,7 @@ class Sentence(BaseModel):
     target_tokens: list[TargetToken] = Field(description="Tokens with offsets into the whole translation.")
     attention: list[Attention]
     alternatives: list[Hypothesis] | None = Field(None, description="Present if requested.")
+    alignment: "list[AlignedWords] | None" = Field(None, description="Present if requested.")
     match: MemoryMatch | None = Field(
         None, description="Present if a text of the memory is like this sentence, which is not the whole text."
     )
@@ -241,6 +254,13 @@ class Surface(BaseModel):
     text: str
     start: int
     end: int
+
+
+class AlignedWords(BaseModel):
+    """A word of a translation and the source word with its highest weight."""
+
+    source: Surface = Field(description="The word in `q`.")
+    target: Surface = Field(description="The word in the whole translation.")
 
 
 class UsedTerm(BaseModel):

@@ -11,11 +11,13 @@ from tests.conftest import REAL_MODELS
 from training.alignment import (
     ALIGNMENTS,
     WORD,
+    AlignedPair,
     error_rate,
     error_rates,
     linked,
     membership,
     read_alignments,
+    score,
     word_weights,
 )
 
@@ -79,3 +81,11 @@ def test_manual_alignments_cover_every_word_of_the_translations(path: Path) -> N
         starts = {start for start, _ in pair.target_words}
         assert {match.start() for match in WORD.finditer(pair.target)} <= starts, pair.target
         assert len({target for _, target in pair.sure}) >= len(pair.target_words) / 2, pair.target
+
+
+def test_precision_and_recall() -> None:
+    words = [(0, 1), (2, 3), (4, 5)]
+    pair = AlignedPair("a b c", "x y z", words, words, {(0, 0), (1, 1)}, {(0, 0), (1, 1), (2, 1)})
+    found = score([{(0, 0), (2, 1), (2, 2)}], [pair])
+    assert (found.precision, found.recall) == (pytest.approx(2 / 3), pytest.approx(1 / 2))
+    assert found.error_rate == pytest.approx(1 - (1 + 2) / (3 + 2))

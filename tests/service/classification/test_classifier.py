@@ -157,3 +157,24 @@ def test_a_failing_worker_fails_the_request(three_workers: Classifier, monkeypat
     with pytest.raises(InferenceFailed, match="RuntimeError"):
         classify(three_workers, ["wind", "rain", "wind " * 7])
     assert len(classify(three_workers, ["wind", "rain", "wind"])) == 3
+
+
+def test_scores_are_calibrated_unless_raw(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models / "toy" / "1", tmp_path / "toy" / "1")
+    change_manifest(tmp_path / "toy" / "1", temperature=2.0)
+    opened = open_classifier(tmp_path / "toy" / "1")
+    try:
+        [raw] = asyncio.run(opened.classify(["No rain"], raw=True))
+        [calibrated] = classify(opened, ["No rain"])
+        answer = asyncio.run(opened.golden(ClassificationCase(text="No rain", answer=_answer(raw))))
+    finally:
+        opened.close()
+    expected = np.sqrt(networks.classify(TOKENIZER.encode("No rain").ids)[0])
+    np.testing.assert_allclose(list(calibrated.scores.values()), expected / expected.sum(), atol=1e-5)
+    np.testing.assert_allclose(list(raw.scores.values()), expected**2, atol=1e-5)
+    assert answer.scores == raw.scores
+    assert calibrated.label == raw.label and calibrated.score == max(calibrated.scores.values())
+
+
+def _answer(prediction: Prediction) -> ClassificationAnswer:
+    return ClassificationAnswer(scores=prediction.scores, attention=None)

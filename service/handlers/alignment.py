@@ -1,0 +1,114 @@
+"""Word alignment of translations: hard links between the words of a source and those of its translation.
+
+Each word of a translation is linked to the source word with the highest weight in the summary attention. This is the
+rule whose error rate is in the card of a translator (`training/alignment.py`).
+
+Legend: S source words, T target words.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.bundle.manifest import AttentionOutput
+from service.handlers.encoding import Emit, Encoding
+from service.handlers.schemas import TranslateRequest
+from service.handlers.translate import TranslationAnswer, translate
+from service.registry.registry import Registry
+from service.settings import Settings
+from service.text.tokenizer import Token
+from service.text.words import Words, by_words
+from service.translation.results import Sentence
+
+
+@dataclass(frozen=True)
+class Link:
+    """Two aligned words."""
+
+    source: int
+    """Number of the source word in its sentence."""
+    target: int
+    """Number of the target word in its sentence."""
+    source_word: Token
+    target_word: Token
+
+
+@dataclass(frozen=True)
+class AlignedAnswer:
+    """An answer with links."""
+
+    answer: TranslationAnswer
+    with_attention: bool
+    """Return the attention too."""
+
+    @property
+    def model(self) -> str:
+        return self.answer.model
+
+    @property
+    def size(self) -> int:
+        return self.answer.size
+
+    def encode(self, encoding: Encoding) -> dict[str, Any]:
+        """The answer in the form of `schemas.TranslateResponse`, with `alignment` in each sentence."""
+        encoded = self.answer.encode(encoding)
+        sentences = [sentence for translation in encoded["translations"] for sentence in translation["sentences"]]
+        for sentence, links in zip(sentences, self.links(), strict=True):
+            sentence["alignment"] = [
+                {"source": _span(link.source_word), "target": _span(link.target_word)} for link in links
+            ]
+            if not self.with_attention:
+                sentence["attention"] = []
+        return encoded
+
+    def links(self) -> Iterator[list[Link]]:
+        """The links of each sentence of all texts, in order."""
+        layers = [_summary_layer(route[-1].manifest.attention) if route else None for route in self.answer.plan.routes]
+        for translation, text, layer in zip(self.answer.translations, self.answer.plan.texts, layers, strict=True):
+            for sentence in translation.sentences:
+                yield word_links(sentence, text, translation.text, layer)
+
+    def pharaoh(self) -> str:
+        """Links in Pharaoh format: a line per sentence, `source-target` with the numbers of the words from 0."""
+        lines = (" ".join(f"{link.source}-{link.target}" for link in links) for links in self.links())
+        return "".join(f"{line}\n" for line in lines)
+
+
+async def translate_with_alignment(
+    request: TranslateRequest, registry: Registry, settings: Settings, emit: Emit | None = None
+) -> AlignedAnswer:
+    """Translate the texts of a request, with links. Raises as `translate.translate`."""
+    with_attention = request.attention != "none"
+    needed = request if with_attention else request.model_copy(update={"attention": "summary"})
+    return AlignedAnswer(await translate(needed, registry, settings, emit), with_attention)
+
+
+def word_links(sentence: Sentence, text: str, translation: str, layer: int | None) -> list[Link]:
+    """The links of a sentence, by the number of the target word; none without attention.
+
+    text: the whole text that the source tokens are in
+    translation: the whole text that the target tokens are in
+    layer: layer of the summary; the matrices of a `full` answer have several
+    """
+    cross = [matrix for matrix in sentence.attention if matrix.kind == "cross"]
+    matrices = [matrix for matrix in cross if matrix.layer == layer] or cross
+    if not matrices or not matrices[0].weights.size:
+        return []
+    sources, targets = Words(sentence.source_tokens, text), Words(sentence.target_tokens, translation)
+    weights = np.mean([by_words(matrix, targets, sources).weights for matrix in matrices], axis=0)  # [T, S]
+    weights = weights * [word.text.strip() != "" for word in sources.tokens]
+    return [
+        Link(int(source), target, sources.tokens[source], word)
+        for target, (source, word) in enumerate(zip(weights.argmax(axis=1), targets.tokens, strict=True))
+        if word.text.strip() and weights[target, source] > 0
+    ]
+
+
+def _summary_layer(outputs: list[AttentionOutput]) -> int | None:
+    return next((output.layer for output in outputs if output.summary), None)
+
+
+def _span(word: Token) -> dict[str, Any]:
+    return {"text": word.text, "start": word.start, "end": word.end}
