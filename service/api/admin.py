@@ -8,7 +8,7 @@ from service.api.access import check_admin
 from service.api.body import RegistryOf
 from service.api.errors import responses
 from service.errors import BundleNotFound, ModelNotFound
-from service.handlers.schemas import Reloaded
+from service.handlers.operation_schemas import Reloaded
 
 router = APIRouter(tags=["operations"])
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from service.api.body import RegistryOf
 from service.api.errors import responses
 from service.errors import ModelNotReady
-from service.handlers.schemas import Health, Ready
+from service.handlers.operation_schemas import Health, Ready
 from service.registry.registry import Registry
 
 router = APIRouter(tags=["health"])

@@ -76,6 +76,12 @@ async def detect_languages(
     return found[0] if isinstance(request.q, str) else found
 
 
+def source_languages(target: str | None, registry: Registry) -> set[str]:
+    """The languages from which texts can be translated into `target`, and `target` itself."""
+    found = {source for source, to in reachable(registry.pairs()) if to == target}
+    return found | {target} if found and target else found
+
+
 async def detect_sources(
     texts: list[str], target: str | None, request: TranslateRequest, registry: Registry
 ) -> list[Guess]:
@@ -87,7 +93,7 @@ async def detect_sources(
     if request.model is not None:
         sources = {registry.translator(None, target, request.model, request.version).source}
     else:
-        sources = {source for source, to in reachable(registry.pairs()) if to == target}
+        sources = source_languages(target, registry) - {target}
     if not sources:
         raise UnsupportedLanguagePair(f"{excerpt(target)} is not supported")
     usable = sources | ({target} if target else set())

@@ -281,11 +281,20 @@ class Step(BaseModel):
     text: str = Field(description="Translation after this step.")
 
 
+class LanguagePart(Span):
+    """Paragraphs of one language, in `q`."""
+
+    language: str
+
+
 class Translation(BaseModel):
     text: str
     sentences: list[Sentence]
     glossary: list[UsedTerm] | None = Field(
         None, description="Present if the request has a glossary: its terms in the text, in order."
+    )
+    languages: list[LanguagePart] | None = Field(
+        None, description="Present if `source` is `auto` and paragraphs of the text are in several languages."
     )
     match: MemoryMatch | None = Field(
         None, description="Present if the request has a memory: its match of the text, or null."
@@ -324,45 +333,3 @@ class DetectRequest(BaseModel):
 
     q: Texts | None = Field(None, description="The text, or a list of texts. Required.")
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
-
-
-class NamedLanguage(BaseModel):
-    code: str
-    name: str
-
-
-class LanguageChoice(BaseModel):
-    source: NamedLanguage
-    target: NamedLanguage
-
-
-class FrontendSettings(BaseModel):
-    """Settings of LibreTranslate's web page."""
-
-    apiKeys: bool = False
-    charLimit: int = Field(description="Maximum length of a text, in characters.")
-    filesTranslation: bool = False
-    frontendTimeout: int = Field(500, description="Milliseconds between the last key press and the request.")
-    keyRequired: bool = False
-    language: LanguageChoice
-    suggestions: bool = False
-    supportedFilesFormat: list[str] = []
-
-
-class Reloaded(BaseModel):
-    """Versions, each as `<name>/<version>`."""
-
-    loaded: list[str] = Field(description="New or changed versions, now served.")
-    unchanged: list[str]
-    removed: list[str] = Field(description="Versions without a folder.")
-    refused: dict[str, str] = Field(
-        description="Refused versions with the reason; the version served before them stays."
-    )
-
-
-class Health(BaseModel):
-    status: Literal["ok"]
-
-
-class Ready(Health):
-    provider: str = Field(description="Provider of onnxruntime that runs the networks.")

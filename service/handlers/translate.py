@@ -11,10 +11,10 @@ Sentences come in the order in which they finish.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 from service.attention import significant
@@ -24,42 +24,22 @@ from service.errors import EmptyText, MissingParameter, UnsupportedFormat, Unsup
 from service.handlers.attributes import with_attributes, with_original_offsets
 from service.handlers.encoding import AS_JSON, Emit, Encoding, weights_in
 from service.handlers.glossaries import Route, find_glossaries, finder, used_terms
-from service.handlers.languages import PIVOT, base_language, detect_sources, detection
-from service.handlers.memories import RequestedMemory, encode_match, find_memories, with_matches
+from service.handlers.languages import PIVOT, base_language, detect_sources, detection, source_languages
+from service.handlers.memories import encode_match, find_memories, with_matches
+from service.handlers.paragraphs import Part, find_parts, join_parts
 from service.handlers.pivot import spans_in, translate_in_two_steps
 from service.handlers.schemas import TranslateRequest
 from service.handlers.texts import check_texts
 from service.handlers.translation_encoding import encode, encode_sentence, in_words, steps
-from service.markup.attributes import ReplacedText
+from service.handlers.translation_plan import TranslationPlan
 from service.markup.protect import Format
 from service.registry.registry import Registry
 from service.settings import Settings
-from service.text.detection import Guess
 from service.text.sentences import is_blank
 from service.translation.engine import Options
-from service.translation.glossary import Glossary
 from service.translation.results import Sentence, SentenceEvent, TokenEvent, Translation
 
 AUTO = "auto"
-
-@dataclass(frozen=True)
-class TranslationPlan:
-    """A checked request: its texts and the translator of each."""
-
-    request: TranslateRequest
-    texts: list[str]
-    routes: list[Route]
-    """One per text."""
-    guesses: list[Guess]
-    """The detected language of each text; empty unless the source is `auto`."""
-    options: Options
-    format: Format
-    glossaries: Mapping[Route, Glossary] = field(default_factory=dict)
-    """The terms for the texts of each route; empty without a glossary."""
-    memories: Mapping[Route, RequestedMemory] = field(default_factory=dict)
-    """The translation memory for the texts of each route; empty without a memory."""
-    replaced: Mapping[int, ReplacedText] = field(default_factory=dict)
-    """The texts with translated attributes, by index."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +71,7 @@ class TranslationAnswer:
         guesses = [detection(guess).model_dump() for guess in self.plan.guesses]
         texts = self.plan.texts if self.plan.request.glossary else []
         terms = [{"glossary": used_terms(*pair)} for pair in zip(self.translations, texts, strict=False)]
+        languages = [_languages_of(self.plan.parts.get(index, [])) for index in range(len(self.translations))]
         matches = [{"match": encode_match(t.match)} for t in self.translations] if self.plan.request.memory else []
         return {
             "translatedText": self._like_q([translation.text for translation in self.translations]),
@@ -98,9 +79,16 @@ class TranslationAnswer:
             "model": "+".join(manifest.name for manifest in manifests) or None,
             "version": "+".join(str(manifest.version) for manifest in manifests) or None,
             "translations": [
-                {**encode(translation, alternatives, encoding, words), **used, **match, **steps(translation, route)}
-                for translation, route, used, match in zip(
-                    self.translations, self.plan.routes, terms or repeat({}), matches or repeat({}), strict=False
+                {
+                    **encode(translation, alternatives, encoding, words),
+                    **used,
+                    **match,
+                    **parts,
+                    **steps(translation, route),
+                }
+                for translation, route, used, match, parts in zip(
+                    *(self.translations, self.plan.routes, terms or repeat({}), matches or repeat({}), languages),
+                    strict=False,
                 )
             ],
             **({"alternatives": self._like_q([t.alternatives for t in self.translations])} if alternatives else {}),
@@ -109,6 +97,11 @@ class TranslationAnswer:
     def _like_q(self, values: list[Any]) -> Any:
         """A single value if `q` is a string, else the list."""
         return values[0] if isinstance(self.plan.request.q, str) else values
+
+
+def _languages_of(parts: Sequence[Part]) -> dict[str, Any]:
+    """The parts of a text, in the form of `schemas.Translation`."""
+    return {"languages": [asdict(part) for part in parts]} if parts else {}
 
 
 async def translate(
@@ -156,10 +149,15 @@ async def plan_translation(request: TranslateRequest, registry: Registry, settin
         return TranslationPlan(request, texts, [route] * len(texts), [], options, format, glossaries, memories)
     guesses = await detect_sources(texts, target, request, registry)
     found = {guess.language: find_route(guess.language, target, request, registry) for guess in guesses}
+    parts = {}
+    if request.model is None and format == "text":
+        parts = await find_parts(texts, guesses, source_languages(target, registry))
+        for language in {part.language for each in parts.values() for part in each} - found.keys():
+            found[language] = find_route(language, target, request, registry)
     routes = [found[guess.language] for guess in guesses]
     glossaries = await find_glossaries(request, found.values(), registry) if request.glossary else {}
     memories = await find_memories(request, found.values(), registry)
-    return TranslationPlan(request, texts, routes, guesses, options, format, glossaries, memories)
+    return TranslationPlan(request, texts, routes, guesses, options, format, glossaries, memories, parts, found)
 
 
 def _languages(request: TranslateRequest, registry: Registry) -> tuple[str | None, str | None]:
@@ -208,6 +206,8 @@ async def run_plan(plan: TranslationPlan, emit: Emit | None = None) -> list[Tran
     """
     if plan.format == "html":
         plan = replace(plan, replaced=await with_attributes(plan.texts, plan.routes, partial(_run_as_text, plan)))
+    if plan.parts:
+        return await _run_in_parts(plan)
     groups: dict[Route, list[int]] = {}
     for place, route in enumerate(plan.routes):
         groups.setdefault(route, []).append(place)
@@ -222,6 +222,20 @@ async def run_plan(plan: TranslationPlan, emit: Emit | None = None) -> list[Tran
             task.cancel()
     by_place = dict(zip(chain(*groups.values()), chain(*found), strict=True))
     return [by_place[place] for place in range(len(plan.texts))]
+
+
+async def _run_in_parts(plan: TranslationPlan) -> list[Translation]:
+    """One translation per text, without events. Each part of a text is translated from its own language."""
+    whole = [[Part(0, len(text), guess.language)] for text, guess in zip(plan.texts, plan.guesses, strict=True)]
+    parts = [plan.parts.get(index, alone) for index, alone in enumerate(whole)]
+    texts = [text[part.start : part.end] for text, each in zip(plan.texts, parts, strict=True) for part in each]
+    routes = [plan.part_routes[part.language] for each in parts for part in each]
+    found = iter(await run_plan(replace(plan, texts=texts, routes=routes, parts={})))
+    joined = []
+    for each in parts:
+        translations = list(islice(found, len(each)))
+        joined.append(translations[0] if len(each) == 1 else join_parts(each, translations))
+    return joined
 
 
 async def _run_as_text(plan: TranslationPlan, texts: list[str], routes: list[Route]) -> list[Translation]:

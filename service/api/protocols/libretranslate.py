@@ -9,7 +9,8 @@ from service.api.errors import BODY_ERRORS, responses
 from service.documents.formats import READERS
 from service.handlers import languages as handler
 from service.handlers.languages import name_of
-from service.handlers.schemas import Detection, DetectRequest, FrontendSettings, Language
+from service.handlers.operation_schemas import FrontendSettings
+from service.handlers.schemas import Detection, DetectRequest, Language
 
 router = APIRouter(tags=["translate"])
 
