@@ -14,7 +14,7 @@ const HIGHLIGHT_FROM = 0.1;
 
 const SHEET = new CSSStyleSheet();
 SHEET.replaceSync(`
-  :host { display: block; font: inherit; --mark: var(--limelight-mark, #bef264); }
+  :host { display: block; font: inherit; --mark: var(--limelight-mark, light-dark(#bef264, #4d7c0f)); }
   :host([hidden]) { display: none; }
   form { display: grid; gap: var(--limelight-gap, 0.5rem); }
   textarea { box-sizing: border-box; width: 100%; min-height: 5em; padding: 0.5em; font: inherit; resize: vertical; field-sizing: content; }

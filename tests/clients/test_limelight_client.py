@@ -142,11 +142,14 @@ def test_explain(limelight: Limelight, address: str) -> None:
     found = limelight.explain("wind and rain", methods=["attention", "shapley"], target="cold", random_orders=3)
     assert [str(token) for token in found.tokens] == ["wind", "and", "rain"] and found.target == "cold"
     assert found.weights("attention").sum() == pytest.approx(1, abs=1e-3)
-    assert found.empty_score is not None
+    assert found.empty_score is not None and found.score is not None and found.output is None
     assert found.weights("shapley").sum() == pytest.approx(found.score - found.empty_score, abs=1e-3)
     assert found.explanations[1].errors is not None and found.random is not None
     with pytest.raises(KeyError):
         found.weights("occlusion")
+    found = limelight.explain("wind and", model="writer", output=" rain", methods=["occlusion"])
+    assert found.output == " rain" and found.target is None
+    assert found.weights("occlusion").shape == (len(found.output_tokens), len(found.tokens))
     again = ask(address, lambda limelight: limelight.explain("wind and rain", methods=["occlusion"]))
     assert again.explanations[0].errors is None and again.explanations[0].faithfulness.shares
 

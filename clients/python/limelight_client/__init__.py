@@ -33,9 +33,11 @@ from limelight_client.other_results import (
     StoredGlossary,
 )
 from limelight_client.results import (
+    AlignedWords,
     Attention,
     Evidence,
     Generation,
+    MemoryMatch,
     Prediction,
     Sentence,
     Step,
@@ -48,6 +50,7 @@ from limelight_client.results import (
 )
 
 __all__ = [
+    "AlignedWords",
     "AnswerError",
     "AsyncLimelight",
     "Attention",
@@ -65,6 +68,7 @@ __all__ = [
     "Language",
     "Limelight",
     "LimelightError",
+    "MemoryMatch",
     "MethodExplanation",
     "Model",
     "Prediction",

@@ -18,8 +18,10 @@ from limelight_client.other_results import (
     StoredGlossary,
 )
 from limelight_client.results import (
+    AlignedWords,
     Attention,
     Generation,
+    MemoryMatch,
     Prediction,
     Sentence,
     Step,
@@ -74,7 +76,17 @@ def sentence(given: Answer) -> Sentence:
         source_tokens=several(Token, given["source_tokens"]),
         target_tokens=several(TargetToken, given["target_tokens"]),
         alternatives=[(other["text"], other["score"]) for other in given.get("alternatives") or []],
+        alignment=[
+            AlignedWords(one(Surface, pair["source"]), one(Surface, pair["target"]))
+            for pair in given.get("alignment") or []
+        ],
+        match=memory_match(given),
     )
+
+
+def memory_match(given: Answer) -> MemoryMatch | None:
+    match = given.get("match")
+    return None if match is None else one(MemoryMatch, match)
 
 
 def translations(answer: Answer) -> list[Translation]:
@@ -83,7 +95,7 @@ def translations(answer: Answer) -> list[Translation]:
     return [
         Translation(
             text=given["text"],
-            sentences=[sentence(one) for one in given["sentences"]],
+            sentences=[sentence(found) for found in given["sentences"]],
             alternatives=[] if others is None else others[n] if listed else others,
             language=None if languages is None else (languages[n] if listed else languages)["language"],
             glossary=[
@@ -91,6 +103,7 @@ def translations(answer: Answer) -> list[Translation]:
                 for term in given.get("glossary") or []
             ],
             steps=several(Step, given.get("steps")),
+            match=memory_match(given),
         )
         for n, given in enumerate(answer["translations"])
     ]
@@ -126,6 +139,7 @@ def explanation(given: Answer) -> Explanation:
         given,
         tokens=several(Token, given["tokens"]),
         explanations=methods,
+        output_tokens=several(TokenLogprob, given.get("output_tokens")),
         random=None if random is None else faithfulness(random),
     )
 

@@ -25,6 +25,8 @@ class ClassifyOptions(ModelOptions, total=False):
     """`word` merges sub-words into words."""
     truncate: bool
     """Cut a text over the limit of the model instead of refusing it."""
+    raw: bool
+    """Return the scores of the network, without calibration."""
 
 
 class TranslateOptions(ModelOptions, total=False):
@@ -44,6 +46,12 @@ class TranslateOptions(ModelOptions, total=False):
     """Source terms with their required translations, or the name of a stored glossary."""
     logprobs: bool
     """Return the log-probability of each target token, with words also their confidence."""
+    memory: str
+    """Name of a stored translation memory."""
+    memory_threshold: float
+    """Least score of a similar text of the memory, from 0.5 to 1."""
+    alignment: bool
+    """Return links between the words of each sentence and its translation."""
     attention: Detail
     """Attention matrices to return."""
     attention_unit: Unit
@@ -77,7 +85,9 @@ class ExplainOptions(ModelOptions, total=False):
     methods: list[Method]
     """Methods in the order of the result; by default all that the model has."""
     target: str
-    """Label whose score is explained; by default the most likely one."""
+    """Label whose score is explained; by default the most likely one. For classifiers only."""
+    output: str
+    """Translation or continuation that is explained; by default the model's own. Not for classifiers."""
     unit: Unit
     """Units that get a weight."""
     removal: Literal["delete", "unknown"]
@@ -99,3 +109,5 @@ class DocumentOptions(TypedDict, total=False):
     """Number of hypotheses in beam search; 1 is greedy search."""
     glossary: str
     """Name of a stored glossary."""
+    memory: str
+    """Name of a stored translation memory."""

@@ -1,12 +1,12 @@
 """Results without attention matrices: explanations, documents, glossaries, languages and models."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from limelight_client.results import Token
+from limelight_client.results import Token, TokenLogprob
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MethodExplanation:
 
     method: str
     weights: NDArray[np.float64]
-    """[units]. Attention weights, or changes of the score."""
+    """Attention weights, or changes of the score: [units] for a label, [output tokens, units] for an output."""
     errors: NDArray[np.float64] | None
     """Standard errors of sampled Shapley values [units]."""
     faithfulness: Faithfulness
@@ -45,25 +45,31 @@ class MethodExplanation:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """The words (or tokens) that the score of a label depends on."""
+    """The words (or tokens) that the score of a label depends on, or each word of an output."""
 
     model: str
     version: str
-    target: str
-    """Label whose score is explained."""
-    score: float
-    empty_score: float | None
-    """Score for a text of one unknown symbol. The Shapley values sum to the difference."""
     unit: str
     tokens: list[Token]
+    """Words or tokens of the text; for a language model also those of the output but the last."""
     explanations: list[MethodExplanation]
     random: Faithfulness | None
     """Mean of random orders, for comparison."""
     evaluations: int
-    """Number of changed texts that were classified."""
+    """Number of changed texts that were scored."""
+    target: str | None = None
+    """Label whose score is explained. None for translators and language models."""
+    score: float | None = None
+    """Score of the label."""
+    empty_score: float | None = None
+    """Score of the label for a text of one unknown symbol. The Shapley values sum to the difference."""
+    output: str | None = None
+    """Translation or continuation that is explained. None for classifiers."""
+    output_tokens: list[TokenLogprob] = field(default_factory=list)
+    """Words or tokens of the output."""
 
     def weights(self, method: str) -> NDArray[np.float64]:
-        """Return the weights of a method [units]. Raises KeyError if the result does not have the method."""
+        """Return the weights of a method. Raises KeyError if the result does not have the method."""
         return {found.method: found.weights for found in self.explanations}[method]
 
 

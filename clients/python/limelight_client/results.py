@@ -111,6 +111,35 @@ class Prediction(Evidence):
         return {"attention": bertviz.layers(self.attention, "self"), "tokens": [str(token) for token in self.tokens]}
 
 
+@dataclass(frozen=True)
+class Surface:
+    """A part of a text, from `start` to `end` in code points."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class AlignedWords:
+    """A word of a translation and the source word with its highest weight."""
+
+    source: Surface
+    target: Surface
+
+
+@dataclass(frozen=True)
+class MemoryMatch:
+    """The best match in the translation memory."""
+
+    score: float
+    """1 for an exact match, less for a similar text."""
+    used: bool
+    """True if the match is exact: its target is the translation."""
+    source: str
+    target: str
+
+
 @dataclass(frozen=True, eq=False)
 class Sentence(Evidence):
     """A translated sentence."""
@@ -125,6 +154,10 @@ class Sentence(Evidence):
     target_tokens: list[TargetToken]
     alternatives: list[tuple[str, float]] = field(default_factory=list)
     """Texts and scores of other translations, best first."""
+    alignment: list[AlignedWords] = field(default_factory=list)
+    """Links between words, if `alignment` was requested."""
+    match: MemoryMatch | None = None
+    """Text of the memory that is like this sentence."""
 
     def _sides(self, matrix: Attention) -> tuple[list[str], list[str]]:
         source, target = [str(token) for token in self.source_tokens], [str(token) for token in self.target_tokens]
@@ -149,15 +182,6 @@ class Sentence(Evidence):
             "encoder_tokens": [str(token) for token in self.source_tokens],
             "decoder_tokens": ["<s>", *(str(token) for token in self.target_tokens)],
         }
-
-
-@dataclass(frozen=True)
-class Surface:
-    """A part of a text, from `start` to `end` in code points."""
-
-    text: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -194,6 +218,8 @@ class Translation:
     """Terms of the glossary that occur."""
     steps: list[Step] = field(default_factory=list)
     """Translations into and from the pivot language, for a pair without a model."""
+    match: MemoryMatch | None = None
+    """Text of the memory that is like the whole text."""
 
 
 @dataclass(frozen=True, eq=False)
