@@ -1,7 +1,7 @@
 """Faithfulness of a classifier's attention over test texts, as a section of its card.
 
-Comprehensiveness and sufficiency as in `service.explanation.faithfulness` (DeYoung et al. 2020), of attention and of
-occlusion, beside random orders. The intervals are percentiles of a bootstrap over the texts (Efron 1979).
+Comprehensiveness and sufficiency (`service.explanation.faithfulness`) of attention and occlusion are compared with
+those of random orders. The intervals are percentiles of a bootstrap over the texts (Efron 1979).
 
 Legend: N texts, M measures.
 """

@@ -92,7 +92,7 @@ class TranslationScorer:
         return self._output.sums(np.array([result.hypotheses[0].log_probs for result in results]))
 
     def _request(self, ids: list[int], detail: AttentionDetail) -> TranslationRequest:
-        """A request to write the output, whatever its probability."""
+        """A request that scores the output: the engine can write nothing else."""
         pattern = Pattern(((tuple(self._output.token_ids),),), self._translator.target_tokenizer.size)
         # The engine finds the copied symbol for each unknown symbol of an output: here any position will do.
         unknown = self._translator.manifest.special_ids.unknown
