@@ -174,7 +174,9 @@ async def keep_ready(registry: Registry) -> None:
     """Load every model, then repeat golden checks, and return freed memory to the system."""
     if registry.pairs():
         await asyncio.to_thread(detection.load)
+    log.info("loading %d models", len(registry.entries()))
     await asyncio.to_thread(registry.load)
+    log.info("%d of %d models are ready", sum(entry.ready for entry in registry.entries()), len(registry.entries()))
     while True:
         await registry.check(CHECK_S)
         await asyncio.to_thread(trim)

@@ -1,6 +1,7 @@
 """Our own client against the running service, sync and async."""
 
 import asyncio
+import inspect
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -310,6 +311,18 @@ def answering(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[tuple[str
         yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
         thread.join()
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def methods(kind: type[Any]) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(method).parameters)
+            for name, method in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_")
+        }
+
+    assert methods(Limelight) == methods(AsyncLimelight)
+    assert all(getattr(Limelight, name).__doc__ for name in methods(Limelight))
 
 
 GOOD = (200, {"Content-Type": "application/json"}, b'{"models": []}')
