@@ -132,7 +132,8 @@ class _Handler(ContentHandler):
 
     def endElement(self, name: str) -> None:
         element = self._path.pop()
-        if self.text.startswith("</", place := self._place()) and place >= element.inner:
-            element.close, element.end = place, self.text.index(">", place) + 1
+        if self.text.startswith("/>", element.inner - 2):
+            element.close = element.end = element.inner  # an empty tag
         else:
-            element.close = element.end = element.inner
+            element.close = self._place()
+            element.end = self.text.index(">", element.close) + 1

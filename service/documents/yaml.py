@@ -15,6 +15,8 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 RESOLVER = yaml.SafeLoader("")
 MAX_DEPTH = 100
 STRING = "tag:yaml.org,2002:str"
+PROPERTIES = re.compile(r"(?:[&!]\S*+\s++)++")
+"""The anchor and the tag of a value."""
 UNSAFE = re.compile(r"""^[\s\-?:,\[\]{}#&*!|>'"%@`]|:(?:\s|$)|\s\#|[\[\]{},\n]|\s$""")
 """A text that a plain scalar cannot hold everywhere."""
 
@@ -72,6 +74,8 @@ def _slot(text: str, node: Any) -> Slot | None:
     start, end = node.start_mark.index, node.end_mark.index
     if node.style in ("|", ">"):
         return _block(text, node, start, end)
+    if properties := PROPERTIES.match(text, start, end):
+        start = properties.end()
     return Slot(start, end, Segment(node.value), scalar_like(text[start:end]))
 
 
