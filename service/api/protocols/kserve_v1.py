@@ -6,8 +6,9 @@ An instance is a text. Options are `parameters`, by their names in /classify, /t
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.responses import Response
 
 from service.api.body import JSON, RegistryOf, SettingsOf, parse_body, request_body
@@ -30,6 +31,15 @@ router = APIRouter(prefix="/v1", tags=["inference protocol"])
 R = TypeVar("R", bound=BaseModel)
 FIELDS = {"model", "version", "text", "q", "prompt"}
 """Fields of the requests that are no parameters."""
+
+
+class WithoutColon(StringConvertor):
+    """A path segment without a colon, which separates a model from `predict` and `explain`."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("without_colon", WithoutColon())
 
 
 class InstancesRequest(BaseModel):
@@ -71,14 +81,12 @@ async def models(registry: RegistryOf) -> dict[str, list[str]]:
 
 
 @router.get(
-    "/models/{name}",
+    "/models/{name:without_colon}",
     summary="Readiness of a model",
     name="v1_model",
     responses=responses("/v1/models/nope", "model_not_found", "model_not_ready"),
 )
 async def model(registry: RegistryOf, name: str) -> dict[str, Any]:
-    if name.endswith((":predict", ":explain")):
-        raise HTTPException(405, headers={"Allow": "POST"})
     entry = registry.entry(name)
     if not entry.ready:
         raise ModelNotReady(f"{entry} is not ready: {entry.problem}")
