@@ -97,7 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
         await asyncio.to_thread(registry.close, settings.drain_timeout_s)
         observability.flush()
 
-    # The docs page of FastAPI fetches its scripts from a CDN; this package serves them, for the page in `playground.py`.
+    # The docs page of FastAPI fetches its scripts from a CDN. This package serves them (page: `playground.py`).
     app = FastAPIOffline(
         title="Limelight",
         version=__version__,

@@ -34,7 +34,6 @@ DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(int64)": "int64",
-    "tensor(int8)": "int8",
     "tensor(bool)": "bool",
 }
 

@@ -91,7 +91,9 @@ class Settings(BaseSettings):
         description="Maximum attention weights in an answer, estimated from its tokens; then 413.",
     )
     max_explain_evaluations: int = Field(
-        default=4_096, ge=2, description="Maximum changed texts for the Shapley values of one request to /explain."
+        default=4_096,
+        ge=2,
+        description="Maximum changed texts for the Shapley values, or inputs for an output, of one /explain.",
     )
     max_requests: int = Field(default=256, gt=0, description="Maximum concurrent requests; more get a 429.")
     batch_tokens: int = Field(default=8_192, gt=0, description="Maximum padded tokens in one batch.")

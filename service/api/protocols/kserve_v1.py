@@ -84,7 +84,7 @@ async def models(registry: RegistryOf) -> dict[str, list[str]]:
     "/models/{name:without_colon}",
     summary="Readiness of a model",
     name="v1_model",
-    responses=responses("/v1/models/nope", "model_not_found", "model_not_ready"),
+    responses=responses("/v1/models/nope", "model_not_found", "invalid_input", "model_not_ready"),
 )
 async def model(registry: RegistryOf, name: str) -> dict[str, Any]:
     entry = registry.entry(name)
