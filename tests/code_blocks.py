@@ -53,7 +53,7 @@ def run_blocks(page: Path, address: str, folder: Path, namespace: dict[str, Any]
             found = differences(json.loads(text), json.loads(printed), tolerance)
             assert not found, f"{found}\nin {text}"
         elif kind == "text" and before in ("sh", "python"):
-            assert printed == text
+            assert printed == text, f"{printed!r} is printed, not {text!r}"
         elif kind not in ("json", "text"):
             raise AssertionError(f"blocks of language {kind!r} are not supported")
         before = kind

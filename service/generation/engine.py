@@ -33,6 +33,13 @@ class CompletionRequest:
         return len(self.sampling.prompt) + self.sampling.max_tokens
 
 
+def greedy_request(
+    prompt: list[int], max_tokens: int, detail: AttentionDetail = "none", attention: frozenset[str] = frozenset()
+) -> CompletionRequest:
+    """A request for the most likely tokens, and for the attention outputs named in `attention`."""
+    return CompletionRequest(SamplingRequest(prompt, max_tokens, 0.0, attention=attention), detail)
+
+
 @dataclass(frozen=True)
 class NewToken:
     """A token of a running completion."""

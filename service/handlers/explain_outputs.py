@@ -11,13 +11,12 @@ import numpy as np
 from service.attention import outputs_for
 from service.batching.offload import run_in_thread_if_long
 from service.bundle.manifest import Manifest
-from service.decoding.sampling import SamplingRequest
 from service.errors import EmptyText, TextTooLong, UnsupportedOption
 from service.explanation.influence import Influence, InfluenceMethod, InfluenceParams, Influences
 from service.explanation.influence import explain as explain_rows
 from service.explanation.subsets import Indices
 from service.explanation.units import Units
-from service.generation.engine import CompletionRequest
+from service.generation.engine import greedy_request
 from service.generation.generator import Generator
 from service.handlers.encoding import Encoding, rounded, token
 from service.handlers.explain_labels import encode_faithfulness
@@ -166,7 +165,7 @@ async def _continuation(request: ExplainRequest, generator: Generator, encoded: 
     """The given continuation, or the most likely next tokens."""
     if request.output is not None:
         return _given(request.output, generator.tokenizer, generator, unit)
-    own = CompletionRequest(SamplingRequest(encoded.ids, min(OWN_TOKENS, generator.max_tokens), 0.0))
+    own = greedy_request(encoded.ids, min(OWN_TOKENS, generator.max_tokens))
     [result] = await generator.scheduler.submit([own])
     token_ids = result.completion.token_ids
     if not token_ids:

@@ -10,18 +10,16 @@ import numpy as np
 from service.attention import AttentionDetail, outputs_for
 from service.batching import budget
 from service.batching.offload import run_in_thread_if_long
-from service.decoding.pattern_search import Pattern
-from service.decoding.sampling import SamplingRequest
 from service.errors import TextTooLong, TooManyTokens, UnsupportedOption
 from service.explanation.subsets import Floats, Masks
 from service.explanation.units import Units
-from service.generation.engine import CompletionRequest
+from service.generation.engine import greedy_request
 from service.generation.generator import Generator
 from service.handlers.explain_schemas import ExplainRequest
 from service.settings import Settings
 from service.text.tokenizer import Encoded, Token
 from service.text.words import AttentionUnit, Words
-from service.translation.engine import Decoded, Options, TranslationRequest
+from service.translation.engine import Decoded, Options, TranslationRequest, forced_request
 from service.translation.translator import Translator
 
 INPUTS_AT_ONCE = 256
@@ -93,11 +91,11 @@ class TranslationScorer:
 
     def _request(self, ids: list[int], detail: AttentionDetail) -> TranslationRequest:
         """A request that scores the output: the engine can write nothing else."""
-        pattern = Pattern(((tuple(self._output.token_ids),),), self._translator.target_tokenizer.size)
         # The engine finds the copied symbol for each unknown symbol of an output: here any position will do.
         unknown = self._translator.manifest.special_ids.unknown
         positions = list(range(len(ids))) if unknown in self._output.token_ids else []
-        return TranslationRequest(ids, positions, Options(1, attention=detail, log_probs=True), pattern=pattern)
+        options = Options(1, attention=detail, log_probs=True)
+        return forced_request(ids, positions, options, self._output.token_ids, self._translator.target_tokenizer.size)
 
 
 class CompletionScorer:
@@ -148,7 +146,7 @@ class CompletionScorer:
             kept = np.ones_like(kept)
         else:
             rows = [self._ids[row].tolist() for row in kept]
-        requests = [CompletionRequest(SamplingRequest(row, 0)) for row in rows]
+        requests = [greedy_request(row, 0) for row in rows]
         results = await self._generator.scheduler.submit(requests)
         log_probs = np.zeros(kept.shape)
         for row, result in enumerate(results):
@@ -166,8 +164,7 @@ class CompletionScorer:
         names = outputs_for("summary", self._generator.manifest.attention)
         attention = frozenset(output.output for output in names)
         requests = [
-            CompletionRequest(SamplingRequest(self._ids[:end].tolist(), 1, 0.0, attention=attention), "summary")
-            for end in range(first, len(self._ids))
+            greedy_request(self._ids[:end].tolist(), 1, "summary", attention) for end in range(first, len(self._ids))
         ]
         weights = np.zeros((len(requests), len(self._ids)))
         for row, result in enumerate(await self._generator.scheduler.submit(requests)):

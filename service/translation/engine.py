@@ -79,6 +79,13 @@ class TranslationRequest:
         return len(self.source_ids) * self.width
 
 
+def forced_request(
+    source_ids: list[int], unknown: list[int], options: Options, target_ids: Sequence[int], vocabulary: int
+) -> TranslationRequest:
+    """A request that scores a given translation. `vocabulary`: the number of target tokens."""
+    return TranslationRequest(source_ids, unknown, options, pattern=Pattern(((tuple(target_ids),),), vocabulary))
+
+
 @dataclass(frozen=True)
 class NewToken:
     """A token of a running translation."""

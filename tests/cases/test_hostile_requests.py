@@ -26,7 +26,7 @@ JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 PAIR = {"source": "en", "target": "xx"}
 STREAM = {"Accept": "text/event-stream"}
-MAX_PAUSE_S = 0.05
+MAX_PAUSE_S = 0.1
 """Maximum CPU time of the event loop's thread between two turns of a task that waits for a millisecond."""
 MAX_WAIT_S = 0.5
 """The same in wall time, which includes other processes of the machine."""

@@ -7,6 +7,7 @@ import pytest
 
 from service.bundle.files import find_bundles, read_manifest
 from tests.conftest import REAL_MODELS
+from training.corpora.mixing import LEXICON
 from training.recipe import (
     RECIPES,
     AnyRecipe,
@@ -34,7 +35,7 @@ TRANSLATORS = [name for name in NAMES if isinstance(load_recipe(name), Translati
 
 @pytest.mark.parametrize("name", TRANSLATORS)
 def test_the_shares_of_a_mixture_fit_its_corpora(name: str) -> None:
-    """A share names a length, a corpus of the recipe, or a domain if the recipe has a corpus with domains."""
+    """A share names a length, a corpus, the word pairs, or a domain if the recipe has a corpus with domains."""
     recipe = load_recipe(name)
     assert isinstance(recipe, TranslationRecipe)
     if recipe.data.mixture is None:
@@ -42,7 +43,7 @@ def test_the_shares_of_a_mixture_fit_its_corpora(name: str) -> None:
     domains = (
         {"ui", "docs", "web", "prose", "legal"} if any(c.startswith("open-") for c in recipe.data.corpora) else set()
     )
-    known = {*recipe.data.corpora, *recipe.data.mixture.lengths, *domains}
+    known = {*recipe.data.corpora, *recipe.data.mixture.lengths, *domains, LEXICON}
     assert set(recipe.data.mixture.shares) <= known
     open_corpora = {corpus for corpus in recipe.data.corpora if corpus.startswith("open-")}
     assert set(recipe.data.corpora) - open_corpora <= set(recipe.data.mixture.shares)

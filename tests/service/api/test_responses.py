@@ -112,4 +112,4 @@ def test_the_document_lists_every_encoding(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert paths["/classify"]["post"]["responses"]["200"]["content"].keys() == {"application/json", MSGPACK}
     forms = paths["/translate"]["post"]["responses"]["200"]["content"].keys()
-    assert forms == {"application/json", MSGPACK, "text/event-stream"}
+    assert forms == {"application/json", MSGPACK, "text/event-stream", "text/x-pharaoh"}
