@@ -123,6 +123,7 @@ def test_the_setting_names_the_problem(host: str, tmp_path: Path, monkeypatch: p
         tar(member("a"))[:-20],
         b"no archive",
     ],
+    ids=["parent", "symlink", "link", "fifo", "device", "files", "size", "cut", "text"],  # bytes hold the time
 )
 def test_unsafe_archives_are_refused(host: str, tmp_path: Path, unsafe: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_FILES", 20)
