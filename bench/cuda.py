@@ -194,7 +194,7 @@ def bleu(texts: list[str], references: list[str]) -> float | None:
 
 
 def per_second(run: Callable[[], int]) -> float:
-    """What `run` returns, per second, over RATE_S after one call."""
+    """The sum of the results of `run` per second. It is called once, then for RATE_S."""
     run()
     since, count = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - since) < RATE_S:

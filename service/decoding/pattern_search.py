@@ -38,10 +38,6 @@ class Pattern:
     def max_length(self) -> int:
         return sum(max(map(len, alternatives)) for alternatives in self.parts)
 
-    @property
-    def token_ids(self) -> set[int]:
-        return {token for alternatives in self.parts for tokens in alternatives for token in tokens}
-
     def ends(self, token_ids: Sequence[int]) -> list[int]:
         """The place behind each part in a sequence of the pattern."""
         reached = [{0}]
