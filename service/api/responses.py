@@ -12,6 +12,9 @@ from service.errors import excerpt
 from service.handlers.encoding import AS_JSON, DTYPES, JSON, MSGPACK, Answer, Encoding, as_msgpack, dumps
 from service.observability import timed
 
+ANY = "*/*"
+"""The Accept header of most clients."""
+
 
 class FastJSON(JSONResponse):
     """A JSON response written by orjson."""
@@ -32,6 +35,8 @@ def accepted(request: Request) -> list[tuple[str, dict[str, str]]]:
 
 def encoding_of(request: Request) -> Encoding:
     """The first supported encoding of the Accept header, else JSON. Raises HTTPException (406) for another dtype."""
+    if request.headers.get("accept", ANY) in (ANY, JSON):
+        return AS_JSON
     for media_type, parameters in accepted(request):
         if media_type == MSGPACK:
             dtype = parameters.get("dtype", "float16")

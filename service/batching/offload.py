@@ -168,15 +168,15 @@ async def run_in_thread_if_long(texts: Sequence[str], function: Callable[[], R])
     characters = sum(map(len, texts)) + TEXT_OVERHEAD * len(texts)
     name = function.__qualname__
     cost = _costs.get(name) or _costs.setdefault(name, Cost())
-
-    def measured(clock: Callable[[], float]) -> R:
-        since = clock()
-        try:
-            return function()
-        finally:
-            cost.observe(characters, clock() - since)
-
     if cost.fits_inline(characters):
-        return measured(time.perf_counter)
+        return _measured(function, time.perf_counter, cost, characters)
     # The clock of the thread does not count the time that threads wait for each other, but takes a system call.
-    return await run_in_thread(lambda: measured(time.thread_time))
+    return await run_in_thread(lambda: _measured(function, time.thread_time, cost, characters))
+
+
+def _measured(function: Callable[[], R], clock: Callable[[], float], cost: Cost, characters: int) -> R:
+    since = clock()
+    try:
+        return function()
+    finally:
+        cost.observe(characters, clock() - since)

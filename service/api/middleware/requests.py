@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Awaitable, Iterable
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -50,6 +49,7 @@ class RequestMiddleware:
         self.headers = [
             (name, value) for name, value in HEADERS if not (shared and name == b"cross-origin-resource-policy")
         ]
+        self.json_headers = self.headers + JSON_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,28 +85,30 @@ class RequestMiddleware:
             observability.observe_in_flight(self.in_flight)
             self._log(scope, status, time.perf_counter() - since, trace)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer HEAD as GET without a body, and refuse large headers."""
         if too_large(scope):
             detail = f"at most {MAX_HEADERS} headers with {MAX_HEADER_BYTES} bytes are accepted"
             answer = problem(Request(scope), 431, "request_header_fields_too_large", detail, {"Connection": "close"})
-            await answer(scope, receive, send)
-        elif scope["method"] == "HEAD":
-            inner = {**scope, "method": "GET"}
-            try:
-                await self.app(inner, receive, without_body(send))
-            finally:
-                scope["route"] = inner.get("route")
-        else:
-            await self.app(scope, receive, send)
+            return answer(scope, receive, send)
+        if scope["method"] == "HEAD":
+            return self._answer_head(scope, receive, send)
+        return self.app(scope, receive, send)
+
+    async def _answer_head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = {**scope, "method": "GET"}
+        try:
+            await self.app(inner, receive, without_body(send))
+        finally:
+            scope["route"] = inner.get("route")
 
     def _add_headers(self, message: Message, trace: observability.Trace, seconds: float) -> None:
         headers = message.setdefault("headers", [])
         present = dict(headers)
         headers.append((b"x-request-id", trace.request_id.encode()))
         headers.append((b"server-timing", observability.server_timing(trace, seconds).encode()))
-        added = self.headers + (JSON_HEADERS if b"json" in present.get(b"content-type", b"") else [])
-        headers.extend(header for header in added if header[0] not in present)
+        added = self.json_headers if b"json" in present.get(b"content-type", b"") else self.headers
+        headers.extend([header for header in added if header[0] not in present])
         if self.registry.draining and b"connection" not in present:  # the next request goes to another machine
             headers.append((b"connection", b"close"))
 
@@ -136,7 +138,7 @@ def too_large(scope: Scope) -> bool:
 
 def header_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """Total size of names and values."""
-    return sum(map(len, chain.from_iterable(headers)))
+    return sum([len(name) + len(value) for name, value in headers])
 
 
 def without_body(send: Send) -> Send:
