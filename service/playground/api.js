@@ -7,7 +7,8 @@
  * @typedef {{label: string, score: number, scores: Record<string, number>, truncated: boolean, tokens: Token[],
  *   attention: Matrix[]}} Prediction
  * @typedef {{text: string, score: number, source: {start: number, end: number}, source_tokens: Token[],
- *   target_tokens: Token[], attention: Matrix[], alternatives?: {text: string, score: number}[]}} Sentence
+ *   target_tokens: Token[], attention: Matrix[], alternatives?: {text: string, score: number}[],
+ *   match?: {score: number, used: boolean, source: string, target: string}}} Sentence
  * @typedef {{name: string, version: string, ready: boolean, problem: string | null, task?: string, description?: string,
  *   default?: boolean, labels?: string[], source?: string, target?: string}} Model
  * @typedef {{name: string, value: number, data: string, detail: string}} Metric
@@ -120,6 +121,18 @@ export const detect = (q, signal) => send("detect", { body: { q }, signal });
 
 /** @returns {Promise<{name: string, source: string | null, target: string | null, terms: number}[]>} */
 export const listGlossaries = () => send("glossaries");
+
+/** @returns {Promise<{name: string, source: string, target: string, units: number}[]>} an entry for each language pair */
+export const listMemories = () => send("memories");
+
+/** Store a TMX file as a translation memory. @param {string} name @param {Blob} content @param {string} token of an admin, or "" */
+export function storeMemory(name, content, token) {
+  const headers = { "Content-Type": "application/xml", ...(token && { Authorization: `Bearer ${token}` }) };
+  return connected(undefined, async () => {
+    const response = await fetch(`admin/memories/${encodeURIComponent(name)}`, { method: "PUT", headers, body: content });
+    if (!response.ok) throw await refused(response);
+  });
+}
 
 /** @returns {Promise<string[]>} extensions of documents that the service translates, such as ".docx" */
 export const documentFormats = async () => (await send("frontend/settings")).supportedFilesFormat;

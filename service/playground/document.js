@@ -5,7 +5,7 @@ import { announce, byId, download, el } from "./dom.js";
 import { expected, problem } from "./messages.js";
 
 export class DocumentUpload {
-  /** @param {() => {source: string, target: string, model?: string, glossary?: string}} options fields of the form */
+  /** @param {() => {source: string, target: string, model?: string, memory?: string, glossary?: string}} options fields of the form */
   constructor(options) {
     this.options = options;
     this.details = byId("translate-document");

@@ -8,12 +8,31 @@ const UNSAID = { attention: "summary", attention_unit: "token", beam_size: 4, tr
 /** Name of the client's method -> names of the fields that come first, without their names. */
 const POSITIONAL = { classify: ["text"], explain: ["text"], translate: ["q", "source", "target"], generate: ["prompt"] };
 
-/** Name of the client's method -> expression of an answer's main value. */
-const SHOWN = {
-  classify: (call) => [`prediction = ${call}`, "print(prediction.label, prediction.score)"],
-  translate: (call) => [`print(${call}.text)`],
-  generate: (call) => [`print(${call}.text)`],
-  explain: (call) => [`print(${call})`],
+/** Installs the Python client and the JavaScript client, in the repository of the service. */
+const INSTALL = { python: "pip install ./clients/python", javascript: "npm install ./clients/typescript" };
+
+/** Name of the client's method -> lines of Python that print an answer. */
+const PRINTED = {
+  classify: (/** @type {string} */ call) => [`prediction = ${call}`, "print(prediction.label, prediction.score)"],
+  translate: (/** @type {string} */ call) => [`print(${call}.text)`],
+  generate: (/** @type {string} */ call) => [`print(${call}.text)`],
+  explain: (/** @type {string} */ call) => [
+    `explanation = ${call}`,
+    'for token, weight in zip(explanation.tokens, explanation.weights("occlusion")):',
+    "    print(token.text, weight)",
+  ],
+};
+
+/** Name of the client's method -> lines of JavaScript that print an answer. */
+const LOGGED = {
+  classify: (/** @type {string} */ call) => [`const prediction = await ${call};`, "console.log(prediction.label, prediction.score);"],
+  translate: (/** @type {string} */ call) => [`const translation = await ${call};`, "console.log(translation.text);"],
+  generate: (/** @type {string} */ call) => [`const generation = await ${call};`, "console.log(generation.text);"],
+  explain: (/** @type {string} */ call) => [
+    `const { tokens, explanations } = await ${call};`,
+    'const { weights } = explanations.find(({ method }) => method === "occlusion");',
+    "tokens.forEach(({ text }, index) => console.log(text, weights[index]));",
+  ],
 };
 
 /** @returns {string} address of the service, without a slash at the end */
@@ -25,13 +44,21 @@ export function curl(path, body) {
   return `curl -s ${base()}/${path} -H 'Content-Type: application/json' -d '${quoted}'`;
 }
 
+/** The arguments of a client's method: those without names, then those with names and other values than the defaults.
+ * @param {string} path @param {Record<string, any>} body @returns {{first: any[], named: [string, any][]}} */
+function methodArguments(path, body) {
+  const names = POSITIONAL[path].filter((/** @type {string} */ name) => name in body);
+  const named = Object.entries(body).filter(([name, value]) => !names.includes(name) && UNSAID[name] !== value);
+  return { first: names.map((/** @type {string} */ name) => body[name]), named };
+}
+
 /** @param {string} path @param {Record<string, any>} body @returns {string} a program with the Python client */
 export function python(path, body) {
-  const first = POSITIONAL[path].filter((/** @type {string} */ name) => name in body);
-  const named = Object.entries(body).filter(([name, value]) => !first.includes(name) && UNSAID[name] !== value);
-  const given = [...first.map((/** @type {string} */ name) => literal(body[name])), ...named.map(([name, value]) => `${name}=${literal(value)}`)];
+  const { first, named } = methodArguments(path, body);
+  const given = [...first.map(literal), ...named.map(([name, value]) => `${name}=${literal(value)}`)];
   const call = `limelight.${path}(${given.join(", ")})`;
-  return ["from limelight_client import Limelight", "", `limelight = Limelight(${literal(base())})`, ...SHOWN[path](call), ""].join("\n");
+  const start = [`# ${INSTALL.python}`, "from limelight_client import Limelight", "", `limelight = Limelight(${literal(base())})`];
+  return [...start, ...PRINTED[path](call), ""].join("\n");
 }
 
 /** @param {any} value of JSON @returns {string} the value in Python */
@@ -43,18 +70,14 @@ function literal(value) {
   return JSON.stringify(value);
 }
 
-/** @param {string} path @param {object} body @returns {string} a program for browsers and Node */
+/** @param {string} path @param {Record<string, any>} body @returns {string} a module with the JavaScript client, for browsers and Node */
 export function javascript(path, body) {
-  const url = JSON.stringify(`${base()}/${path}`);
-  return [
-    `const response = await fetch(${url}, {`,
-    '  method: "POST",',
-    '  headers: { "Content-Type": "application/json" },',
-    `  body: JSON.stringify(${JSON.stringify(body)}),`,
-    "});",
-    "console.log(await response.json());",
-    "",
-  ].join("\n");
+  const { first, named } = methodArguments(path, body);
+  const options = named.map(([name, value]) => `${name}: ${JSON.stringify(value)}`).join(", ");
+  const given = [...first.map((value) => JSON.stringify(value)), ...(options ? [`{ ${options} }`] : [])];
+  const call = `limelight.${path}(${given.join(", ")})`;
+  const start = [`// ${INSTALL.javascript}`, 'import { Limelight } from "limelight-client";', ""];
+  return [...start, `const limelight = new Limelight(${JSON.stringify(base())});`, ...LOGGED[path](call), ""].join("\n");
 }
 
 /** Buttons that copy a request as code, and its answer.

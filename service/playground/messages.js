@@ -31,6 +31,7 @@ const CURES = {
   unauthorized: "This service needs an API key: call it with curl or a client.",
   forbidden: "This service needs an API key: call it with curl or a client.",
   glossary_not_found: "Select a glossary of the list.",
+  memory_not_found: "Select a translation memory of the list.",
   unsupported_format: "Save the document in one of the formats above.",
 };
 

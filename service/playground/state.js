@@ -6,7 +6,7 @@ const NONE = [];
 /** Default values of each view. The hash contains only other values. */
 export const DEFAULTS = {
   classify: { text: "", model: NONE, unit: "word", matrix: "summary", cut: false, explain: false },
-  translate: { q: "", source: "", target: "", model: NONE, unit: "word", matrix: "summary", beam: 4, alternatives: 0, glossary: "" },
+  translate: { q: "", source: "", target: "", model: NONE, unit: "word", matrix: "summary", beam: 4, alternatives: 0, glossary: "", memory: "" },
   generate: { prompt: "", model: NONE, matrix: "summary", length: 200, temperature: 0.7, seed: 1, top_p: 1, stop: "" },
   models: { name: "" },
 };

@@ -9,6 +9,7 @@ import { copies } from "./exports.js";
 import { GlossaryPicker, glossaryField } from "./glossary.js";
 import { codePoints } from "./highlight.js";
 import { detailFor, matrixPicker } from "./matrices.js";
+import { MemoryPicker } from "./memory.js";
 import { problem } from "./messages.js";
 import { keepInput } from "./past.js";
 import { ModelPicker, heading } from "./picker.js";
@@ -50,6 +51,7 @@ export class Translate {
     this.field = new TextField(this.text, byId("q-count"));
     this.progress = new Progress(() => this.cancel());
     this.glossary = new GlossaryPicker(this.options, (glossary) => this.set({ glossary }));
+    this.memory = new MemoryPicker(this.options, () => this.pair(), (memory) => this.set({ memory }));
     new DocumentUpload(() => this.#documentFields());
     this.#listen();
   }
@@ -84,8 +86,8 @@ export class Translate {
   show(values) {
     this.values = values;
     for (const radio of this.section.querySelectorAll("[name=translate-unit]")) radio.checked = radio.value === values.unit;
-    const { unit, matrix, beam, alternatives, glossary } = DEFAULTS.translate;
-    const initial = { unit, matrix, beam, alternatives, glossary };
+    const { unit, matrix, beam, alternatives, glossary, memory } = DEFAULTS.translate;
+    const initial = { unit, matrix, beam, alternatives, glossary, memory };
     if (Object.entries(initial).some(([name, value]) => values[name] !== value)) this.options.open = true;
     this.started = false;
     this.refresh();
@@ -115,6 +117,7 @@ export class Translate {
     byId("alternatives").value = values.alternatives;
     this.glossary.show(values.glossary);
     this.#languages();
+    this.memory.show(values.memory);
     const { source, target } = this.pair();
     this.swap.disabled = !catalogue.targets(target).includes(source);
     const keys = this.keys();
@@ -232,7 +235,7 @@ export class Translate {
     const usable = !this.values.q.trim() || (await this.#detect(signal));
     if (signal.aborted) return;
     if (!usable) return this.#stopped();
-    const { q, unit, matrix, beam, alternatives, glossary } = this.values;
+    const { q, unit, matrix, beam, alternatives, glossary, memory } = this.values;
     const body = {
       q,
       ...this.pair(),
@@ -241,6 +244,7 @@ export class Translate {
       beam_size: beam,
       ...(alternatives > 0 && { alternatives }),
       ...glossaryField(glossary),
+      ...(memory && { memory }),
     };
     const keys = this.keys();
     /** @type {[string, object][]} without a model the service answers with an error, or through English */
@@ -315,8 +319,8 @@ export class Translate {
   #documentFields() {
     const { target } = this.pair();
     const { glossary } = glossaryField(this.values.glossary);
-    const [model] = this.values.model;
-    return { source: this.given || "auto", target, model, ...(typeof glossary === "string" && { glossary }) };
+    const { model: [model], memory } = this.values;
+    return { source: this.given || "auto", target, model, memory, ...(typeof glossary === "string" && { glossary }) };
   }
 }
 

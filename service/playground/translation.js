@@ -3,9 +3,13 @@
 import { copyButton, el } from "./dom.js";
 import { usedTerms } from "./glossary.js";
 import { codePoints } from "./highlight.js";
+import { usedMatches } from "./memory.js";
 import { Pair } from "./pair.js";
 
 /** @typedef {import("./api.js").Sentence} Sentence */
+
+/** In place of the words of a sentence that no model translated. */
+const REMEMBERED = el("p", { class: "note" }, "This sentence is from the translation memory. No model translated it.");
 
 /** The translation of one model. `whole` is the text, `words` has the words of one sentence at a time. */
 export class Translation {
@@ -47,7 +51,7 @@ export class Translation {
     const count = this.sentences.length;
     const time = count > 1 ? `${count} sentences in ${seconds(took)}` : "";
     this.whole.append(el("p", { class: "under" }, copyButton("Copy translation", () => translation.text), el("small", {}, time)));
-    this.whole.append(usedTerms(translation.glossary), ...steps(translation.steps));
+    this.whole.append(usedTerms(translation.glossary), usedMatches(translation), ...steps(translation.steps));
     if (count) this.words.append(this.#wordByWord());
   }
 
@@ -59,7 +63,7 @@ export class Translation {
       const at = text.indexOf(sentence.text, from);
       if (at < 0 || !sentence.text) return;
       const open = this.sentences.length > 1 ? { title: "Show its words", onclick: () => this.open(index) } : {};
-      const part = el("span", open, sentence.text);
+      const part = el("span", { ...open, class: sentence.match?.used && "remembered" }, sentence.text);
       this.parts.set(index, part);
       pieces.push(text.slice(from, at), part);
       from = at + sentence.text.length;
@@ -97,7 +101,8 @@ export class Translation {
     next.disabled = index === last;
     const texts = { source: this.points, target: this.target, language: this.options.target };
     const options = { ...this.options, name: `${this.options.name}-${index + 1}` };
-    this.shown.replaceChildren(new Pair(this.sentences[index], texts, options).element);
+    const sentence = this.sentences[index];
+    this.shown.replaceChildren(sentence.match?.used ? REMEMBERED.cloneNode(true) : new Pair(sentence, texts, options).element);
     this.details.open = true;
   }
 }

@@ -20,6 +20,7 @@ TRAINING = {
     "minutes": 0,
     "hardware": "none",
 }
+TOKEN = "open sesame 1234"
 METRICS = [{"name": "accuracy", "value": 0.75, "data": "toy test (4 texts)"}]
 
 
@@ -41,7 +42,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     write_translator(folder, "en-xx-other")
     write_generator(folder, default=True, training=TRAINING)
     write_generator(folder, "writer-other")
-    with listening(folder) as address:
+    memories = tmp_path_factory.mktemp("memories")
+    (memories / "toy.tmx").write_text(tmx({"The wind is cold.": "LE VENT"}), encoding="utf-8")
+    with listening(folder, glossaries=memories, admin_token=TOKEN) as address:
         yield address
 
 
@@ -98,6 +101,15 @@ def took(record_property: Callable[[str, object], None]) -> Callable[[Page, str]
         print(f"{name}: rendered in {duration:.0f} ms")
 
     return report
+
+
+def tmx(units: dict[str, str]) -> str:
+    """A translation memory of the pair of the fake translators."""
+    rows = "".join(
+        f'<tu><tuv xml:lang="en"><seg>{source}</seg></tuv><tuv xml:lang="xx"><seg>{target}</seg></tuv></tu>'
+        for source, target in units.items()
+    )
+    return f'<tmx version="1.4"><header/><body>{rows}</body></tmx>'
 
 
 def answer(route: Route, status: int, error_type: str, headers: dict[str, str] | None = None) -> None:

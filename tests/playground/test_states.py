@@ -1,6 +1,7 @@
 """A service that is away or loading, earlier inputs, copied code, and the API page."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.playground.conftest import EXAMPLES, answer, ask
 from tests.playground.test_classify_page import shown
 
-CLIENT = Path(__file__).parents[2] / "clients" / "python"
+CLIENTS = Path(__file__).parents[2] / "clients"
+NODE = shutil.which("node")
 TEXT = "A warm day."
 
 
@@ -77,38 +79,69 @@ def test_earlier_inputs(page: Page, address: str) -> None:
     assert page.evaluate("localStorage.getItem('limelight-inputs')") == "[]"
 
 
+def copied(page: Page, language: str) -> str:
+    """The code of the first button; buttons of an explanation come before those of its classification."""
+    page.get_by_role("button", name=f"Copy as {language}").first.click()
+    return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+def run_python(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(CLIENTS / "python"), "PYTHONIOENCODING": "utf-8"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def run_javascript(code: str, folder: Path) -> str | None:
+    """The output of a module with Node and the client as an installed package; None without Node."""
+    if NODE is None:
+        client = (CLIENTS / "typescript" / "src" / "index.js").read_text(encoding="utf-8")
+        assert "export class Limelight " in client and f"  async {code.split('limelight.')[1].split('(')[0]}(" in client
+        return None
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "limelight-client").symlink_to(CLIENTS / "typescript")
+    (folder / "copied.mjs").write_text(code, encoding="utf-8")
+    ran = subprocess.run([NODE, "copied.mjs"], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+GENERATED = {"prompt": "The wind", "max_tokens": 5, "top_p": 0.5, "stop": "q", "temperature": 0.7, "seed": 1}
+
+
 @pytest.mark.parametrize(
     ("view", "values"),
     [
         ("classify", {"text": 'it\'s a "wind"\n🎉'}),
-        ("translate", {"q": "The wind is cold.", "source": "en", "glossary": "wind = breeze"}),
+        ("classify", {"text": TEXT, "explain": "true"}),
+        ("translate", {"q": "The wind is cold. It is warm.", "source": "en", "glossary": "wind = breeze"}),
+        ("translate", {"q": "The wind is cold. It is warm.", "source": "en", "memory": "toy"}),
         ("generate", {"prompt": "The wind", "length": 5, "top_p": 0.5, "stop": "q"}),
     ],
 )
-def test_copied_python_runs(page: Page, address: str, view: str, values: dict[str, object]) -> None:
+def test_copied_programs_run(page: Page, address: str, tmp_path: Path, view: str, values: dict[str, object]) -> None:
+    """Python and JavaScript print the answer that the page shows."""
     page.goto(f"{address}/#{urlencode({'view': view, **values})}")
-    page.get_by_role("button", name="Copy as Python").click()
-    code = page.evaluate("navigator.clipboard.readText()")
-    environment = {**os.environ, "PYTHONPATH": str(CLIENT), "PYTHONIOENCODING": "utf-8"}
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
-    assert ran.returncode == 0, ran.stderr
+    if "explain" in values:
+        page.locator(".removal").wait_for()
+    printed = run_python(copied(page, "Python"))
+    logged = run_javascript(copied(page, "JavaScript"), tmp_path)
+    if "explain" in values:
+        found = ask(page, address, "explain", {"text": TEXT, "model": "toy"})
+        [weights] = [each["weights"] for each in found["explanations"] if each["method"] == "occlusion"]
+        lines = [line.rsplit(" ", 1) for line in printed.splitlines()]
+        assert [word for word, _ in lines] == [token["text"] for token in found["tokens"]]
+        assert [float(weight) for _, weight in lines] == pytest.approx(weights, abs=1e-3)
+        assert logged is None or [line.rsplit(" ", 1)[0] for line in logged.splitlines()] == [word for word, _ in lines]
+        return
+    assert logged in (None, printed)
     if view == "classify":
         [prediction] = ask(page, address, "classify", {"text": values["text"], "model": "toy"})["predictions"]
-        assert ran.stdout.split()[0] == prediction["label"]
-    if view == "translate":
-        assert ran.stdout.strip() == page.locator(".translated").inner_text()
-    if view == "generate":
-        body = {"prompt": "The wind", "max_tokens": 5, "top_p": 0.5, "stop": "q", "temperature": 0.7, "seed": 1}
-        assert ran.stdout == ask(page, address, "generate", {**body, "model": "writer"})["text"] + "\n"
-
-
-def test_copied_javascript_runs(page: Page, address: str) -> None:
-    shown(page, address, TEXT)
-    page.get_by_role("button", name="Copy as JavaScript").click()
-    code = page.evaluate("navigator.clipboard.readText()").replace("console.log(", "return (")
-    result = page.evaluate(f"async () => {{ {code} }}")
-    expected = ask(page, address, "classify", {"text": TEXT, "model": "toy", "attention_unit": "word"})
-    assert result["predictions"] == expected["predictions"]
+        assert printed.split()[0] == prediction["label"]
+    elif view == "translate":
+        assert printed.strip() == page.locator(".translated").inner_text()
+    else:
+        assert printed == ask(page, address, "generate", {**GENERATED, "model": "writer"})["text"] + "\n"
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])

@@ -1,12 +1,15 @@
 """Translations of whole texts: detected languages, sentences one by one, glossaries, documents, long texts."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from urllib.parse import urlencode
 
 from playwright.sync_api import Page, expect
 
 from tests.fakes import doubled
+from tests.playground.conftest import TOKEN, answer, tmx
 from tests.playground.test_translate_page import options, shown
 
 KOREAN = "오늘은 날씨가 아주 좋습니다. 내일은 비가 옵니다."
@@ -88,6 +91,45 @@ def test_a_glossary(page: Page, address: str) -> None:
         page.get_by_label("Glossary", exact=True).press("Tab")
     assert json.loads(sent.value.post_data or "")["glossary"] == {"wind": "breeze"}
     expect(page.locator("#translation")).to_contain_text("Glossary: wind → breeze")
+
+
+def test_a_memory(page: Page, address: str) -> None:
+    """A TMX file is stored and used: exact matches, similar texts, and the request that is copied."""
+    shown(page, address, "A warm day, and rain. The wind is warm. No way!")
+    options(page)
+    content = tmx({"A warm day, and rain.": "IL PLEUT", "The wind is warm!": "LE VENT"}).encode()
+    page.get_by_label("Add a translation memory").set_input_files(
+        {"name": "my texts.tmx", "mimeType": "text/xml", "buffer": content}
+    )
+    page.get_by_label("Admin token").fill(TOKEN)
+    page.get_by_label("Admin token").press("Enter")
+    expect(page.get_by_role("combobox", name="Translation memory")).to_have_value("my-texts")
+    expect(page.get_by_text("From the translation memory")).to_contain_text("1 of 3 sentences")
+    rows = page.locator(".matches li")
+    expect(rows).to_have_text([re.compile("^exact"), re.compile(r"^9\d.\d %The wind is warm!LE VENT")])
+    expect(page.locator(".translated .remembered")).to_have_text("IL PLEUT")
+    page.locator(".translated .remembered").click()
+    expect(page.locator("#translate-results")).to_contain_text("This sentence is from the translation memory.")
+    page.get_by_role("button", name="Copy as curl").click()
+    assert '"memory":"my-texts"' in page.evaluate("navigator.clipboard.readText()")
+    page.get_by_label("Text to translate").fill("A warm day, and rain.")
+    expect(page.locator("#translation")).to_contain_text("The whole text is in the translation memory.")
+    page.get_by_label("Text to translate").fill("!?")
+    expect(page.locator("#translation")).to_contain_text("No text of the translation memory is like this text.")
+    page.reload()
+    expect(page.get_by_role("combobox", name="Translation memory")).to_have_value("my-texts")
+
+
+def test_a_memory_that_only_the_machine_of_the_service_can_store(page: Page, address: str) -> None:
+    page.route("**/admin/memories/ui", lambda route: answer(route, 403, "forbidden"))
+    shown(page, address, "The wind is cold.")
+    options(page)
+    page.get_by_label("Add a translation memory").set_input_files(
+        {"name": "ui.tmx", "mimeType": "text/xml", "buffer": b"<tmx/>"}
+    )
+    page.get_by_role("button", name="Copy command").click()
+    words = shlex.split(page.evaluate("navigator.clipboard.readText()"))
+    assert words[:3] == ["curl", "-T", "ui.tmx"] and words[-1] == f"{address}/admin/memories/ui"
 
 
 def test_a_document(page: Page, address: str, tmp_path: Path) -> None:
