@@ -30,6 +30,11 @@ class Request:
     cancelled: bool = False
     """The caller does not wait any longer, or the request has failed: remaining items do not run."""
 
+    @property
+    def finished(self) -> int:
+        """Number of finished items."""
+        return len(self.results) - self.pending
+
     def finish(self, index: int, result: Any) -> bool:
         """Store the result of an item, or its error. Return true if the request is complete."""
         if isinstance(result, LimelightError):

@@ -28,6 +28,9 @@ INLINE_S = 0.0005
 DEADLINE_INTERVAL_S = 0.02
 """Time between two checks of deadlines by one worker."""
 
+FIRST_BATCH_TOKENS = 256
+"""Tokens of the first batch for a caller that gets results one by one. Later batches grow with its finished items."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -227,6 +230,9 @@ class Scheduler(Generic[W, R]):
             other.state in (WorkerState.IDLE, WorkerState.WOKEN) for other in self._workers if other is not worker
         )
         target = tokens_per_worker(len(queue), queue.tokens, engine.min_tokens_per_worker, free_workers)
+        first = queue.items[0].request
+        if first.on_result is not None:
+            target = min(target, FIRST_BATCH_TOKENS * (1 + first.finished))
         new = choose_batch(queue.items, worker.running_tokens, self._limits.batch_tokens, target, engine.min_fill)
         if new:
             queue.take(new)

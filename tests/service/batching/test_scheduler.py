@@ -487,6 +487,18 @@ def test_a_caller_gets_each_result_as_soon_as_it_is_there() -> None:
     assert results[0][1] < results[1][1]
 
 
+def test_a_caller_that_gets_results_one_by_one_starts_with_a_small_batch() -> None:
+    streamed, whole = Network(), Network()
+    items = [Item(number, scheduler_module.FIRST_BATCH_TOKENS // 2) for number in range(1, 13)]
+    with scheduler(streamed.run) as running:
+        asyncio.run(in_time(running.submit(items, on_result=lambda index, result: None)))
+    with scheduler(whole.run) as running:
+        asyncio.run(in_time(running.submit(items)))
+    assert [len(batch) for batch in streamed.batches] == [2, 6, 4]
+    assert streamed.batches[0] == items[:2]
+    assert [len(batch) for batch in whole.batches] == [12]
+
+
 def test_an_item_without_a_result_has_no_call_of_on_result() -> None:
     results: list[int] = []
 
