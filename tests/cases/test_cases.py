@@ -43,7 +43,7 @@ def translator(
 ) -> Iterator[Translator]:
     folder = tmp_path_factory.mktemp("models")
     (folder / request.param).symlink_to(real_models / request.param)
-    registry = Registry(folder, Runtime("cpu"), Limits())
+    registry = Registry(folder, Runtime("cpu", threads=1), Limits())
     registry.load()
     yield registry.translator(*request.param.split("-"))
     registry.close()

@@ -56,7 +56,7 @@ def of_task(task: str) -> list[str]:
 @pytest.fixture(scope="module")
 def registry() -> Iterator[Registry]:
     """The registry with all bundles loaded."""
-    made = Registry(REAL_MODELS, Runtime("cpu"), Limits())
+    made = Registry(REAL_MODELS, Runtime("cpu", threads=1), Limits())
     made.load()
     yield made
     made.close()
@@ -103,7 +103,7 @@ def test_golden_inputs(folder: Path, predictor: Callable[[str], Predictor]) -> N
 def test_float32_equals_pytorch(folder: Path) -> None:
     manifest = read_manifest(folder)
     golden = read_golden(folder, manifest.task)
-    predictor: Any = open_predictor(read_bundle(folder, manifest), Runtime("cpu", precision="float32"), Limits())
+    predictor: Any = open_predictor(read_bundle(folder, manifest), Runtime("cpu", threads=1, precision="float32"), Limits())
     try:
         for case in golden.cases:
             answer = asyncio.run(predictor.golden(case))
