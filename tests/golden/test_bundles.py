@@ -103,7 +103,9 @@ def test_golden_inputs(folder: Path, predictor: Callable[[str], Predictor]) -> N
 def test_float32_equals_pytorch(folder: Path) -> None:
     manifest = read_manifest(folder)
     golden = read_golden(folder, manifest.task)
-    predictor: Any = open_predictor(read_bundle(folder, manifest), Runtime("cpu", threads=1, precision="float32"), Limits())
+    predictor: Any = open_predictor(
+        read_bundle(folder, manifest), Runtime("cpu", threads=1, precision="float32"), Limits()
+    )
     try:
         for case in golden.cases:
             answer = asyncio.run(predictor.golden(case))
