@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import AttentionKind, AttentionOutput
+from service.bundle.manifest import ONE_QUERY, AttentionKind, AttentionOutput
 from service.errors import AnswerTooLarge
 
 AttentionDetail = Literal["none", "summary", "full"]
@@ -22,9 +22,9 @@ class AttentionMatrix:
     kind: AttentionKind
     layer: int | None
     head: int | None
-    """None if the output has one head only or the heads are averaged."""
+    """None if the output has one head only or the heads are averaged. For `contribution`: the position of the label."""
     weights: Floats
-    """[Q, K]: weight of key j for query i. Every row sums to 1."""
+    """[Q, K]: weight of key j for query i. Every row sums to 1, except those of `contribution`."""
 
 
 def outputs_for(detail: AttentionDetail, outputs: list[AttentionOutput]) -> list[AttentionOutput]:
@@ -41,7 +41,7 @@ def count_weights(detail: AttentionDetail, outputs: list[AttentionOutput], lengt
     """
     linear, square = sum(lengths), sum(length * length for length in lengths)
     return sum(
-        (1 if detail == "summary" else output.heads or 1) * (linear if output.kind == "pooling" else square)
+        (1 if detail == "summary" else output.heads or 1) * (linear if output.kind in ONE_QUERY else square)
         for output in outputs_for(detail, outputs)
     )
 

@@ -1,7 +1,8 @@
 """Faithfulness of a classifier's attention over test texts, as a section of its card.
 
-Comprehensiveness and sufficiency (`service.explanation.faithfulness`) of attention and occlusion are compared with
-those of random orders. The intervals are percentiles of a bootstrap over the texts (Efron 1979).
+Comprehensiveness and sufficiency (`service.explanation.faithfulness`) of attention, of exact contributions and of
+occlusion are compared with those of random orders. The intervals are percentiles of a bootstrap over the texts (Efron
+1979).
 
 Legend: N texts, M measures.
 """
@@ -51,7 +52,11 @@ def measure(
         classifier = registry.classifier(recipe.name, version)
         limit = classifier.manifest.limits.max_tokens
         kept = [row.text for row in rows if len(classifier.tokenizer.encode(row.text).ids) <= limit][:texts]
-        methods = ["attention", "occlusion"] if occlusion else ["attention"]
+        methods = ["attention"]
+        if any(output.kind == "contribution" for output in classifier.manifest.attention):
+            methods.append("contribution")
+        if occlusion:
+            methods.append("occlusion")
         requests = [
             ExplainRequest.model_validate({"text": text, "methods": methods, "random_orders": random_orders})
             for text in kept

@@ -34,7 +34,9 @@ GOLDEN = "golden.json"
 CARD = "README.md"
 WEIGHTS = "weights.safetensors"
 
-AttentionKind = Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
+AttentionKind = Literal["pooling", "contribution", "self", "cross", "encoder_self", "decoder_self"]
+ONE_QUERY: tuple[AttentionKind, ...] = ("pooling", "contribution")
+"""Kinds with one query for the whole text."""
 GraphRole = Literal["classify", "encode", "step"]
 Precision = Literal["float32", "float16", "int8"]
 Task = Literal["classification", "translation", "generation"]

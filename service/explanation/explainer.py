@@ -4,7 +4,7 @@ The first submission has the sets of occlusion, of the Shapley values and of the
 first units of each method, whose order is known only after the first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ from service.explanation.faithfulness import Faithfulness
 from service.explanation.shapley import shapley
 from service.explanation.subsets import Evaluate, Floats, Subsets
 
-Method = Literal["attention", "occlusion", "shapley"]
+Method = Literal["attention", "contribution", "occlusion", "shapley"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Explanation:
 
     method: Method
     weights: Floats
-    """[U]: attention weights, or changes of the score."""
+    """[U]: attention weights, contributions to the logit, or changes of the score."""
     errors: Floats | None
     """[U]: standard errors of Shapley values."""
     faithfulness: Faithfulness
@@ -63,11 +63,11 @@ class Explained:
 
 
 async def explain(
-    units: int, attention: Callable[[], Floats], evaluate: Evaluate, params: ExplanationParams
+    units: int, own: Mapping[Method, Callable[[], Floats]], evaluate: Evaluate, params: ExplanationParams
 ) -> Explained:
     """Explain the score of a text with some units.
 
-    attention: returns the attention of each unit [U]; called after `evaluate` if the methods include attention
+    own: methods of the network itself, which return the weight of each unit [U]; called after `evaluate`
     evaluate: scores sets of kept units
 
     Raises UnsupportedOption and the errors of `evaluate`.
@@ -83,11 +83,9 @@ async def explain(
     await subsets.evaluate(evaluate)
 
     full_score = subsets.full_score
-    weights: dict[Method, Floats] = {}
+    weights = {method: compute() for method, compute in own.items() if method in params.methods}
     errors: dict[Method, Floats] = {}
     empty_score = None
-    if "attention" in params.methods:
-        weights["attention"] = attention()
     if one_less is not None:
         weights["occlusion"] = occlusion.weights(full_score, subsets.scores[one_less])
     if values is not None and coalitions is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from service.batching import budget
 from service.batching.offload import run_in_thread_if_long
-from service.bundle.manifest import Manifest
+from service.bundle.manifest import ONE_QUERY, Manifest
 from service.classification.classifier import Prediction
 from service.handlers.encoding import AS_JSON, Encoding, rounded, token, weights_in
 from service.handlers.schemas import ClassifyRequest
@@ -77,5 +77,5 @@ def in_words(prediction: Prediction, text: str) -> Prediction:
     """Merge the tokens of a prediction into words, and its attention with them."""
     budget.check()
     words = Words(prediction.tokens, text)
-    matrices = [by_words(m, None if m.kind == "pooling" else words, words) for m in prediction.attention]
+    matrices = [by_words(m, None if m.kind in ONE_QUERY else words, words) for m in prediction.attention]
     return replace(prediction, tokens=words.tokens, attention=matrices)

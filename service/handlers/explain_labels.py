@@ -1,5 +1,6 @@
 """Explain the score of a label: a request -> a weight per word or token by several methods, with their faithfulness."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from service.handlers.explain_schemas import ExplainRequest
 from service.settings import Settings
 from service.text.tokenizer import Encoded, Token
 
-ALL_METHODS: tuple[Method, ...] = ("attention", "occlusion", "shapley")
+ALL_METHODS: tuple[Method, ...] = ("attention", "contribution", "occlusion", "shapley")
 
 
 @dataclass(frozen=True)
@@ -103,11 +104,15 @@ async def explain_label(request: ExplainRequest, classifier: Classifier, setting
         )
     [(encoded, _)] = await run_in_thread_if_long([text], lambda: classifier.encode([text]))
     units = Units(text, encoded, classifier.tokenizer, unit, request.removal)
-    scorer = TextScorer(classifier, text, units, "attention" in methods, request.target, settings.max_request_tokens)
+    scorer = TextScorer(classifier, text, units, detail_for(methods), request.target, settings.max_request_tokens)
     params = ExplanationParams(
         methods, request.evaluations, settings.max_explain_evaluations, request.random_orders, request.seed
     )
-    explained = await explain_units(len(units.tokens), scorer.attention, scorer.evaluate, params)
+    own: dict[Method, Callable[[], Floats]] = {
+        "attention": scorer.attention,
+        "contribution": scorer.contribution,
+    }
+    explained = await explain_units(len(units.tokens), own, scorer.evaluate, params)
     return ExplanationAnswer(classifier.manifest, scorer.target, unit, units.tokens, explained)
 
 
@@ -119,15 +124,18 @@ class TextScorer:
         classifier: Classifier,
         text: str,
         units: Units,
-        with_attention: bool,
+        detail: AttentionDetail,
         target: str | None,
         max_tokens: int,
     ):
-        """max_tokens: maximum tokens of all texts in one call of `evaluate`"""
+        """
+        detail: attention of the whole text that the methods need
+        max_tokens: maximum tokens of all texts in one call of `evaluate`
+        """
         self._classifier = classifier
         self._text = text
         self._units = units
-        self._detail: AttentionDetail = "summary" if with_attention else "none"
+        self._detail = detail
         self._target = target
         self._max_tokens = max_tokens
         self._whole: ClassificationResult | None = None
@@ -147,6 +155,16 @@ class TextScorer:
     def attention(self) -> Floats:
         """Attention that each unit gets, [U]. With several summary matrices it is that of the first."""
         return self._units.attention(self.whole.attention[0])
+
+    def contribution(self) -> Floats:
+        """Contribution of each unit to the logit of the target, relative to the mean of all labels [U].
+
+        The probabilities of a softmax depend on differences of logits only.
+        """
+        of_labels = [matrix.weights for matrix in self.whole.attention if matrix.kind == "contribution"]
+        sums = self._units.sums(np.concatenate(of_labels).astype(np.float64))
+        difference: Floats = sums[self._classifier.labels.index(self.target)] - sums.mean(axis=0)
+        return difference
 
     async def evaluate(self, masks: Masks) -> Floats:
         """Sets of kept units [R, U] -> scores [R], in one request to the scheduler.
@@ -173,9 +191,25 @@ class TextScorer:
 
 def methods_of(request: ExplainRequest, classifier: Classifier) -> list[Method]:
     """The requested methods, each once; by default all that the model has. Raises UnsupportedOption."""
-    has_attention = bool(outputs_for("summary", classifier.manifest.attention))
+    outputs = classifier.manifest.attention
+    missing: set[Method] = set()
+    if not outputs_for("summary", outputs):
+        missing.add("attention")
+    if all(output.kind != "contribution" for output in outputs):
+        missing.add("contribution")
+    available = [method for method in ALL_METHODS if method not in missing]
     if request.methods is None:
-        return [method for method in ALL_METHODS if has_attention or method != "attention"]
-    if "attention" in request.methods and not has_attention:
-        raise UnsupportedOption(f"{classifier.manifest.name} has no attention; ask for occlusion or shapley")
+        return available
+    if refused := missing.intersection(request.methods):
+        raise UnsupportedOption(
+            f"{classifier.manifest.name} has no {' and no '.join(sorted(refused))}; its methods are "
+            + ", ".join(available)
+        )
     return list(dict.fromkeys(request.methods))
+
+
+def detail_for(methods: Sequence[Method]) -> AttentionDetail:
+    """The attention that methods of the network itself need."""
+    if "contribution" in methods:
+        return "full"
+    return "summary" if "attention" in methods else "none"

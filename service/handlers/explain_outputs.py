@@ -128,7 +128,7 @@ def _methods(request: ExplainRequest, model: Translator | Generator) -> list[Inf
         return ["attention", "occlusion"] if has_attention else ["occlusion"]
     methods: list[InfluenceMethod] = []
     for method in dict.fromkeys(request.methods):
-        if method == "shapley":
+        if method == "shapley" or method == "contribution":
             raise UnsupportedOption(f"{name} is not a classifier; ask for attention or occlusion")
         methods.append(method)
     if "attention" in methods and not has_attention:

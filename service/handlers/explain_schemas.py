@@ -32,7 +32,7 @@ class ExplainRequest(BaseModel):
         None, description="Name of a model; GET /models lists them. By default the default classifier."
     )
     version: int | None = Field(None, ge=1, description="Version of the model; the highest by default.")
-    methods: Annotated[list[Method], Field(min_length=1, max_length=3)] | None = Field(
+    methods: Annotated[list[Method], Field(min_length=1, max_length=4)] | None = Field(
         None, description="Methods, in the order of the answer; by default all that the model has."
     )
     target: str | None = Field(
@@ -80,7 +80,8 @@ class FaithfulnessOfOrder(BaseModel):
 class MethodExplanation(BaseModel):
     method: Method
     weights: list[float] = Field(
-        description="One weight per token of the answer: attention weights, or changes of the score."
+        description="One weight per token of the answer: attention weights, contributions to the logit relative to the "
+        "mean of all labels, or changes of the score."
     )
     errors: list[float] | None = Field(description="Standard errors of sampled Shapley values; 0 if they are exact.")
     faithfulness: FaithfulnessOfOrder

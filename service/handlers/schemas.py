@@ -8,6 +8,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.attention import AttentionDetail
+from service.bundle.manifest import AttentionKind
 from service.text.words import AttentionUnit
 
 EXAMPLES: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
@@ -144,17 +145,22 @@ class Token(BaseModel):
 
 
 class Attention(BaseModel):
-    """`weights[i][j]` is the attention weight of key j for query i. Every row sums to 1.
+    """`weights[i][j]` is the attention weight of key j for query i. Every row sums to 1, except those of
+    `contribution`.
 
-    `pooling`: 1 x tokens. `self`: tokens x tokens. `cross`: target tokens x source tokens. `encoder_self`: source
+    `pooling`: 1 x tokens. `contribution`: 1 x tokens, the share of each token in the logit of one label; the shares and
+    a constant sum to the logit. `self`: tokens x tokens. `cross`: target tokens x source tokens. `encoder_self`: source
     tokens x source tokens. `decoder_self`: row i is the step that chose target token i, column j is the input token at
     position j, which is target token j - 1 (column 0 is the start of the sentence). A matrix of words has one column
     more than rows, because a word also attends to its own first tokens.
     """
 
-    kind: Literal["pooling", "self", "cross", "encoder_self", "decoder_self"]
+    kind: AttentionKind
     layer: int | None = Field(description="Counted from 0; null if there is only one.")
-    head: int | None = Field(description="Counted from 0; null if there is only one, or if heads are averaged.")
+    head: int | None = Field(
+        description="Counted from 0; null if there is only one, or if heads are averaged. For `contribution`: the "
+        "position of the label in `scores`."
+    )
     weights: list[list[float]] = Field(description="One row per query, one column per key; 4 significant digits.")
 
 

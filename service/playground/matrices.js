@@ -73,7 +73,7 @@ export const labelOf = (token) => token.special ?? (token.text || "·");
  * @param {(choice: string) => void} onChange
  */
 export function matrixPicker(place, model, choice, onChange) {
-  const kinds = model?.attention ?? [];
+  const kinds = (model?.attention ?? []).filter((each) => each.kind !== "contribution"); // a method of "Explain"
   const state = JSON.stringify([kinds, choice]);
   if (place.dataset.shown === state) return; // replacing an open select would close it
   place.dataset.shown = state;

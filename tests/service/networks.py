@@ -153,7 +153,8 @@ classify (int64[batch, length] ids, int64[batch] lengths) =>
 }}""",
     # A bag of words: the scores are sums of shares, so the influence of each token is known exactly.
     "linear": f"""
-classify (int64[batch, length] ids, int64[batch] lengths) => (float[batch, {C}] probabilities) {{
+classify (int64[batch, length] ids, int64[batch] lengths) =>
+  (float[batch, {C}] probabilities, float[batch, 1, length] even, float[batch, {C}, 1, length] contributions) {{
   length_ = Shape <start = 1, end = 2> (ids)
   length__ = Squeeze (length_)
   positions = Range (zero, length__, one)
@@ -165,6 +166,10 @@ classify (int64[batch, length] ids, int64[batch] lengths) => (float[batch, {C}] 
   sum_B1C = MatMul (real_B1S, shares_BSC)
   sum_BC = Squeeze (sum_B1C, axis_1)
   probabilities = Add (sum_BC, third)
+  even = LpNormalization <axis = -1, p = 1> (real_B1S)
+  shares_BCS = Transpose <perm = [0, 2, 1]> (shares_BSC)
+  real_shares_BCS = Mul (shares_BCS, real_B1S)
+  contributions = Unsqueeze (real_shares_BCS, axis_2)
 }}""",
     "encode": f"""
 encode (int64[batch, source_length] source_ids, int64[batch] source_lengths) =>

@@ -24,6 +24,8 @@ VARIANTS = [
     *({"attention": name, "query": query} for name in sorted(ATTENTIONS) for query in ("last", "learned", "self")),
     *({"cell": cell, "layers": "2", "dense": "7"} for cell in sorted(CELLS)),
     {"attention": "none", "bidirectional": "false"},
+    {"attention": "additive", "query": "dense"},
+    *({"attention": "general", "query": query, "values": "embeddings"} for query in ("dense", "learned")),
 ]
 
 
@@ -38,6 +40,7 @@ def test_every_classifier_graph_equals_pytorch(changes: dict[str, str], tmp_path
     described = classifier.describe(network)
     write_and_check(network, described, tmp_path)
     kinds = [] if changes.get("attention") == "none" else ["self" if changes.get("query") == "self" else "pooling"]
+    kinds += ["contribution"] if changes.get("values") == "embeddings" else []
     assert [output.kind for output in described.attention] == kinds
 
 

@@ -69,6 +69,25 @@ def test_last_states_get_dropout_once() -> None:
     assert torch.equal(network.decide(embedded, lengths)[0], expected)
 
 
+@pytest.mark.parametrize("query", ["dense", "learned"])
+def test_contributions_and_the_bias_sum_to_the_logits(query: QueryName) -> None:
+    config = ClassifierConfig(network="classifier", embedding=3, hidden=5, query=query, values="embeddings")
+    network = AttentionClassifier(config, vocabulary=9, classes=4, max_length=6, pad_id=0).eval()
+    ids, lengths = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 8, 0, 0]]), torch.tensor([5, 3])
+    logits, weights = network(ids, lengths)
+    contributions = network.contributions(ids, weights)
+    assert contributions.shape == (2, 4, 1, 5)
+    torch.testing.assert_close(contributions.sum((2, 3)) + network.output_layer.bias, logits)
+    assert not contributions[1, ..., 3:].any()
+
+
+def test_contributions_need_a_linear_decision() -> None:
+    with pytest.raises(ValueError, match="no dense layer"):
+        ClassifierConfig(network="classifier", query="learned", values="embeddings", dense=4)
+    with pytest.raises(ValueError, match="query 'dense' or 'learned'"):
+        ClassifierConfig(network="classifier", values="embeddings")
+
+
 def test_every_parameter_learns(network: Transformer) -> None:
     network.train()
     ids = torch.randint(1, VOCABULARY, (2, 5))

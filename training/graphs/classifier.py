@@ -16,7 +16,10 @@ from training.networks.classifier import AttentionClassifier
 
 
 class ClassifyGraph(nn.Module):
-    """ids [B, S], lengths [B] -> probabilities [B, C] and, with attention, weights [B, 1, S] or [B, S, S]."""
+    """ids [B, S], lengths [B] -> probabilities [B, C] and, with attention, weights [B, 1, S] or [B, S, S].
+
+    Networks with exact contributions return them too, [B, C, 1, S].
+    """
 
     def __init__(self, network: AttentionClassifier):
         super().__init__()
@@ -24,7 +27,14 @@ class ClassifyGraph(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor) -> list[Tensor]:
         logits, weights = self.network(ids, lengths)
-        return [logits.softmax(-1), *([] if weights is None else [weights])]
+        return [logits.softmax(-1), *attention_outputs(self.network, ids, weights)]
+
+
+def attention_outputs(network: AttentionClassifier, ids: Tensor, weights: Tensor | None) -> list[Tensor]:
+    """The outputs of `describe` after the probabilities."""
+    if weights is None:
+        return []
+    return [weights, *([network.contributions(ids, weights)] if network.config.values == "embeddings" else [])]
 
 
 def describe(network: AttentionClassifier) -> Description:
@@ -42,6 +52,10 @@ def describe(network: AttentionClassifier) -> Description:
         outputs += tensors([name], "float32", ["batch", "length" if full else 1, "length"])
         kind: AttentionKind = "self" if full else "pooling"
         attention = [AttentionOutput(kind=kind, layer=None, heads=None, graph="classify", output=name, summary=True)]
+    if config.values == "embeddings":
+        classes, name = network.classes, "contributions"
+        outputs += tensors([name], "float32", ["batch", classes, 1, "length"])
+        attention.append(AttentionOutput(kind="contribution", layer=None, heads=classes, graph="classify", output=name))
     graph = Graph(role="classify", file="classify.onnx", precision="float32", inputs=inputs, outputs=outputs)
     architecture = Architecture(
         network="classifier",
@@ -69,3 +83,6 @@ def check(network: AttentionClassifier, folder: Path, graph: Graph) -> None:
             real = ids.ne(0)[:, :, None] | torch.tensor(weights.size(1) == 1)  # rows of padded queries are unused
             where = f"attention of lengths {lengths}"
             require_equal(where, weights * real, outputs["attention_weights"] * real.numpy())
+        if "contributions" in outputs:
+            [_, contributions] = attention_outputs(network, ids, weights)
+            require_equal(f"contributions of lengths {lengths}", contributions, outputs["contributions"])

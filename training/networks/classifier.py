@@ -3,18 +3,18 @@
 Legend: B batch, S text length, C classes, E embedding, H encoder output size, M maximum text length.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from training.networks.attention import ATTENTIONS, Attention, ScoreName
 from training.networks.recurrent import CellName, RecurrentEncoder
 from training.section import Section
 
-QueryName = Literal["last", "learned", "self"]
+QueryName = Literal["last", "dense", "learned", "self"]
 
 
 class ClassifierConfig(Section):
@@ -29,7 +29,10 @@ class ClassifierConfig(Section):
     """Hidden size per direction."""
     attention: ScoreName | Literal["none"] = "additive"
     query: QueryName = "last"
-    """Query of the attention: the last states, a learned vector, or every position (self-attention)."""
+    """Query of the attention: the last states, a dense layer over them, a learned vector, or every position
+    (self-attention)."""
+    values: Literal["states", "embeddings"] = "states"
+    """Values of the attention. With the embeddings, the decision is a sum of one contribution per token."""
     dense: int | None = Field(default=None, gt=0)
     """Units of a ReLU layer before the decision."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
@@ -37,6 +40,13 @@ class ClassifierConfig(Section):
     """Share of words whose embedding is set to zero in training."""
     variational: bool = False
     """Use one dropout mask for all positions of a text."""
+
+    @model_validator(mode="after")
+    def _contributions_are_exact(self) -> Self:
+        linear = self.attention != "none" and self.query in ("dense", "learned") and self.dense is None
+        if self.values == "embeddings" and not linear:
+            raise ValueError("values 'embeddings' need attention with query 'dense' or 'learned', and no dense layer")
+        return self
 
 
 class TextDropout(nn.Module):
@@ -74,8 +84,12 @@ class AttentionClassifier(nn.Module):
 
     last     the encoder's last states. The decision reads [context; last] (Zhou et al. 2016, and the "Bahdanau
              classifier" of tutorials)
+    dense    a dense layer over the last states. The decision reads the context
     learned  one trained vector. The decision reads the context (Yang et al. 2016)
     self     every position (query = key = value). The decision reads the concatenation of all contexts
+
+    With the embeddings as `values` the context is a weighted sum of embeddings, and `contributions` are exact. This is
+    RETAIN (Choi et al. 2016) with one weight per token instead of one per token and dimension.
 
     Without attention the decision reads the last states. `dense` adds a ReLU layer before the decision. max_length is
     M, the size of `location` attention and of the dense layer of query `self`.
@@ -95,9 +109,13 @@ class AttentionClassifier(nn.Module):
         self.attention: Attention | None = None
         if config.attention != "none":
             self.attention = ATTENTIONS[config.attention](size, size, max_length)
+        if config.query == "dense":
+            self.query_layer = nn.Linear(size, size)
         if config.attention != "none" and config.query == "learned":
             self.query = nn.Parameter(torch.randn(size) * size**-0.5)
         features = 2 * size if config.attention != "none" and config.query == "last" else size
+        if config.values == "embeddings":
+            features = config.embedding
         self.dense_layer: nn.Module | None = None
         if config.attention != "none" and config.query == "self":
             features = config.dense or 64
@@ -127,13 +145,26 @@ class AttentionClassifier(nn.Module):
         if self.attention is None:
             return self.head(last), None
         real = torch.arange(states.size(1), device=states.device)[None, :] < lengths.to(states.device)[:, None]
-        query = {"last": lambda: last[:, None], "learned": lambda: self.query.expand(last.size(0), 1, -1)}
+        query = {
+            "last": lambda: last[:, None],
+            "dense": lambda: self.query_layer(last).tanh()[:, None],
+            "learned": lambda: self.query.expand(last.size(0), 1, -1),
+        }
         queries = states if self.config.query == "self" else query[self.config.query]()
-        context, weights = self.attention(queries, states, states, real[:, None, :])
+        values = embedded if self.config.values == "embeddings" else states
+        context, weights = self.attention(queries, states, values, real[:, None, :])
         if self.config.query == "self":
             return self.head(context * real[..., None]), weights
         pooled = context[:, 0]
         return self.head(torch.cat([pooled, last], dim=-1) if self.config.query == "last" else pooled), weights
+
+    def contributions(self, ids: Tensor, weights: Tensor) -> Tensor:
+        """ids [B, S], weights [B, 1, S] -> the contribution of each token to each logit [B, C, 1, S].
+
+        With the bias of the decision they sum to the logits (Choi et al. 2016, eq. 5). For `values` = "embeddings".
+        """
+        shares = self.output_layer.weight @ self.embedding(ids).transpose(1, 2)  # [B, C, S]
+        return (shares * weights)[:, :, None]
 
     def head(self, features: Tensor) -> Tensor:
         """Features of a text -> logits [B, C]."""

@@ -4,7 +4,7 @@ from typing import Literal, TypedDict
 
 Detail = Literal["none", "summary", "full"]
 Unit = Literal["token", "word"]
-Method = Literal["attention", "occlusion", "shapley"]
+Method = Literal["attention", "contribution", "occlusion", "shapley"]
 
 
 class ModelOptions(TypedDict, total=False):

@@ -49,11 +49,11 @@ class Attention:
     """One attention matrix. `layer` and `head` count from 0; None where the model has only one."""
 
     kind: str
-    """`pooling`, `self`, `cross`, `encoder_self` or `decoder_self`."""
+    """`pooling`, `contribution`, `self`, `cross`, `encoder_self` or `decoder_self`."""
     layer: int | None
     head: int | None
     weights: NDArray[np.float32]
-    """[queries, keys]. Each row sums to 1."""
+    """[queries, keys]. Each row sums to 1, except those of `contribution`."""
 
 
 @dataclass(frozen=True, eq=False)

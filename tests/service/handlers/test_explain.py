@@ -135,6 +135,14 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
         "attention": [],
     }
     fakes._write(Path(folder) / "linear" / "1", ["linear"], files, fields)
+    outputs = [
+        fakes._attention("classify", "even", "pooling", summary=True),
+        fakes._attention("classify", "contributions", "contribution", heads=len(LABELS)),
+    ]
+    even = np.full((1, len(TOKENIZER.encode("wind").ids)), 1 / len(TOKENIZER.encode("wind").ids))
+    answer["attention"] = even.tolist()
+    files[GOLDEN] = json.dumps({"tolerance": 1e-4, "cases": [{"text": "wind", "answer": answer}]})
+    fakes._write(Path(folder) / "with-shares" / "1", ["linear"], files, {**fields, "attention": outputs})
     made = Registry(folder, Runtime("cpu", threads=1), Limits())
     made.load()
     yield made
@@ -144,15 +152,36 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 def test_the_values_of_a_linear_classifier(linear: Registry, settings: Settings) -> None:
     text = "rain and wind and rain and no wind and warm"
     expected = [networks.SHARES[TOKENIZER.encode(word).ids, 2].sum() for word in text.split()]
-    answer = ask(linear, settings, text=text, target="warm")
+    answer = ask(linear, settings, text=text, target="warm", model="linear")
     found = by_method(answer)
     assert list(found) == ["occlusion", "shapley"]
     for one in found.values():
         np.testing.assert_allclose(one.weights, expected, atol=1e-6)
         assert one.errors is None or (one.errors < 1e-6).all()
     assert found["shapley"].errors is not None and answer.explained.empty_score == pytest.approx(1 / 3)
-    with pytest.raises(UnsupportedOption, match="has no attention"):
-        ask(linear, settings, methods=["attention"])
+    with pytest.raises(UnsupportedOption, match="has no attention and no contribution; its methods are occlusion, "):
+        ask(linear, settings, methods=["contribution", "attention"], model="linear")
+
+
+def test_contributions_are_a_method(linear: Registry, settings: Settings) -> None:
+    text = "rain and no wind"
+    found = by_method(ask(linear, settings, text=text, target="warm", model="with-shares"))
+    assert list(found) == ["attention", "contribution", "occlusion", "shapley"]
+    shares = [networks.SHARES[TOKENIZER.encode(word).ids].sum(axis=0) for word in text.split()]
+    expected = [share[LABELS.index("warm")] - share.mean() for share in shares]
+    np.testing.assert_allclose(found["contribution"].weights, expected, atol=1e-6)
+
+
+def test_contributions_of_words(linear: Registry, settings: Settings) -> None:
+    request = ClassifyRequest(text=TEXT, attention="full", attention_unit="word", model="with-shares")
+    [prediction] = asyncio.run(classify(request, linear, settings)).predictions
+    encoded = TOKENIZER.encode(TEXT)
+    shares = networks.SHARES[encoded.ids].T  # [C, S]
+    _, *contributions = prediction.attention
+    assert [(one.kind, one.head) for one in contributions] == [("contribution", head) for head in range(3)]
+    for matrix, expected in zip(contributions, shares, strict=True):
+        assert matrix.weights.shape == (1, len(WORDS))
+        assert matrix.weights.sum() == pytest.approx(expected.sum(), abs=1e-6)
 
 
 def test_encoding(registry: Registry, settings: Settings) -> None:
