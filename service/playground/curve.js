@@ -1,6 +1,6 @@
 // A chart of scores from 0 to 1 over the number of removed words, in SVG.
 
-const [HEIGHT, LEFT, RIGHT, BOTTOM] = [200, 44, 110, 26];
+const [HEIGHT, LEFT, RIGHT, BOTTOM, LINE] = [200, 44, 110, 26, 15];
 
 /** @param {string} name @param {Record<string, unknown>} attributes @param {...(Node | string)} children */
 function svg(name, attributes, ...children) {
@@ -34,15 +34,18 @@ export function curve(lines, random, at, { label, width }) {
   if (front) root.append(svg("circle", { cx: x(at), cy: y(front.values[at] ?? 0), r: 5 }));
   const last = lines.map(({ name, values, first }) => ({ name, first, y: y(values[values.length - 1]) })).sort((a, b) => a.y - b.y);
   last.forEach((each, i) => {
-    if (i > 0) each.y = Math.max(each.y, last[i - 1].y + 15); // labels do not overlap
+    if (i > 0) each.y = Math.max(each.y, last[i - 1].y + LINE); // labels do not overlap
+  });
+  last.forEach((each, i) => {
+    each.y = Math.min(each.y, HEIGHT - LINE * (last.length - i) + LINE / 2); // nor leave the picture
   });
   for (const { name, first, y: height } of last) {
-    root.append(svg("text", { class: first ? "first" : "", x: width - RIGHT + 8, y: Math.min(height, HEIGHT - 2), dy: "0.35em" }, name));
+    root.append(svg("text", { class: first ? "first" : "", x: width - RIGHT + 8, y: height, dy: "0.35em" }, name));
   }
   return root;
 
   /** @param {string} name @param {[number, number]} point @param {string} kind */
   function named(name, [count, score], kind) {
-    return svg("text", { class: kind, x: x(count) + 6, y: y(score) - 6 }, name);
+    return svg("text", { class: kind, x: x(count) + 6, y: y(score) < 2 * LINE ? y(score) + LINE : y(score) - 6 }, name);
   }
 }

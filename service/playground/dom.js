@@ -32,6 +32,9 @@ export function percent(share) {
   return `${value >= 99.95 || value === 0 ? Math.round(value) : value.toFixed(value < 0.095 ? 2 : 1)} %`;
 }
 
+/** @param {number} ms */
+export const duration = (ms) => (ms < 1000 ? `${Math.max(1, Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`);
+
 /**
  * A button that copies a text to the clipboard and confirms it.
  * @param {string} label

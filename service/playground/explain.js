@@ -17,6 +17,7 @@ import { Removal } from "./removal.js";
 /** Method -> its title and the meaning of its weights. */
 export const METHODS = {
   attention: ["Attention", "the attention of the network to each word"],
+  contribution: ["Contribution", "exact share of the word in the decision"],
   occlusion: ["Occlusion", "fall of the score without the word"],
   shapley: ["Shapley values", "mean change of the score when the word joins others"],
 };
@@ -75,7 +76,7 @@ export class ExplainView {
     const methods = answer.explanations.map((method) => column(points, answer, method));
     const removal = new Removal(this.body, points, answer);
     const colours = el("p", { class: "note" }, `Lime is attention. Blue raises the score of ${answer.target}, pink lowers it.`);
-    return [colours, el("div", { class: "methods" }, ...methods), removal.element, copies("explain", this.body, answer)];
+    return [colours, el("div", { class: "methods" }, ...methods), removal.element, copies("explain", this.body, answer, "Copy explanation as")];
   }
 }
 
@@ -109,5 +110,5 @@ function column(points, answer, method) {
 /** A change of the score in percentage points. @param {number} weight */
 function signed(weight) {
   const sign = weight > 0 ? "+" : weight < 0 ? "−" : "";
-  return `${sign}${(Math.abs(weight) * 100).toFixed(Math.abs(weight) < 0.01 ? 2 : 1)} points`;
+  return `${sign}${(Math.abs(weight) * 100).toFixed(Math.abs(weight) < 0.01 ? 2 : 1)} percentage points`;
 }

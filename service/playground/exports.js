@@ -81,13 +81,13 @@ export function javascript(path, body) {
 }
 
 /** Buttons that copy a request as code, and its answer.
- * @param {string} path @param {object} body @param {object} answer @returns {HTMLElement} */
-export function copies(path, body, answer) {
+ * @param {string} path @param {object} body @param {object} answer @param {string} [label] @returns {HTMLElement} */
+export function copies(path, body, answer, label = "Copy as") {
   const buttons = [
-    copyButton("curl", () => curl(path, body), "Copy as curl"),
-    copyButton("Python", () => python(path, body), "Copy as Python"),
-    copyButton("JavaScript", () => javascript(path, body), "Copy as JavaScript"),
-    copyButton("JSON", () => JSON.stringify(answer, null, 2), "Copy as JSON"),
+    copyButton("curl", () => curl(path, body), `${label} curl`),
+    copyButton("Python", () => python(path, body), `${label} Python`),
+    copyButton("JavaScript", () => javascript(path, body), `${label} JavaScript`),
+    copyButton("JSON", () => JSON.stringify(answer, null, 2), `${label} JSON`),
   ];
-  return el("p", { class: "tools" }, el("span", { "aria-hidden": "true" }, "Copy as"), ...buttons);
+  return el("p", { class: "tools" }, el("span", { "aria-hidden": "true" }, label), ...buttons);
 }

@@ -44,6 +44,13 @@ export class Generate {
     });
     this.field = new TextField(this.text);
     byId("stop").addEventListener("change", () => this.set({ stop: byId("stop").value }));
+    this.section.querySelector("form").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+      const field = /** @type {HTMLElement} */ (event.target);
+      if (event.key !== "Enter" || field.tagName !== "INPUT") return;
+      event.preventDefault(); // sending the form would replace the seed
+      field.blur();
+      field.focus();
+    });
     for (const name of NUMBERS) {
       byId(name).addEventListener("change", () => {
         const value = byId(name).valueAsNumber;
@@ -176,13 +183,14 @@ function panel({ key, body, answer, error, took }, view) {
   const read = answer.prompt_tokens.length;
   const matrix = pick(answer.attention, view.values.matrix);
   const readout = el("p", { class: "readout" });
+  const seeded = body.temperature > 0 ? ` Seed ${body.seed} gives this text again.` : "";
   /** @param {number | null} index */
   const point = (index) => {
     text.mark(index === null ? [] : [index]);
     const row = index === null ? undefined : matrix?.weights[index - read];
     if (row) text.shade([...row, ...Array(all.length - row.length).fill(0)]);
     else text.shade(improbability(all), "rare");
-    readout.textContent = index === null ? meanProbability(answer.tokens) : description(index, row);
+    readout.textContent = index === null ? meanProbability(answer.tokens) + seeded : description(index, row);
   };
   /** @param {number} index @param {number[] | undefined} row */
   const description = (index, row) => {

@@ -1,7 +1,7 @@
 // A sentence and its translation with linked words, their heatmap and their alternatives.
 
 import { el, percent } from "./dom.js";
-import { headGrid } from "./heads.js";
+import { headGrid, layerGrid } from "./heads.js";
 import { Heatmap } from "./heatmap.js";
 import { TokenText } from "./highlight.js";
 import { legend } from "./legend.js";
@@ -36,6 +36,7 @@ export class Pair {
     const heatmap = this.sides && this.matrix.weights.length ? this.#heatmap() : "";
     // Beside other models the heatmaps come first, so that they are at the same height.
     this.element = el("section", { class: "pair" }, ...(options.compared ? [heatmap, both] : [both, heatmap]));
+    this.element.append(layerGrid(sentence.attention, options.matrix, this.sides, this.specials, options.onMatrix));
     this.element.append(headGrid(sentence.attention, options.matrix, this.sides, this.specials, options.onMatrix));
     this.#clear();
   }
@@ -74,7 +75,8 @@ export class Pair {
   #heatmap() {
     const { rows, columns } = this.sides;
     const { weights } = this.matrix;
-    const name = described(this.matrix, this.sentence.attention);
+    const chosen = this.options.matrix === "summary" && this.matrix.layer !== null ? " (chosen for its alignment)" : "";
+    const name = described(this.matrix, this.sentence.attention) + chosen;
     this.rows = shown(rows.slice(0, weights.length), this.specials);
     this.columns = shown(columns.slice(0, weights[0].length), this.specials);
     const grid = {

@@ -1,7 +1,7 @@
 // Selection of a model, and of further models to compare.
 
 import { headline, metricText } from "./catalogue.js";
-import { el } from "./dom.js";
+import { duration, el } from "./dom.js";
 
 /** @typedef {import("./catalogue.js").Catalogue} Catalogue */
 
@@ -9,7 +9,7 @@ import { el } from "./dom.js";
 export function heading(key, catalogue, took) {
   const known = catalogue.get(key);
   const link = known ? el("a", { href: `#view=models&name=${encodeURIComponent(key)}` }, key) : key;
-  const time = took ? el("small", {}, `${Math.max(1, Math.round(took))} ms`) : "";
+  const time = took ? el("small", {}, duration(took)) : "";
   return el("h2", {}, link, el("small", { "data-metric": key }, metricText(known)), time);
 }
 

@@ -44,12 +44,14 @@ export class Translate {
     this.detected = "";
     /** @type {Outcome[]} */
     this.outcomes = [];
+    /** Model -> its finished sentences, until the next request. @type {Map<string, Translation>} */
+    this.growing = new Map();
     /** Model -> its sentence with open words. @type {Map<string, {open?: boolean, index: number}>} */
     this.places = new Map();
     const places = { select: byId("translator"), compare: byId("translator-compare"), about: byId("translator-about") };
     this.picker = new ModelPicker(places, catalogue, (model) => this.set({ model, matrix: "summary" }));
     this.field = new TextField(this.text, byId("q-count"));
-    this.progress = new Progress(() => this.cancel());
+    this.progress = new Progress(() => this.#cancelled());
     this.glossary = new GlossaryPicker(this.options, (glossary) => this.set({ glossary }));
     this.memory = new MemoryPicker(this.options, () => this.pair(), (memory) => this.set({ memory }));
     new DocumentUpload(() => this.#documentFields());
@@ -64,8 +66,8 @@ export class Translate {
     this.text.addEventListener("input", () => {
       this.keep({ q: this.text.value });
       this.places.clear();
+      this.cancel();
       if (this.values.q.trim()) this.requests.debounce(() => this.ask());
-      else this.cancel();
     });
     this.source.addEventListener("change", () => this.set({ ...OTHER_PAIR, source: this.source.value === "auto" ? "" : this.source.value, target: this.target.value }));
     this.target.addEventListener("change", () => this.set({ ...OTHER_PAIR, target: this.target.value }));
@@ -250,10 +252,9 @@ export class Translate {
     /** @type {[string, object][]} without a model the service answers with an error, or through English */
     const bodies = keys.length ? keys.map((key) => [key, { ...body, ...modelFields(key) }]) : [["", body]];
     this.progress.start(codePoints(q).length * bodies.length);
-    /** @type {Map<string, Translation>} */
-    const growing = new Map();
+    this.growing.clear();
     const outcomes = await this.requests.ask(bodies, (key, name, content) => {
-      if (name === "sentence") this.#grow(growing, key, bodies, content);
+      if (name === "sentence") this.#grow(key, bodies, content);
     });
     if (!outcomes) return;
     this.progress.hide();
@@ -261,6 +262,14 @@ export class Translate {
     timed("translate", () => this.render());
     if (outcomes.some(({ answer }) => answer)) keepInput("translate", this.values);
     announce(outcomes.map((o) => `${o.key}: ${o.answer?.translatedText ?? o.error?.title}`).join(", "));
+  }
+
+  /** Keep the finished sentences. Without one, remove the answer to another text. */
+  #cancelled() {
+    this.progress.cancelled();
+    if (!this.progress.sentences) return this.#stopped();
+    this.requests.cancel();
+    this.outcomes = [];
   }
 
   /** Remove the answer to another text. */
@@ -271,14 +280,14 @@ export class Translate {
   }
 
   /** Show a finished sentence of a translation that is not complete.
-   * @param {Map<string, Translation>} growing @param {string} key @param {[string, any][]} bodies @param {any} content of the event */
-  #grow(growing, key, bodies, { number, sentence }) {
+   * @param {string} key @param {[string, any][]} bodies @param {any} content of the event */
+  #grow(key, bodies, { number, sentence }) {
     this.progress.add(sentence);
-    if (!growing.size) {
-      for (const [each, body] of bodies) growing.set(each, this.#translation(each, body));
-      this.#place([...growing].map(([each, translation]) => ({ key: each, parts: [translation.whole], words: [], took: 0 })));
+    if (!this.growing.size) {
+      for (const [each, body] of bodies) this.growing.set(each, this.#translation(each, body));
+      this.#place([...this.growing].map(([each, translation]) => ({ key: each, parts: [translation.whole], words: [], took: 0 })));
     }
-    growing.get(key)?.add(number, sentence);
+    this.growing.get(key)?.add(number, sentence);
   }
 
   /** @param {string} key @param {any} body */
@@ -297,7 +306,8 @@ export class Translate {
 
   render() {
     this.#place(this.outcomes.map(({ key, body, answer, error, took }) => {
-      if (error) return { key, parts: [problem(error, { onRetry: () => this.ask() })], words: [], took };
+      const finished = this.growing.get(key);
+      if (error) return { key, parts: [...(finished?.parts.size ? [finished.whole] : []), problem(error, { onRetry: () => this.ask() })], words: [], took };
       const translation = this.#translation(key, body);
       translation.finish(answer, took);
       return { key: key || answer.model, parts: [translation.whole], words: [translation.words, copies("translate", body, answer)], took };

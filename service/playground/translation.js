@@ -1,6 +1,6 @@
 // The whole translation of a text: it grows while sentences finish; a sentence opens its words.
 
-import { copyButton, el } from "./dom.js";
+import { copyButton, duration, el } from "./dom.js";
 import { usedTerms } from "./glossary.js";
 import { codePoints } from "./highlight.js";
 import { usedMatches } from "./memory.js";
@@ -49,7 +49,7 @@ export class Translation {
     this.target = codePoints(translation.text);
     this.text.replaceChildren(...this.#pieces(translation.text));
     const count = this.sentences.length;
-    const time = count > 1 ? `${count} sentences in ${seconds(took)}` : "";
+    const time = count > 1 ? `${count} sentences in ${duration(took)}` : "";
     this.whole.append(el("p", { class: "under" }, copyButton("Copy translation", () => translation.text), el("small", {}, time)));
     this.whole.append(usedTerms(translation.glossary), usedMatches(translation), ...steps(translation.steps));
     if (count) this.words.append(this.#wordByWord());
@@ -113,6 +113,3 @@ function steps(found) {
   const [first] = found;
   return [el("p", { class: "note" }, `Through English: ${first.text}`)];
 }
-
-/** @param {number} ms */
-const seconds = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);

@@ -64,6 +64,27 @@ def test_words_are_removed_one_by_one(page: Page, address: str) -> None:
     expect(page.get_by_role("img", name="Score of")).to_be_visible()
 
 
+def test_the_labels_of_the_chart_are_inside(page: Page, address: str) -> None:
+    """Also those of lines that end at the same height, and that of random words at the top."""
+    page.goto(address)
+    outside = page.evaluate(
+        """async () => {
+          const { curve } = await import("./playground/curve.js");
+          const lines = ["a", "b", "c"].map((name, i) => ({ name, values: [1, 0], first: i === 0 }));
+          const chart = curve(lines, [[0, 1], [0.5, 1]], 1, { label: "", width: 400 });
+          const place = document.createElement("div");
+          place.className = "chart";
+          place.append(chart);
+          document.body.append(place);
+          const { top, bottom } = chart.getBoundingClientRect();
+          const isOutside = (box) => box.top < top || box.bottom > bottom;
+          const labels = [...chart.querySelectorAll("text")];
+          return labels.filter((label) => isOutside(label.getBoundingClientRect())).map((label) => label.textContent);
+        }"""
+    )
+    assert outside == []
+
+
 @pytest.mark.parametrize(("status", "error_type", "title"), [(429, "overloaded", "The service is busy")])
 def test_an_error_of_an_explanation(page: Page, address: str, status: int, error_type: str, title: str) -> None:
     page.route("**/explain", lambda route: answer(route, status, error_type))

@@ -138,7 +138,12 @@ def test_options_of_sampling(page: Page, address: str) -> None:
             page.get_by_label(label).press("Tab")
     body = json.loads(sent.value.post_data or "")
     assert (body["top_p"], body["seed"], body["stop"]) == (0.5, 9, "\n")
+    expect(page.locator(".panel:not(.growing) .readout")).to_contain_text("Seed 9 gives this text again.")
     expected = ask(page, address, "generate", {**BODY, "top_p": 0.5, "seed": 9, "stop": "\n"})
     expect(page.locator(".panel:not(.growing) .tokens")).to_have_text(PROMPT + expected["text"], use_inner_text=False)
+    with page.expect_request("**/generate") as sent:
+        page.get_by_label("Seed").fill("8")
+        page.get_by_label("Seed").press("Enter")
+    assert json.loads(sent.value.post_data or "")["seed"] == 8  # Enter does not draw another seed
     page.reload()
     expect(page.get_by_label("Top-p")).to_have_value("0.5")

@@ -79,9 +79,9 @@ def test_earlier_inputs(page: Page, address: str) -> None:
     assert page.evaluate("localStorage.getItem('limelight-inputs')") == "[]"
 
 
-def copied(page: Page, language: str) -> str:
-    """The code of the first button; buttons of an explanation come before those of its classification."""
-    page.get_by_role("button", name=f"Copy as {language}").first.click()
+def copied(page: Page, language: str, what: str = "Copy as") -> str:
+    """The code that a button copies."""
+    page.get_by_role("button", name=f"{what} {language}").click()
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
@@ -122,10 +122,9 @@ GENERATED = {"prompt": "The wind", "max_tokens": 5, "top_p": 0.5, "stop": "q", "
 def test_copied_programs_run(page: Page, address: str, tmp_path: Path, view: str, values: dict[str, object]) -> None:
     """Python and JavaScript print the answer that the page shows."""
     page.goto(f"{address}/#{urlencode({'view': view, **values})}")
-    if "explain" in values:
-        page.locator(".removal").wait_for()
-    printed = run_python(copied(page, "Python"))
-    logged = run_javascript(copied(page, "JavaScript"), tmp_path)
+    what = "Copy explanation as" if "explain" in values else "Copy as"
+    printed = run_python(copied(page, "Python", what))
+    logged = run_javascript(copied(page, "JavaScript", what), tmp_path)
     if "explain" in values:
         found = ask(page, address, "explain", {"text": TEXT, "model": "toy"})
         [weights] = [each["weights"] for each in found["explanations"] if each["method"] == "occlusion"]

@@ -267,6 +267,24 @@ def test_all_heads_of_a_layer(page: Page, address: str) -> None:
     assert asked == []  # the answer has all heads
 
 
+def test_all_layers(page: Page, address: str) -> None:
+    shown(page, address, matrix="cross.0.mean")
+    [sentence] = sentences(page, address, attention="full")
+    [weights] = [m["weights"] for m in sentence["attention"] if (m["kind"], m["layer"]) == ("cross", 1)]
+    layers = page.get_by_role("group", name="Layers").get_by_role("button")
+    expect(layers).to_have_count(2)
+    expect(layers.nth(0)).to_have_attribute("aria-pressed", "true")
+    layers.nth(1).click()
+    expect(layers.nth(1)).to_have_attribute("aria-pressed", "true")
+    words(page, TARGET).nth(2).hover()
+    expect(page.locator(".both .readout")).to_contain_text(percent(max(weights[2])))
+
+
+def test_the_layer_of_the_summary_is_named(page: Page, address: str) -> None:
+    shown(page, address)
+    expect(page.get_by_text("Heatmap translation to source, layer 0 (chosen for its alignment)")).to_be_visible()
+
+
 def test_the_scale_has_a_legend(page: Page, address: str) -> None:
     shown(page, address)
     expect(page.locator(".legend .scale span")).to_have_text(["0 %", "5 %", "25 %", "50 %", "100 %"])

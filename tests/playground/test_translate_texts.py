@@ -72,15 +72,40 @@ def test_sentences_are_shown_in_order_while_others_are_translated(page: Page, ad
     expect(page.locator("#translate-progress")).to_contain_text("2 sentences, 97 %")
 
 
+def test_an_error_keeps_the_finished_sentences(page: Page, address: str) -> None:
+    page.add_init_script(STREAM)
+    opened(page, address, TWO, source="en")
+    page.wait_for_function("() => window.send !== undefined")
+    page.evaluate("finish(0, 0, 17, 'First.')")
+    page.evaluate("send('error', { status: 504, error_type: 'inference_timeout', title: '', detail: 'too long' })")
+    expect(page.get_by_role("alert")).to_contain_text("The answer took too long")
+    expect(page.locator(".translated")).to_contain_text("First.")
+
+
 def test_a_translation_is_cancelled(page: Page, address: str) -> None:
     page.add_init_script(STREAM)
     opened(page, address, TWO, source="en")
     page.wait_for_function("() => window.send !== undefined")
     page.evaluate("finish(0, 0, 17, 'First.')")
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#translate-progress")).to_be_hidden()
+    expect(page.locator("#translate-progress")).to_have_text(
+        "Cancelled. 48 % of the text is translated.", use_inner_text=True
+    )
+    expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
     expect(page.locator(".translated")).to_contain_text("First.")
     expect(page.locator("#translation")).not_to_have_attribute("aria-busy", "true")
+
+
+def test_a_translation_is_cancelled_before_its_first_sentence(page: Page, address: str) -> None:
+    """The answer to the text before does not stay."""
+    shown(page, address, "wind")
+    page.route("**/translate", lambda route: None)
+    page.get_by_label("Text to translate").fill(TWO)
+    expect(page.locator("#translate-progress")).to_contain_text("Translating…")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#translate-progress")).to_have_text("Cancelled.", use_inner_text=True)
+    expect(page.locator(".translated")).to_have_count(0)
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_glossary(page: Page, address: str) -> None:

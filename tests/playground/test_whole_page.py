@@ -58,6 +58,7 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, address: str, view: str
     page = browser.new_page(viewport={"width": 360, "height": 740}, has_touch=True)
     page.goto(f"{address}/#view={view}")
     page.locator(f"#{view} .panel, #{view} .overview").first.wait_for()
+    page.locator(f"#{view} details.more > summary").evaluate_all("all => all.forEach((each) => each.click())")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     tops = page.locator("header.top nav a").evaluate_all(
         "links => links.map((link) => link.getBoundingClientRect().top)"
