@@ -147,7 +147,10 @@ def check_prediction(prediction: Prediction) -> None:
     assert sum(prediction.scores.values()) == pytest.approx(1, abs=1e-5)
     tokens = len(prediction.tokens)
     for matrix in prediction.attention:
-        check_matrix(matrix, 1 if matrix.kind == "pooling" else tokens, tokens)
+        if matrix.kind == "contribution":
+            assert matrix.weights.shape == (1, tokens)
+        else:
+            check_matrix(matrix, 1 if matrix.kind == "pooling" else tokens, tokens)
 
 
 @some
@@ -162,6 +165,24 @@ def test_classification_alone_equals_batch(predictor: Callable[[str], Classifier
         check_same(prediction.attention, alone.attention)
         if abs(prediction.score - 1 / len(prediction.scores)) > 1e-4:
             assert prediction.label == alone.label
+
+
+WITH_CONTRIBUTIONS = [
+    name for name, manifest in MANIFESTS.items() if any(output.kind == "contribution" for output in manifest.attention)
+]
+
+
+@pytest.mark.parametrize("name", WITH_CONTRIBUTIONS)
+def test_contributions_and_a_constant_sum_to_the_logits(predictor: Callable[[str], Classifier], name: str) -> None:
+    texts = ["free", "where is the man", "call now , you WIN 80086 !", "日本 é qzx 👧"]
+    constants = []
+    for prediction in asyncio.run(predictor(name).classify(texts, "full", raw=True)):
+        sums = [matrix.weights.sum() for matrix in prediction.attention if matrix.kind == "contribution"]
+        # The probabilities determine the logits up to a constant, the same one for all labels.
+        constant = np.log(list(prediction.scores.values())) - sums
+        constants.append(constant - constant.mean())
+    for constant in constants:
+        assert constant == pytest.approx(constants[0], abs=1e-3)
 
 
 def check_sentence(sentence: Sentence) -> None:
