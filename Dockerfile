@@ -5,7 +5,7 @@ WORKDIR /app
 
 # Dependencies are a separate layer, so that a changed source file does not reinstall them.
 COPY pyproject.toml constraints.txt LICENSE ./
-RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -c constraints.txt ".[$EXTRA,documents]"
+RUN pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore -c constraints.txt ".[$EXTRA,documents,grpc]"
 
 COPY service service
 COPY models models

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -31,6 +32,7 @@ from service.api import (
 from service.api.middleware import direct, hosts, limits, requests
 from service.api.protocols import deepl, deepl_glossaries, huggingface, kserve_v1, libretranslate, open_inference
 from service.batching.scheduler import Limits
+from service.errors import NotAvailable
 from service.handlers.document_jobs import DocumentJobs
 from service.handlers.encoding import MSGPACK
 from service.memory import limit_arenas, trim
@@ -83,14 +85,19 @@ def create_app(settings: Settings) -> FastAPI:
     """Create the service over the bundles in `settings.models`, which are loaded in the background.
 
     Raises BundleNotFound if there is no bundle, BundleCorrupt if no bundle is readable, ModelNotFound if the default
-    classifier does not exist, and DeviceUnavailable if the device is not available.
+    classifier does not exist, DeviceUnavailable if the device is not available, and NotAvailable if there is a port for
+    gRPC without the extra.
     """
     registry = open_registry(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         background = [asyncio.create_task(each) for each in (keep_ready(registry), observability.flush_periodically())]
+        if app.state.grpc is not None:
+            await app.state.grpc.start()
         yield
+        if app.state.grpc is not None:
+            await app.state.grpc.stop()
         for task in background:
             task.cancel()
         await app.state.documents.close()
@@ -115,15 +122,28 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.documents = DocumentJobs(registry, settings)
     app.state.translated_characters = 0
     app.state.throttle = limits.Throttle()
+    app.state.running = set()
     app.state.access = Access(settings.keys(), settings.rate_limit, settings.cache_shared)
     app.state.reload_processes = lambda: None
     app.state.reloading = asyncio.Lock()
+    app.state.grpc = None if settings.grpc_port is None else grpc_server(app)
     errors.install(app)
     for module in ROUTES:
         app.include_router(module.router)
     playground.install(app)
     add_middleware(app, settings, registry)
     return app
+
+
+def grpc_server(app: FastAPI) -> Any:
+    """A server of `service/api/grpc`, which is imported only here. Raises NotAvailable."""
+    try:
+        from service.api.grpc.server import Server
+    except ImportError as error:
+        raise NotAvailable(
+            f"LIMELIGHT_GRPC_PORT needs the extra `grpc` ({error.name}): pip install 'limelight[grpc]'"
+        ) from None
+    return Server(app.state)
 
 
 def open_registry(settings: Settings) -> Registry:
@@ -155,7 +175,11 @@ def add_middleware(app: FastAPI, settings: Settings, registry: Registry) -> None
     add_compress_type(MSGPACK)
     app.add_middleware(CompressMiddleware, minimum_size=COMPRESSED_FROM, brotli=False, gzip_level=1, zstd_level=1)
     app.add_middleware(
-        limits.LimitsMiddleware, settings=settings, throttle=app.state.throttle, reading=registry.reading
+        limits.LimitsMiddleware,
+        settings=settings,
+        throttle=app.state.throttle,
+        reading=registry.reading,
+        running=app.state.running,
     )
     if settings.cors_origins:
         app.add_middleware(

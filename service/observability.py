@@ -146,8 +146,14 @@ def observe_request(method: str, route: str, status: int, seconds: float) -> Non
     series(REQUEST_SECONDS, route)(seconds)
 
 
-def observe_in_flight(requests: int) -> None:
-    series(IN_FLIGHT)(requests)
+_in_flight = 0
+
+
+def observe_in_flight(change: int) -> None:
+    """Add to the number of requests in flight. Called in the thread of the event loop."""
+    global _in_flight
+    _in_flight += change
+    series(IN_FLIGHT)(_in_flight)
 
 
 def observe_phase(model: str, phase: Phase, seconds: float) -> None:

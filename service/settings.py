@@ -24,6 +24,12 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all interfaces.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on.")
+    grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port for the Open Inference Protocol over gRPC (extra `grpc`); by default there is none.",
+    )
     models_cache: Path = Field(
         default=Path(os.path.expanduser("~/.cache/limelight")),  # never raises, unlike Path.expanduser
         description="Folder for archives of bundles from an address.",

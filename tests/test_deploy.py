@@ -40,8 +40,9 @@ def test_a_container_has_known_settings_and_minimal_rights(container: dict[str, 
     environment = {each["name"]: each["value"] for each in container["env"]}
     assert environment.keys() <= SETTINGS
     assert environment["LIMELIGHT_HOST"] == "0.0.0.0"
-    [port] = container["ports"]
-    assert environment["LIMELIGHT_PORT"] == str(port["containerPort"])
+    ports = {"LIMELIGHT_PORT": container["ports"][0], "LIMELIGHT_GRPC_PORT": dict(enumerate(container["ports"])).get(1)}
+    for setting, port in ports.items():
+        assert environment.get(setting) == (port and str(port["containerPort"]))
     security = container["securityContext"]
     assert security["readOnlyRootFilesystem"] and not security["allowPrivilegeEscalation"]
     assert security["capabilities"] == {"drop": ["ALL"]}
@@ -51,7 +52,7 @@ def test_a_container_has_known_settings_and_minimal_rights(container: dict[str, 
 
 @pytest.mark.parametrize("container", containers())
 def test_probes_have_routes_that_answer(container: dict[str, Any], client: TestClient) -> None:
-    [port] = container["ports"]
+    port = container["ports"][0]
     for name in ("readinessProbe", "livenessProbe"):
         probe = container[name]["httpGet"]
         assert client.get(probe["path"]).status_code == 200
@@ -104,7 +105,8 @@ def test_kserve_finds_the_runtime_of_the_models() -> None:
     model = inference["spec"]["predictor"]["model"]
     assert model["runtime"] == runtime["metadata"]["name"]
     assert model["modelFormat"].items() <= runtime["spec"]["supportedModelFormats"][0].items()
-    assert [model["protocolVersion"]] == runtime["spec"]["protocolVersions"]
+    assert model["protocolVersion"] in runtime["spec"]["protocolVersions"]
+    assert "h2c" in {port["name"] for port in runtime["spec"]["containers"][0]["ports"]}  # KServe's name for grpc-v2
     environment = {each["name"]: each["value"] for each in runtime["spec"]["containers"][0]["env"]}
     assert environment["LIMELIGHT_MODELS"] == "/mnt/models"
 

@@ -11,7 +11,12 @@ from service.settings import Settings
 
 def bearer(request: Request) -> str | None:
     """The token of `Authorization: Bearer`, or of DeepL's clients."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token_of(request.headers.get("authorization", ""))
+
+
+def token_of(authorization: str) -> str | None:
+    """The token in the value of an Authorization header."""
+    scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() in ("bearer", "deepl-auth-key") else None
 
 

@@ -11,13 +11,14 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
+from typing import Any
 
 from service.app import create_app
 from service.errors import LimelightError
 from service.observability import configure_logging
 from service.registry.registry import Registry
 from service.server import signals
-from service.server.sockets import CannotBind, address_of, bind, cannot_bind
+from service.server.sockets import CannotBind, address_of, bind, cannot_bind, reserve
 from service.server.supervisor import CANNOT_START, Child, Supervisor
 from service.server.uvicorn import Drain, serve
 from service.settings import Settings
@@ -28,17 +29,22 @@ log = logging.getLogger(__name__)
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, finish the requests in flight, and return the exit code."""
     configure_logging(settings.log_level)
+    sockets: list[socket.socket] = []
+    reserved: list[socket.socket] = []
     try:
         sockets = bind(settings.processes, settings.host, settings.port)
-    except CannotBind as error:
-        return _cannot_start(error)
-    try:
+        if settings.grpc_port is not None:
+            # gRPC binds the port again in each process. Another program that has it is noticed here.
+            reserved = [reserve(settings.host, settings.grpc_port, "LIMELIGHT_GRPC_PORT")]
+            settings = settings.model_copy(update={"grpc_port": reserved[0].getsockname()[1]})
         if settings.processes == 1:
             return serve_here(settings, sockets[0])
         log.info("%d processes running on http://%s", len(sockets), _address(sockets[0]))
-        return Supervisor(sockets, serve_in_child, settings, drain_of(settings, lambda: None).limit_s).run()
+        return Supervisor(sockets, serve_in_child, settings, drain_of(settings).limit_s).run()
+    except CannotBind as error:
+        return _cannot_start(error)
     finally:
-        for sock in sockets:
+        for sock in [*sockets, *reserved]:
             sock.close()
 
 
@@ -66,7 +72,13 @@ def serve_here(settings: Settings, sock: socket.socket, child: Child | None = No
             child.beat_from_event_loop()
 
     try:
-        serve(app, sock, drain_of(settings, registry.drain), on_start, None if child is None else child.beat)
+        serve(
+            app,
+            sock,
+            drain_of(settings, registry.drain, app.state.grpc),
+            on_start,
+            None if child is None else child.beat,
+        )
     except OSError as error:
         return _cannot_start(cannot_bind(settings.host, settings.port, error))
     return 0
@@ -80,8 +92,8 @@ def serve_in_child(settings: Settings, child: Child) -> None:
     sys.exit(serve_here(settings, child.sock, child))
 
 
-def drain_of(settings: Settings, begin: Callable[[], None]) -> Drain:
-    return Drain(begin, settings.drain_delay_s, settings.drain_timeout_s)
+def drain_of(settings: Settings, begin: Callable[[], None] = lambda: None, grpc: Any = None) -> Drain:
+    return Drain(begin, settings.drain_delay_s, settings.drain_timeout_s, None if grpc is None else grpc.stop)
 
 
 class Reloader:

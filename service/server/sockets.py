@@ -21,8 +21,11 @@ class CannotBind(Exception):
     """The address cannot be used. The message names the setting."""
 
 
-def bind(count: int, host: str, port: int) -> list[socket.socket]:
-    """Bind sockets to one address, without listening. Port 0 is any free port. Raises CannotBind."""
+def bind(count: int, host: str, port: int, setting: str = "LIMELIGHT_PORT") -> list[socket.socket]:
+    """Bind sockets to one address, without listening. Port 0 is any free port.
+
+    Raises CannotBind with the name of the setting.
+    """
     sockets: list[socket.socket] = []
     try:
         family, address = _resolve(host)
@@ -40,16 +43,23 @@ def bind(count: int, host: str, port: int) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for sock in sockets:
             sock.close()
-        raise cannot_bind(host, port, error) from None
+        raise cannot_bind(host, port, error, setting) from None
     return sockets
 
 
-def cannot_bind(host: str, port: int, error: OSError | UnicodeError) -> CannotBind:
+def reserve(host: str, port: int, setting: str) -> socket.socket:
+    """Bind a socket that never listens: only sockets with SO_REUSEPORT can have its address. Raises CannotBind."""
+    [sock] = bind(1, host, port, setting)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return sock
+
+
+def cannot_bind(host: str, port: int, error: OSError | UnicodeError, setting: str = "LIMELIGHT_PORT") -> CannotBind:
     """Return an error that names the setting to change."""
     of_host = isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL
-    setting = f"LIMELIGHT_HOST={host}" if of_host else f"LIMELIGHT_PORT={port}"
+    shown = f"LIMELIGHT_HOST={host}" if of_host else f"{setting}={port}"
     reason = "no valid name" if isinstance(error, UnicodeError) else error.strerror
-    return CannotBind(f"{setting}: {address_of(host, port)}: {reason}")
+    return CannotBind(f"{shown}: {address_of(host, port)}: {reason}")
 
 
 def address_of(host: str, port: int) -> str:

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from signal import SIGINT, SIGTERM
@@ -39,6 +39,8 @@ class Drain:
     """Time in which new connections are still accepted."""
     timeout_s: float
     """Time after the delay in which requests may finish."""
+    close: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Stops another server on the event loop. Called when the sockets are closed."""
 
     @property
     def limit_s(self) -> float:
@@ -102,7 +104,11 @@ class Server(uvicorn.Server):
         for sock in sockets or []:
             refuse_new_connections(sock)
         await asyncio.sleep(ACCEPT_S)
+        # The end of the app waits for the other server.
+        closing = None if self._drain.close is None else asyncio.create_task(self._drain.close())
         await super().shutdown(sockets)
+        if closing is not None:
+            closing.cancel()
         if self._is_ending:
             self._exit_timer.start(CLOSE_S)
 

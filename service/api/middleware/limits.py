@@ -84,14 +84,16 @@ class LimitsMiddleware:
         settings: Settings,
         throttle: Throttle,
         reading: Callable[[], AbstractContextManager[None]],
+        running: set[object],
     ):
-        """`reading` marks the time in which a request uses models of the registry."""
+        """reading: marks the time in which a request uses models of the registry
+        running: one object per concurrent request; calls over gRPC add theirs
+        """
         self.app = app
         self.throttle = throttle
         self.settings = settings
         self.reading = reading
-        self.running: set[object] = set()
-        """One object per concurrent request."""
+        self.running = running
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or route_path(scope).startswith(UNLIMITED):

@@ -45,7 +45,6 @@ class RequestMiddleware:
         self.app = app
         self.root_path = root_path
         self.registry = registry
-        self.in_flight = 0
         self.headers = [
             (name, value) for name, value in HEADERS if not (shared and name == b"cross-origin-resource-policy")
         ]
@@ -72,8 +71,7 @@ class RequestMiddleware:
                 self._add_headers(message, trace, time.perf_counter() - since)
             await send(message)
 
-        self.in_flight += 1
-        observability.observe_in_flight(self.in_flight)
+        observability.observe_in_flight(1)
         try:
             await self._answer(scope, receive, send_with_headers)
         except Exception as error:
@@ -81,9 +79,11 @@ class RequestMiddleware:
                 "unexpected error: %s", observability.stacks(error)
             )  # ServerErrorMiddleware has answered it with `on_unexpected`
         finally:
-            self.in_flight -= 1
-            observability.observe_in_flight(self.in_flight)
-            self._log(scope, status, time.perf_counter() - since, trace)
+            observability.observe_in_flight(-1)
+            # The pattern of the route: the path itself can contain anything.
+            route = getattr(scope.get("route"), "path", None) or "other"
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            log_request(method, route, status, time.perf_counter() - since, trace, route.startswith(QUIET))
 
     def _answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer HEAD as GET without a body, and refuse large headers."""
@@ -112,16 +112,15 @@ class RequestMiddleware:
         if self.registry.draining and b"connection" not in present:  # the next request goes to another machine
             headers.append((b"connection", b"close"))
 
-    def _log(self, scope: Scope, status: int, seconds: float, trace: observability.Trace) -> None:
-        # The pattern of the route: the path itself can contain anything.
-        route = getattr(scope.get("route"), "path", None) or "other"
-        method = scope["method"] if scope["method"] in METHODS else "other"
-        observability.observe_request(method, route, status, seconds)
-        level = logging.DEBUG if route.startswith(QUIET) else logging.INFO
-        if log.isEnabledFor(level):
-            phases = {f"{name}_s": round(spent, 6) for name, spent in trace.phases.items()}
-            fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
-            log.log(level, "%s %s %s", method, route, status, extra={"fields": {**fields, **phases}})
+
+def log_request(method: str, route: str, status: int, seconds: float, trace: observability.Trace, quiet: bool) -> None:
+    """Count and log a finished request; with the level debug if it is `quiet`."""
+    observability.observe_request(method, route, status, seconds)
+    level = logging.DEBUG if quiet else logging.INFO
+    if log.isEnabledFor(level):
+        phases = {f"{name}_s": round(spent, 6) for name, spent in trace.phases.items()}
+        fields = {"method": method, "route": route, "status": status, "seconds": round(seconds, 6)}
+        log.log(level, "%s %s %s", method, route, status, extra={"fields": {**fields, **phases}})
 
 
 def add_prefix(scope: Scope, prefix: str) -> None:

@@ -1,73 +1,29 @@
-"""The Open Inference Protocol, version 2, under /v2: the protocol of KServe's and Triton's clients.
+"""The Open Inference Protocol, version 2, over HTTP, under /v2: the protocol of KServe's and Triton's clients."""
 
-A text is an element of the input `text`. Options are `parameters`, by their names in /classify, /translate and
-/generate.
-"""
-
-import time
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from service import __version__
 from service.api.access import admit, bearer
 from service.api.body import JSON, RegistryOf, SettingsOf, read_body
-from service.api.errors import CALLER_ERRORS, MODEL_ERRORS, TEXT_ERRORS, describe, responses
+from service.api.errors import CALLER_ERRORS, MODEL_ERRORS, TEXT_ERRORS, responses
 from service.api.health import check_ready
-from service.api.protocols.outputs import OUTPUTS, Arrays, generation_arrays, prediction_arrays, translation_arrays
-from service.api.protocols.tensors import HEADER_LENGTH, InferRequest, Tensor, read_request, texts_of, write_answer
-from service.api.responses import LARGE, content_response
-from service.batching.offload import run_in_thread
-from service.bundle.manifest import Manifest
-from service.errors import InvalidInput, ModelNotReady, ServiceError, excerpt
-from service.handlers.classify import classify
-from service.handlers.encoding import weights_in
-from service.handlers.generate import generate_all
-from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
-from service.handlers.translate import translate
+from service.api.protocols import inference
+from service.api.protocols.inference import Statistics
+from service.api.protocols.tensors import HEADER_LENGTH, InferRequest, read_request, write_answer
+from service.api.responses import content_response
 from service.registry.entry import Entry
 from service.registry.registry import Registry
 from service.settings import Settings
 
 router = APIRouter(prefix="/v2", tags=["inference protocol"])
 
-TEXT = "text"
-PROTOCOL_PARAMETERS = {"binary_data_output", "sequence_id", "sequence_start", "sequence_end", "priority", "timeout"}
-"""Parameters of the protocol."""
-MLSERVER_PARAMETERS = {"content_type", "headers"}
-"""Parameters of MLServer, which do not matter here. All others are options of the model."""
-
-
-@dataclass
-class Statistics:
-    """Requests for one version of a model over this protocol."""
-
-    requests: int = 0
-    request_ns: int = 0
-    failures: int = 0
-    failure_ns: int = 0
-    texts: int = 0
-    last_ms: int = 0
-
-    def encode(self, entry: Entry) -> dict[str, Any]:
-        success = {"count": self.requests, "ns": self.request_ns}
-        return {
-            "name": entry.name,
-            "version": str(entry.version),
-            "last_inference": self.last_ms,
-            "inference_count": self.texts,
-            "execution_count": self.requests,
-            "inference_stats": {"success": success, "fail": {"count": self.failures, "ns": self.failure_ns}},
-        }
-
 
 @router.get("", summary="Name, version and extensions of the server")
 async def server() -> dict[str, Any]:
-    # The model index is part of an extension that is not supported otherwise.
-    return {"name": "limelight", "version": __version__, "extensions": ["binary_tensor_data", "statistics"]}
+    return inference.server_metadata()
 
 
 @router.get("/health/live", summary="Liveness of the process", name="v2_live")
@@ -121,11 +77,7 @@ async def version_statistics(request: Request, registry: RegistryOf, name: str, 
 
 
 def statistics(request: Request, entry: Entry) -> Statistics:
-    state = request.app.state
-    if not hasattr(state, "statistics"):
-        state.statistics = {}
-    by_version: dict[tuple[str, int], Statistics] = state.statistics
-    return by_version.setdefault((entry.name, entry.version), Statistics())
+    return inference.statistics_of(request.app.state, entry)
 
 
 @router.get("/models/{name}", summary="Inputs and outputs of a model", responses=NOT_FOUND)
@@ -135,22 +87,7 @@ async def model_metadata(registry: RegistryOf, name: str) -> dict[str, Any]:
 
 @router.get(VERSIONED, summary="Inputs and outputs of a version", responses=NOT_FOUND)
 async def version_metadata(registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
-    manifest = manifest_of(registry.entry(name, version))
-    versions = [str(entry.version) for entry in registry.entries() if entry.name == name]
-    outputs = OUTPUTS[manifest.task]
-    return {
-        "name": name,
-        "versions": versions,
-        "platform": "onnx_onnxv1",
-        "inputs": [{"name": TEXT, "datatype": "BYTES", "shape": [-1]}],
-        "outputs": [{"name": output, "datatype": dtype, "shape": shape} for output, dtype, shape in outputs],
-    }
-
-
-def manifest_of(entry: Entry) -> Manifest:
-    if entry.manifest is None:
-        raise ModelNotReady(f"{entry.name}/{entry.version} is not ready: {entry.problem}")
-    return entry.manifest
+    return inference.model_metadata(registry, name, version)
 
 
 @router.get("/models/{name}/ready", summary="Readiness of a model", responses=NOT_FOUND)
@@ -160,9 +97,7 @@ async def model_ready(registry: RegistryOf, name: str) -> dict[str, Any]:
 
 @router.get(VERSIONED + "/ready", summary="Readiness of a version", responses=NOT_FOUND)
 async def version_ready(registry: RegistryOf, name: str, version: Version) -> dict[str, Any]:
-    entry = registry.entry(name, version)
-    if not entry.ready:
-        raise ModelNotReady(f"{entry.name}/{entry.version} is not ready: {entry.problem}")
+    inference.check_model_ready(registry, name, version)
     return {"name": name, "ready": True}
 
 
@@ -219,63 +154,12 @@ async def call(
     admit(request, bearer(request))
     raw = await read_body(request, settings.max_body_bytes)
     entry = registry.entry(name, version)
-    counted, start = statistics(request, entry), time.perf_counter_ns()
-    try:
-        inference, binary = await read_request(raw, request.headers.get(HEADER_LENGTH), settings)
-        texts = texts_of(inference, binary, TEXT)
-        content, headers = await infer_texts(inference, texts, entry, registry, settings)
-    except (ServiceError, ValidationError) as error:
-        counted.failures += 1
-        counted.failure_ns += time.perf_counter_ns() - start
-        if isinstance(error, ValidationError):
-            raise InvalidInput(describe(error)) from None
-        raise
-    counted.requests += 1
-    counted.request_ns += time.perf_counter_ns() - start
-    counted.texts += len(texts)
-    counted.last_ms = time.time_ns() // 1_000_000
+    content, headers = await inference.infer(
+        lambda: read_request(raw, request.headers.get(HEADER_LENGTH), settings),
+        write_answer,
+        entry,
+        registry,
+        settings,
+        statistics(request, entry),
+    )
     return content_response(content, headers=headers)
-
-
-async def infer_texts(
-    request: InferRequest, texts: list[str], entry: Entry, registry: Registry, settings: Settings
-) -> tuple[bytes, dict[str, str]]:
-    """The body of the answer and its headers.
-
-    Raises InvalidInput, AnswerTooLarge, pydantic's ValidationError, and the errors of the handlers.
-    """
-    known = {output: datatype for output, datatype, _ in OUTPUTS[manifest_of(entry).task]}
-    wanted = [output.name for output in request.outputs] or list(known)
-    if unknown := [output for output in wanted if output not in known]:
-        raise InvalidInput(f"outputs: there is no {excerpt(', '.join(unknown))}; {entry.name} has {', '.join(known)}")
-    size, arrays = await answer(request, texts, entry, "attention" in wanted, registry, settings)
-    header = {"model_name": entry.name, "model_version": str(entry.version), "id": request.id or ""}
-
-    def write() -> tuple[bytes, dict[str, str]]:
-        return write_answer(header, [Tensor(name, known[name], arrays[name]()) for name in wanted], request)
-
-    return write() if size <= LARGE else await run_in_thread(write)
-
-
-async def answer(
-    request: InferRequest, texts: list[str], entry: Entry, attention: bool, registry: Registry, settings: Settings
-) -> tuple[int, Arrays]:
-    """The tokens and weights of the answer, and its outputs."""
-    task, limit = manifest_of(entry).task, settings.max_answer_weights
-    options = {k: v for k, v in request.parameters.items() if k not in PROTOCOL_PARAMETERS | MLSERVER_PARAMETERS}
-    detail = "summary" if attention else "none"
-    fields = {**options, "model": entry.name, "version": entry.version, "attention": detail}
-    if task == "classification":
-        classification = ClassifyRequest.model_validate({**fields, "text": texts}, strict=True)
-        classified = await classify(classification, registry, settings)
-        return classified.size, prediction_arrays(classified.predictions, limit)
-    if task == "generation":
-        generation = GenerateRequest.model_validate({**fields, "prompt": ""}, strict=True)
-        generated = await generate_all(texts, generation, registry, settings)
-        size = sum(len(one.tokens) + weights_in(one.attention) for one in generated)
-        return size, generation_arrays(generated, limit)
-    if unknown := [option for option in options if option not in TranslateRequest.model_fields]:
-        raise InvalidInput(f"parameters: there is no {excerpt(', '.join(unknown))}")
-    translation = TranslateRequest.model_validate({**fields, "q": texts}, strict=True)
-    translated = await translate(translation, registry, settings)
-    return translated.size, translation_arrays(translated.translations, translation.alternatives, limit)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service.server.sockets import CannotBind, address_of, bind, refuse_new_connections
+from service.server.sockets import CannotBind, address_of, bind, refuse_new_connections, reserve
 
 
 def close(sockets: list[socket.socket]) -> None:
@@ -31,6 +31,20 @@ def test_a_port_in_use(count: int) -> None:
     with pytest.raises(CannotBind, match=message):
         bind(count, "127.0.0.1", port)
     close([other])
+
+
+def test_a_reserved_port() -> None:
+    """Sockets with SO_REUSEPORT listen on it, and no connection waits at the reserved socket."""
+    with reserve("127.0.0.1", 0, "LIMELIGHT_GRPC_PORT") as reserved, socket.socket() as listening:
+        port = reserved.getsockname()[1]
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
+        for _ in range(8):
+            socket.create_connection(("127.0.0.1", port), timeout=30).close()
+            listening.accept()[0].close()
+        with pytest.raises(CannotBind, match=f"^LIMELIGHT_GRPC_PORT={port}: "):
+            reserve("127.0.0.1", port, "LIMELIGHT_GRPC_PORT")
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "host.invalid", "300.1.1.1", "2001:db8::1", "", "a" * 99])
