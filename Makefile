@@ -9,7 +9,7 @@ BIN   := .venv/bin
 PIP   := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check format train bench gpu-check scale-test lock clean
+.PHONY: help serve test check develop format train bench gpu-check scale-test lock clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -21,7 +21,9 @@ serve: .venv/serve-$(EXTRA)  ## serve models/ on LIMELIGHT_HOST:LIMELIGHT_PORT (
 test: check  ## run all checks and tests (as CI does)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: .venv/develop-$(EXTRA)  ## check format, lint rules, types and imports
+develop: .venv/develop-$(EXTRA)
+
+check: develop  ## check format, lint rules, types and imports
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -85,8 +87,8 @@ $(BIN)/python:
 	@$(PYTHON) -m venv .venv
 
 # Both wheels install into the same folder, so the other one is removed first.
-.venv/serve-cpu: UNWANTED := onnxruntime-gpu
-.venv/serve-gpu: UNWANTED := onnxruntime
+.venv/serve-cpu .venv/develop-cpu: UNWANTED := onnxruntime-gpu
+.venv/serve-gpu .venv/develop-gpu: UNWANTED := onnxruntime
 .venv/serve-%: pyproject.toml constraints.txt | $(BIN)/python
 	@rm -f .venv/serve-* .venv/develop-*
 	@$(PIP) uninstall -y $(UNWANTED) 2>/dev/null
@@ -94,7 +96,9 @@ $(BIN)/python:
 	$(PIP) install -c constraints.txt -e '.[$*,documents]'
 	@touch $@
 
-.venv/develop-%: .venv/serve-%
+.venv/develop-%: pyproject.toml constraints.txt | $(BIN)/python
+	@rm -f .venv/serve-* .venv/develop-*
+	@$(PIP) uninstall -y $(UNWANTED) 2>/dev/null
 	@echo 'Installing what training and the tests need into .venv. The first time this takes some minutes.' >&2
 	$(PIP) install -c constraints.txt -e '.[$*,documents,training,dev]'
-	@touch $@
+	@touch .venv/serve-$* $@
