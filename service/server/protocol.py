@@ -30,6 +30,10 @@ class Protocol(HttpToolsProtocol):
     """The first byte of a request has arrived, and its headers are incomplete."""
     _pending_bytes = 0
     """Bytes received since the start of the headers or since the last piece of a body: headers, trailers and frames."""
+    _arrived = 0
+    """Bytes received since the start of the piece of data in which the request began."""
+    _piece = 0
+    """Bytes of the last piece of data."""
     _progress = False
     """The last bytes held a piece of a body or the end of a request."""
     _too_large = False
@@ -48,6 +52,8 @@ class Protocol(HttpToolsProtocol):
         if self._refused:
             return
         self._progress = False
+        self._arrived += len(data)
+        self._piece = len(data)
         super().data_received(data)
         if self._refused:
             return
@@ -61,11 +67,11 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_headers = True
         self._pending_bytes = 0
+        self._arrived = self._piece
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
-        size = len(self.url) + header_bytes(self.headers)
-        self._too_large = len(self.headers) > MAX_HEADERS or size > MAX_HEADER_BYTES
+        self._too_large = len(self.headers) > MAX_HEADERS or self._header_bytes() > MAX_HEADER_BYTES
         if self._too_large:
             raise HeadersTooLarge
         self._in_headers = False
@@ -104,6 +110,12 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+
+    def _header_bytes(self) -> int:
+        """Size of the URL and the headers, or an upper bound that is within the limit."""
+        if self._arrived <= MAX_HEADER_BYTES:
+            return self._arrived
+        return len(self.url) + header_bytes(self.headers)
 
     def _close_unused(self) -> None:
         if self.cycle is None:

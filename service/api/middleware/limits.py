@@ -16,7 +16,7 @@ from service.batching import budget
 from service.errors import InferenceTimeout, ServiceError, TooManyRequests
 from service.settings import Settings
 
-SLICE_S = 0.005
+SLICE_S = 0.02
 """Seconds of request work per iteration of the event loop."""
 UNWATCHED_S = 0.05
 """Seconds before a request's connection is watched for a disconnect. Most requests end sooner, and watching costs more

@@ -5,6 +5,7 @@ import json
 import resource
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,20 @@ def test_large_headers_after_an_unanswered_request(server: Server) -> None:
 def process_memory() -> int:
     """Return the resident memory of this process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_large_headers_that_begin_behind_a_body(server: Server) -> None:
+    half = b"X: " + b"a" * (MAX_HEADER_BYTES // 2 + 1_000)
+    with connect(server) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{")
+        time.sleep(0.05)
+        connection.sendall(b"}" + GET + half)
+        time.sleep(0.05)
+        connection.sendall(b"\r\n" + half + b"\r\n\r\n")
+        answers = read_all(connection)
+    assert answers.startswith(ANSWER)
+    assert answers.count(b"HTTP/1.1 ") == 2
+    assert b"HTTP/1.1 431 " in answers
 
 
 def test_the_rest_of_a_refused_request_is_dropped(server: Server) -> None:
