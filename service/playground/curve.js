@@ -1,6 +1,6 @@
 // A chart of scores from 0 to 1 over the number of removed words, in SVG.
 
-const [HEIGHT, LEFT, RIGHT, BOTTOM, LINE] = [200, 44, 110, 26, 15];
+const [HEIGHT, LEFT, RIGHT, BOTTOM, LINE] = [200, 50, 110, 26, 15];
 
 /** @param {string} name @param {Record<string, unknown>} attributes @param {...(Node | string)} children */
 function svg(name, attributes, ...children) {

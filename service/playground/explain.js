@@ -33,6 +33,7 @@ const NOTHING = 0.005;
  */
 export function verdict({ faithfulness: { comprehensiveness: fall } }, random) {
   if (!random) return "";
+  if (fall <= -NOTHING) return "The score rises without these words.";
   if (fall < NOTHING) return "These words hardly change the score.";
   if (random.comprehensiveness < NOTHING / 5) return "These words explain the score. Random ones do not.";
   const ratio = fall / random.comprehensiveness;

@@ -1,5 +1,7 @@
-"""Take the screenshots of docs/playground/: `python -m tests.playground.screenshots`."""
+"""Take the screenshots of docs/playground/: `python -m tests.playground.screenshots [NAME...]`, by default all."""
 
+import math
+import sys
 from pathlib import Path
 
 from PIL import Image
@@ -12,9 +14,11 @@ from tests.playground.browsing import browsing
 FOLDER = Path(__file__).parents[2] / "docs" / "playground"
 COMPARE = "".join(f"&model=sms-spam{score}" for score in ("", "-dot", "-scaled-dot", "-general", "-location"))
 WON = "URGENT! You have won a 1 week FREE holiday. Call 09061234567 to claim."
+PRIZE = "Are you free for lunch? Call me to claim your prize"
 JACKET = "A man in a red jacket is riding a bicycle down the street."
 GENERATIONS = "".join(f"&model=en-fr{network}" for network in ("-bahdanau", "-luong", ""))
 BEGINNING = "The philosopher of the future will be "
+MARGIN = 24  # pixels around the answer
 VIEWS = {  # picture -> hash, width, height, colours
     "classify": (f"view=classify&text={WON}&model=sms-spam", 1100, 900, "light"),
     "compare": (f"view=classify&text={WON}{COMPARE}", 1240, 1180, "light"),
@@ -26,7 +30,7 @@ VIEWS = {  # picture -> hash, width, height, colours
     "phone-translate": (f"view=translate&q={JACKET}&source=en&target=fr", 390, 1750, "dark"),
     "generate": (f"view=generate&prompt={BEGINNING}&model=nietzsche-attention&seed=7", 1100, 900, "light"),
     "models": ("view=models", 1100, 1250, "light"),
-    "explain": (f"view=classify&text={WON}&model=sms-spam&explain=true", 1100, 1500, "light"),
+    "explain": (f"view=classify&text={PRIZE}&model=sms-spam&explain=true", 1000, 1500, "light"),
 }
 
 
@@ -37,7 +41,9 @@ def take(browser: Browser, address: str, name: str) -> None:
     page.goto(f"{address}/#{hash_}")
     page.wait_for_load_state("networkidle", timeout=120_000)
     if "explain" in hash_:
+        page.get_by_role("radio", name="Occlusion").check()
         page.locator(".removal input[type=range]").fill("4")
+        page.locator(".removal input[type=range]").blur()
     elif "classify" in hash_:
         page.locator(".token").nth(4).hover()
     if "generate" in hash_:
@@ -45,17 +51,26 @@ def take(browser: Browser, address: str, name: str) -> None:
     if "translate" in hash_:
         page.get_by_label("Words of the translation").first.locator(".token").nth(4).hover()
     path = FOLDER / f"{name}.png"
-    page.screenshot(path=path)
+    if "explain" in hash_:
+        box = page.locator(".panel").bounding_box()
+        assert box is not None
+        height = math.ceil(box["y"] + box["height"]) + MARGIN
+        page.set_viewport_size({"width": width, "height": height})
+        top = box["y"] - MARGIN
+        page.screenshot(path=path, clip={"x": 0, "y": top, "width": width, "height": height - top})
+    else:
+        page.screenshot(path=path)
     page.close()
-    Image.open(path).convert("P", palette=Image.Palette.ADAPTIVE, colors=128).save(path, optimize=True)
+    # This method keeps colours of small areas.
+    Image.open(path).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
 
 
-def main() -> None:
+def main(names: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     with listening(REAL_MODELS) as address, browsing() as browser:
-        for name in VIEWS:
+        for name in names or VIEWS:
             take(browser, address, name)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

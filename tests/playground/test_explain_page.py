@@ -19,6 +19,8 @@ def opened(page: Page, address: str) -> None:
 
 def finding(fall: float, random: float) -> str:
     """The sentence of the page about a method."""
+    if fall <= -0.005:
+        return "The score rises without these words."
     if fall < 0.005:
         return "These words hardly change the score."
     if random < 0.001:
