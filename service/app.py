@@ -27,6 +27,7 @@ from service.api import (
     models,
     pictures,
     playground,
+    tracing,
     translate,
 )
 from service.api.middleware import direct, hosts, limits, requests
@@ -89,6 +90,7 @@ def create_app(settings: Settings) -> FastAPI:
     gRPC without the extra.
     """
     registry = open_registry(settings)
+    tracing.install()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -27,7 +27,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import orjson
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
@@ -68,6 +68,17 @@ class Trace:
 
 
 current: ContextVar[Trace | None] = ContextVar("trace", default=None)
+
+
+class Spans(Protocol):
+    """Makes a span of each phase."""
+
+    def parent(self) -> Any: ...
+    def record(self, parent: Any, model: str, phase: Phase, seconds: float, end_ns: int) -> None: ...
+
+
+spans: Spans | None = None
+"""None without tracing. Set by `service/api/tracing.py`."""
 
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})(?P<trace>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 REQUEST_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -161,6 +172,8 @@ def observe_phase(model: str, phase: Phase, seconds: float) -> None:
     series(PHASE_SECONDS, model, phase)(seconds)
     if (trace := current.get()) is not None:
         trace.phases[phase] = trace.phases.get(phase, 0.0) + seconds
+    if spans is not None:
+        spans.record(spans.parent(), model, phase, seconds, time.time_ns())
 
 
 class timed:
@@ -187,6 +200,7 @@ class Timing:
     def __init__(self, model: str):
         self._model = model
         self._trace = current.get()
+        self._parent = None if spans is None else spans.parent()
         self._since = time.perf_counter()
         self._started: float | None = None
 
@@ -203,6 +217,10 @@ class Timing:
             series(PHASE_SECONDS, self._model, phase)(seconds)
             if self._trace is not None:
                 self._trace.phases[phase] = self._trace.phases.get(phase, 0.0) + seconds
+        if spans is not None:
+            end_ns = time.time_ns()
+            spans.record(self._parent, self._model, "infer", phases["infer"], end_ns)
+            spans.record(self._parent, self._model, "queue", phases["queue"], end_ns - round(phases["infer"] * 1e9))
 
 
 def observe_batch(model: str, rows: int, tokens: int, padded_tokens: int) -> None:
