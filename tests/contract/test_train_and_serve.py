@@ -17,6 +17,7 @@ from service.bundle.manifest import WEIGHTS, TranslationManifest
 from service.generation.generator import SamplingParams
 from service.registry.registry import Registry
 from service.runtime import Runtime
+from tests.training.alignments import few_alignments
 from training.__main__ import app, main
 from training.export.bundle import export
 from training.fit import fit
@@ -87,6 +88,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (folder / "my.data").write_text("\n".join(texts(request.param)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIMELIGHT_RUNS", str(folder / "runs"))
+        patch.setattr("training.evaluate.ALIGNMENTS", few_alignments(folder))
         fit(recipe_for(folder))
         yield request.param, folder
 
