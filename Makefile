@@ -100,5 +100,5 @@ $(BIN)/python:
 	@rm -f .venv/serve-* .venv/develop-*
 	@$(PIP) uninstall -y $(UNWANTED) 2>/dev/null
 	@echo 'Installing what training and the tests need into .venv. The first time this takes some minutes.' >&2
-	$(PIP) install -c constraints.txt -e '.[$*,documents,training,dev]'
+	$(PIP) install -c constraints.txt -e '.[$*,documents,grpc,training,dev]'
 	@touch .venv/serve-$* $@
