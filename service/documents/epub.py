@@ -4,13 +4,21 @@ import html
 
 from service.documents import html as pages
 from service.documents.document import Document, Segment, Slot, with_slots
-from service.documents.package import PartReader, read_package
+from service.documents.package import PartReader, open_archive, read_package
+from service.documents.package import read_part as unpack
 from service.documents.xml import read_xml
+from service.errors import InvalidInput
 
 PAGES = (".xhtml", ".html", ".htm")
+ENCRYPTION = "META-INF/encryption.xml"
 
 
 def read(content: bytes) -> Document:
+    """Raises InvalidInput, also for a book with encrypted pages. Encrypted fonts are kept."""
+    archive = open_archive(content)
+    for info in archive.infolist():
+        if info.filename == ENCRYPTION and any(f'{page}"'.encode() in unpack(archive, info) for page in PAGES):
+            raise InvalidInput("the document is encrypted")
     return read_package(content, reader_of)
 
 

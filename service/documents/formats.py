@@ -24,10 +24,11 @@ READERS = {
     "strings": "strings:read",
     "xml": "android:read",
     "resx": "resx:read",
-    "docx": "word:read",
-    "pptx": "slides:read",
-    "xlsx": "sheets:read",
-    **dict.fromkeys(("odt", "odp", "ods"), "opendocument:read"),
+    **dict.fromkeys(("docx", "docm", "dotx", "dotm"), "word:read"),
+    **dict.fromkeys(("pptx", "pptm", "ppsx", "ppsm", "potx", "potm"), "slides:read"),
+    **dict.fromkeys(("xlsx", "xlsm", "xltx", "xltm"), "sheets:read"),
+    **dict.fromkeys(("odt", "odp", "ods", "odg", "ott", "otp", "ots", "otg"), "opendocument:read"),
+    **dict.fromkeys(("fodt", "fodp", "fods", "fodg"), "opendocument:read_part"),
     "epub": "epub:read",
 }
 """Extension -> module and function."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 TAG = re.compile(r"<(?P<close>/?)(?P<kind>[gx]|br |code )(?P<number>\d{1,6})(?:></code>|/?>)")
 
+SOFT_HYPHEN = "\xad"
+
 
 @dataclass
 class Inline:
@@ -20,7 +22,8 @@ class Inline:
     """Number of elements."""
 
     def text(self, text: str) -> None:
-        self.parts.append(html.escape(text, quote=False))
+        """Add a text, without its soft hyphens: a translation has other syllables."""
+        self.parts.append(html.escape(text.replace(SOFT_HYPHEN, ""), quote=False))
 
     def open(self) -> int:
         """Open an element around the next parts. Returns its number."""

@@ -16,6 +16,8 @@ MAX_PARTS = 5_000
 """Maximum parts of a package."""
 MAX_UNPACKED_BYTES = 100_000_000
 """Maximum size of all parts together, unpacked."""
+COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
+"""Begin of files of older formats, and of encrypted ones."""
 DIRECTORY_ENTRY = b"PK\x01\x02"
 
 PartReader = Callable[[bytes], Document]
@@ -24,7 +26,8 @@ PartReader = Callable[[bytes], Document]
 def read_package(content: bytes, reader_of: Callable[[str], PartReader | None]) -> Document:
     """The document of the parts for which `reader_of` has a reader, in the order of the archive.
 
-    Raises InvalidInput for a damaged or encrypted archive, and PayloadTooLarge over a limit.
+    Raises InvalidInput for a damaged or encrypted archive, or one without such a part, and PayloadTooLarge over a
+    limit.
     """
     archive = open_archive(content)
     parts: list[tuple[str, Document]] = []
@@ -33,6 +36,8 @@ def read_package(content: bytes, reader_of: Callable[[str], PartReader | None]) 
         reader = reader_of(info.filename)
         if reader is not None:
             parts.append((info.filename, reader(read_part(archive, info))))
+    if not parts:
+        raise InvalidInput("the document has no part with text: it is damaged or of another format")
 
     def write(translations: Sequence[str]) -> bytes:
         replaced, start = {}, 0
@@ -53,6 +58,8 @@ def open_archive(content: bytes) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError):
+        if content.startswith(COMPOUND_FILE):
+            raise InvalidInput("the document is encrypted, or of an older format (doc, xls, ppt)") from None
         raise InvalidInput("the file is not a valid document: it is no ZIP archive") from None
     infos = archive.infolist()
     if len(infos) > MAX_PARTS:

@@ -6,21 +6,30 @@ paragraph gets new runs: `<w:r>` with the properties of the element around the t
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from lxml import etree
 
 from service.batching import budget
-from service.documents.document import Document, Segment
+from service.documents.document import Document
+from service.documents.fields import Field, Item, has_text, join_fields
 from service.documents.inline import Inline, Node, parse, plain
-from service.documents.xml import check_xml
-from service.errors import InvalidInput, excerpt
+from service.documents.parts import (
+    InlineParagraph,
+    Label,
+    Xml,
+    attribute_labels,
+    has_letters,
+    paragraph_document,
+    parse_xml,
+    shown,
+)
 
-Xml = Any
-"""An element of lxml."""
+STRICT = "http://purl.oclc.org/ooxml/"
+"""Begin of the namespaces of the strict version."""
 PRESERVE = "{http://www.w3.org/XML/1998/namespace}space"
 
 
@@ -48,63 +57,56 @@ class Names:
     """Element of a run that begins, separates or ends a field."""
     field_type: str = ""
     """Its attribute."""
+    field_code: str = ""
+    """Element of a run with the code of a field."""
+    simple_field: tuple[str, str] = ("", "")
+    """An element that is a field, and its attribute with the code."""
+    words: frozenset[str] = frozenset()
+    """Elements that take the place of a word, such as the number of a slide."""
+    characters: Mapping[str, str] = field(default_factory=dict)
+    """Elements that are a character."""
+    base_texts: Mapping[str, str] = field(default_factory=dict)
+    """Elements with a text and its pronunciation, and their element with the text."""
+    has_lines: bool = False
+    """A line break in a text is shown."""
+    labels: frozenset[str] = frozenset()
+    """Elements outside of paragraphs whose text is shown."""
+    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Elements with attributes that are shown."""
+
+    def strict(self) -> "Names":
+        """The names in a file of the strict version of the format (ISO 29500-1), which has other namespaces."""
+
+        def renamed(value: Any) -> Any:
+            if isinstance(value, str):
+                return value.replace("http://schemas.openxmlformats.org/", STRICT).replace("/2006/", "/")
+            if isinstance(value, Mapping):
+                return {renamed(key): renamed(each) for key, each in value.items()}
+            return type(value)(map(renamed, value)) if isinstance(value, (tuple, frozenset)) else value
+
+        return Names(**{each.name: renamed(getattr(self, each.name)) for each in fields(self)})
 
 
-def read_part(content: bytes, names: Names, skipped: Callable[[str], bool] = lambda text: False) -> Document:
-    """The paragraphs of a part; not those whose text is skipped. Raises InvalidInput."""
+def read_part(
+    content: bytes,
+    names: Names,
+    skipped: Callable[[str], bool] = lambda text: False,
+    label: Callable[[Xml], InlineParagraph] = Label,
+) -> Document:
+    """The paragraphs and labels of a part; not those whose text is skipped. Raises InvalidInput."""
     root = parse_xml(content)
-    paragraphs = []
-    for element in root.iter(*names.paragraphs):
+    if STRICT in root.tag:
+        names = names.strict()
+    found: list[InlineParagraph] = []
+    for element in list(root.iter(*names.paragraphs, *names.labels, *names.attributes)):
         budget.check()
-        paragraph = Paragraph(element, names)
-        if any(char.isalpha() for char in plain(str(paragraph.inline))) and not skipped(plain(str(paragraph.inline))):
-            paragraphs.append(paragraph)
-
-    return paragraph_document(root, paragraphs, content)
-
-
-class InlineParagraph(Protocol):
-    """A paragraph of an XML part, as inline tags and text."""
-
-    inline: Inline
-
-    def replace(self, translation: str) -> None:
-        """Give the paragraph the text of a translation."""
-
-
-def paragraph_document(root: Xml, paragraphs: Sequence[InlineParagraph], content: bytes) -> Document:
-    """A document of the paragraphs below `root`. It is written as `content` if no paragraph changes."""
-
-    def write(translations: Sequence[str]) -> bytes:
-        changed = False
-        for paragraph, translation in zip(paragraphs, translations, strict=True):
-            budget.check()
-            if translation != str(paragraph.inline):
-                paragraph.replace(translation)
-                changed = True
-        return to_bytes(root) if changed else content
-
-    return Document([Segment(str(paragraph.inline), "html") for paragraph in paragraphs], write)
-
-
-def parse_xml(content: bytes) -> Xml:
-    """The root of a document without entities. Raises InvalidInput."""
-    check_xml(content)
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    try:
-        root = etree.fromstring(content, parser)
-    except etree.XMLSyntaxError as error:
-        raise InvalidInput(f"the document is not valid XML: {excerpt(error)}") from None
-    # `check_xml` does not find a document type in every encoding.
-    if root.getroottree().docinfo.doctype:
-        raise InvalidInput("a part of the document has a document type")
-    return root
-
-
-def to_bytes(root: Xml) -> bytes:
-    tree = root.getroottree()
-    encoded: bytes = etree.tostring(tree, xml_declaration=True, encoding="UTF-8", standalone=tree.docinfo.standalone)
-    return encoded
+        if element.tag in names.paragraphs:
+            found.append(Paragraph(element, names))
+        elif element.tag in names.labels:
+            found.append(label(element))
+        else:
+            found += attribute_labels(element, names.attributes[element.tag])
+    return paragraph_document(root, [each for each in found if has_letters(each) and not skipped(shown(each))], content)
 
 
 @dataclass
@@ -115,7 +117,10 @@ class _Element:
     """Elements without text, or one container."""
     properties: Xml | None = None
     """The properties of runs, or of most runs of a container."""
+    closing: list[Xml] = field(default_factory=list)
+    """Elements behind the text of a field."""
     is_container: bool = False
+    is_field: bool = False
     is_style: bool = False
 
 
@@ -126,11 +131,10 @@ class Paragraph:
         self.element, self.names = element, names
         self.inline = Inline()
         self._elements: list[_Element] = []
-        self._base = self._read(element)
+        self._base = self._read(self._items(element), element)
 
-    def _read(self, parent: Xml) -> Xml | None:
-        """Add the content of a paragraph or container. Returns the properties of most of its text."""
-        items = [*self._items(parent)]
+    def _read(self, items: list[Item], parent: Xml) -> Xml | None:
+        """Add the content of a paragraph, container or field. Returns the properties of most of its text."""
         weights: Counter[bytes] = Counter()
         properties: dict[bytes, Xml | None] = {}
         for run, text in items:
@@ -154,7 +158,7 @@ class Paragraph:
             if text:
                 self.inline.text(text)
             else:
-                self._add_element(item)
+                self._add_element(item, parent)
         if current != base:
             self.inline.close(number)
         return properties.get(base)
@@ -168,96 +172,107 @@ class Paragraph:
         children = [etree.tostring(child, with_tail=False) for child in properties if child.tag not in ignored]
         return repr(attributes).encode() * bool(attributes) + b"".join(children)
 
-    def _add_element(self, item: Any) -> None:
-        elements = item if isinstance(item, list) else [item]
-        tag = elements[0].tag
-        added = _Element(elements)
+    def _add_element(self, item: Any, parent: Xml) -> None:
+        if isinstance(item, Field):
+            self._add_field(item, parent)
+            return
+        added = _Element([item])
         self._elements.append(added)
-        if tag in self.names.containers:
+        if item.tag in self.names.containers or self._is_text_field(item):
             added.is_container = True
             number = self.inline.open()
-            added.properties = self._read(self._inner(elements[0]))
+            inner = self._inner(item)
+            added.properties = self._read(self._items(inner), inner)
             self.inline.close(number)
-        elif self._ends_sentence(elements):
+        elif self._ends_sentence(item):
             self.inline.line_break()
-        elif len(elements) > 1:
-            self.inline.word()  # a field, such as a page number
+        elif item.tag in self.names.words or item.tag == self.names.simple_field[0]:
+            self.inline.word()
         else:
             self.inline.mark()
 
-    def _ends_sentence(self, elements: list[Xml]) -> bool:
+    def _add_field(self, item: Field, parent: Xml) -> None:
+        if not item.has_text:
+            self._elements.append(_Element(item.runs()))
+            self.inline.word()
+            return
+        added = _Element(item.opening, closing=item.closing, is_field=True)
+        self._elements.append(added)
+        number = self.inline.open()
+        added.properties = self._read(item.result, parent)
+        self.inline.close(number)
+
+    def _is_text_field(self, element: Xml) -> bool:
+        name, code = self.names.simple_field
+        return bool(element.tag == name and has_text(element.get(code, "")))
+
+    def _ends_sentence(self, element: Xml) -> bool:
         """True for a tab, a line break, and a part of a field that begins or ends in another paragraph."""
-        if elements[0].tag in self.names.breaks:
+        if element.tag in self.names.breaks:
             return True
-        parts = {child.tag for child in elements[0]}
-        return len(elements) == 1 and bool(parts & (self.names.breaks | {self.names.field_part}))
+        if element.tag != self.names.run:
+            return False
+        ends = self.names.breaks | {self.names.field_part}
+        return any(child.tag in ends or (child.tag == self.names.text and child.text == "\n") for child in element)
 
     def _inner(self, container: Xml) -> Xml:
         found = container.find(self.names.inner) if self.names.inner else None
         return container if found is None else found
 
-    def _items(self, parent: Xml) -> Iterator[tuple[Any, str]]:
-        """The content of a paragraph or container: (run, text), or (element or elements, "").
-
-        A run with several texts and breaks is divided into runs with one of them.
+    def _items(self, parent: Xml) -> list[Item]:
+        """The content of a paragraph or container. A run with several texts and breaks is divided into runs with one of
+        them.
         """
         names = self.names
-        children: list[tuple[Any, str]] = []
+        items: list[Item] = []
         for child in list(parent):
             if child.tag in names.kept or child.tag == names.properties or not isinstance(child.tag, str):
                 continue
             if child.tag in names.dropped:
                 parent.remove(child)
             elif child.tag == names.text:
-                children.append((parent, child.text or ""))
+                items += self._lines(parent, child.text or "", None)
             elif child.tag == names.run:
-                children += self._divided(child)
+                items += self._divided(child)
             else:
-                children.append((child, ""))
-        yield from self._with_fields([(item, text) for item, text in children if text or item is not parent])
+                items.append((child, ""))
+        items = [(item, text) for item, text in items if text or item is not parent]
+        return join_fields(items, names.field_part, names.field_type, names.field_code) if names.field_part else items
 
-    def _divided(self, run: Xml) -> list[tuple[Xml, str]]:
+    def _divided(self, run: Xml) -> list[Item]:
+        properties = run.find(self.names.properties)
         contents = [child for child in run if child.tag != self.names.properties]
-        if len(contents) > 1:
-            found: list[Xml] = []
-            for content in contents[1:]:
-                if content.tag in self.names.dropped:
-                    run.remove(content)
-                    continue
-                part = self._new_run(run.find(self.names.properties))
-                part.append(content)
-                (found[-1] if found else run).addnext(part)
-                found.append(part)
-            return [pair for part in (run, *found) for pair in self._divided(part)]
-        if contents and contents[0].tag == self.names.text:
-            return [(run, contents[0].text or "")] if contents[0].text else []
-        return [(run, "")] if contents else []
+        parts = [run]
+        for content in contents[1:]:
+            parts.append(self._new_run(properties))
+            parts[-1].append(content)
+            parts[-2].addnext(parts[-1])
+        items: list[Item] = []
+        for part, content in zip(parts, contents, strict=False):
+            if content.tag == self.names.text:
+                items += self._lines(part, content.text or "", properties)
+            elif content.tag in self.names.characters:
+                items.append((part, self.names.characters[content.tag]))
+            elif content.tag in self.names.base_texts:
+                base = content.find(self.names.base_texts[content.tag])
+                items += [] if base is None else self._items(base)
+            elif content.tag not in self.names.dropped:
+                items.append((part, ""))
+        return items
 
-    def _with_fields(self, items: list[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
-        """Join the runs of a field that begins and ends among the items to one item."""
-        ends: dict[int, int] = {}
-        """The first item of a field -> its last one."""
-        opened: list[int] = []
-        for index, (item, _) in enumerate(items):
-            kind = self._field_kind(item)
-            if kind == "begin":
-                opened.append(index)
-            elif kind == "end" and opened:
-                ends[opened.pop()] = index
-        index = 0
-        while index < len(items):
-            end = ends.get(index, index)
-            if end > index:
-                yield [item for item, _ in items[index : end + 1]], ""
-            else:
-                yield items[index]
-            index = end + 1
-
-    def _field_kind(self, item: Any) -> str:
-        if not self.names.field_part or item.tag != self.names.run:
-            return ""
-        part = item.find(self.names.field_part)
-        return "" if part is None else str(part.get(self.names.field_type))
+    def _lines(self, parent: Xml, text: str, properties: Xml | None) -> list[Item]:
+        """A text, or its lines and line breaks."""
+        if not self.names.has_lines or "\n" not in text:
+            return [(parent, text)] if text else []
+        items: list[Item] = []
+        for line in text.splitlines(keepends=True):
+            if words := line.rstrip("\r\n"):
+                items.append((parent, words))
+            if len(words) < len(line):
+                end = self._new_run(properties)
+                self._set_text(end, "\n")
+                items.append((end, ""))
+        return items
 
     def replace(self, translation: str) -> None:
         """Give the paragraph the text of a translation. Without the tags of all elements, its text is one run behind
@@ -292,14 +307,21 @@ class Paragraph:
                 inner = self._inner(element.elements[0])
                 self._clear(inner)
                 self._fill(inner, child, element.properties)
+            elif element.is_field:
+                self._fill(parent, child, element.properties)
+            for each in element.closing:
+                parent.append(each)
 
     def _add_text(self, parent: Xml, text: str, properties: Xml | None) -> None:
         run = self._new_run(properties)
+        self._set_text(run, text)
+        parent.append(run)
+
+    def _set_text(self, run: Xml, text: str) -> None:
         content = etree.SubElement(run, self.names.text)
         content.text = text
         if text != text.strip():
             content.set(PRESERVE, "preserve")
-        parent.append(run)
 
     def _new_run(self, properties: Xml | None) -> Xml:
         run = self.element.makeelement(self.names.run)

@@ -28,7 +28,7 @@ RAW_TEXT = set("script style textarea".split())
 HIDDEN = set("script style template textarea svg object iframe canvas audio video map".split())
 """Elements whose content does not belong to the sentence around them."""
 
-COPIED = set("code kbd samp var math".split())
+COPIED = set("code kbd samp var math ruby".split())
 """Elements that are copied whole, inside of their sentence."""
 
 TOKEN = re.compile(

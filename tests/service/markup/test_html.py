@@ -41,6 +41,7 @@ def test_text_and_tags(raw: str, text: str, tags: list[tuple[int, str, str]]) ->
     ("raw", "text"),
     [
         ("<code>a <code>b</code> c</code> d", f"{OBJECT} d"),
+        ("<ruby>a<rt>b</rt></ruby> d", f"{OBJECT} d"),
         ("a <kbd>Ctrl</kbd> b", f"a {OBJECT} b"),
         ('a <span class="b notranslate">c</span> d', f"a {OBJECT} d"),
         ("<b translate='no'>c</b> d", f"{OBJECT} d"),
