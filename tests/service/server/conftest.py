@@ -19,7 +19,19 @@ def running() -> Iterator[Callable[..., Running]]:
 
     yield run
     for one in made:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(one.process.pid, signal.SIGKILL)
-        one.process.wait()
-        one.log.close()
+        kill(one)
+
+
+@pytest.fixture(scope="module")
+def two_processes(models: Path) -> Iterator[Running]:
+    """A service of two processes over the fakes. Tests may send requests to it, and do not end it."""
+    made = Running(models, DRAIN_DELAY_S="0", PROCESSES="2")
+    yield made
+    kill(made)
+
+
+def kill(service: Running) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(service.process.pid, signal.SIGKILL)
+    service.process.wait()
+    service.log.close()

@@ -11,6 +11,13 @@ from typing import Any
 WIND = ("/classify", "POST", '{"text": "wind"}')
 
 
+def supervised(**times: float) -> str:
+    """Return a program that runs the service with other times of its supervisor."""
+    changes = "".join(f"supervisor.{name} = {value}\n" for name, value in times.items())
+    main = "import sys\nfrom service.__main__ import main\nif __name__ == '__main__':\n    sys.exit(main())\n"
+    return f"from service.server import supervisor\n{changes}{main}"
+
+
 def start(models: Path, program: str | None = None, **settings: str) -> subprocess.Popen[str]:
     """Start the service, or a program that starts it, with these settings."""
     environment = {"MODELS": str(models), "PORT": "0", "DEVICE": "cpu", "THREADS": "1", **settings}

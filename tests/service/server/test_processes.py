@@ -17,7 +17,7 @@ import pytest
 from service.observability import FLUSH_INTERVAL_S
 from service.server.uvicorn import CLOSE_S
 from tests.fakes import change_manifest, until
-from tests.service.server.running import WIND, Running, start
+from tests.service.server.running import WIND, Running, start, supervised
 
 
 def free_port() -> int:
@@ -28,18 +28,6 @@ def free_port() -> int:
 
 
 ANY = pytest.mark.parametrize("count", ["1", "2"])
-
-
-@ANY
-def test_sigterm_drains(models: Path, running: Callable[..., Running], count: str) -> None:
-    """Readiness is 503 before the socket is closed, and requests are answered meanwhile."""
-    service = running(models, DRAIN_DELAY_S="0.7", PROCESSES=count)
-    assert service.request("/health/ready")[0] == 200
-    service.process.send_signal(signal.SIGTERM)
-    until(lambda: service.request("/health/ready")[0] == 503)
-    assert service.request("/health/live")[0] == 200
-    assert service.request(*WIND)[0] == 200
-    service.end()
 
 
 @ANY
@@ -123,11 +111,14 @@ def test_sigint_skips_the_delay(models: Path, running: Callable[..., Running], c
 
 
 @ANY
-def test_sigint_ends_the_delay(models: Path, running: Callable[..., Running], count: str) -> None:
-    """SIGTERM starts the delay."""
+def test_sigterm_drains_until_sigint(models: Path, running: Callable[..., Running], count: str) -> None:
+    """SIGTERM starts the delay: readiness is 503, and requests are answered. SIGINT ends the delay."""
     service = running(models, DRAIN_DELAY_S="60", PROCESSES=count)
+    assert service.request("/health/ready")[0] == 200
     service.process.send_signal(signal.SIGTERM)
     until(lambda: service.request("/health/ready")[0] == 503)
+    assert service.request("/health/live")[0] == 200
+    assert service.request(*WIND)[0] == 200
     os.killpg(service.process.pid, signal.SIGINT)
     service.end()
 
@@ -141,13 +132,30 @@ def test_sighup_reloads(models: Path, tmp_path: Path, running: Callable[..., Run
     for _ in range(service.count):
         assert "loaded=['toy/1']" in service.wait_for("reloaded")["message"]
     assert {service.request("/models/toy")[1]["description"] for _ in range(8)} == {"Another."}
-    shutil.rmtree(tmp_path)
+    folder = tmp_path.rename(tmp_path.with_name("elsewhere"))
     service.process.send_signal(signal.SIGHUP)
     for _ in range(service.count):
         assert "no bundle in" in service.wait_for("nothing is reloaded")["message"]
     assert service.request(*WIND)[0] == 200
+    folder.rename(tmp_path)
+    check_that_many_sighups_are_few_reloads(service)
+
+
+def check_that_many_sighups_are_few_reloads(service: Running) -> None:
+    """Ends the service."""
+    earlier = service.count_lines("reloaded")
+    before = {pid: threads_of(pid) for pid in service.pids()}
+    for _ in range(200):
+        service.process.send_signal(signal.SIGHUP)
+        time.sleep(0.001)
+    most = {pid: threads_of(pid) for pid in service.pids()}
+    for _ in range(service.count):
+        service.wait_for("reloaded")
+    assert service.request(*WIND)[0] == 200
     service.process.send_signal(signal.SIGTERM)
-    service.end()
+    reloads = service.count_lines("reloaded") - earlier + service.end().count("reloaded")
+    assert service.count <= reloads <= 50 * service.count
+    assert all(most[pid] <= before[pid] + 8 for pid in before), (before, most)
 
 
 def read(stream: IO[str], lines: list[str]) -> None:
@@ -192,31 +200,13 @@ def test_the_end_during_the_import(models: Path, signal_name: str) -> None:
     assert process.returncode == 0
 
 
-@ANY
-def test_many_sighups_are_few_reloads(models: Path, running: Callable[..., Running], count: str) -> None:
-    service = running(models, DRAIN_DELAY_S="0", PROCESSES=count)
-    before = {pid: threads_of(pid) for pid in service.pids()}
-    for _ in range(200):
-        service.process.send_signal(signal.SIGHUP)
-        time.sleep(0.001)
-    most = {pid: threads_of(pid) for pid in service.pids()}
-    for _ in range(service.count):
-        service.wait_for("reloaded")
-    assert service.request(*WIND)[0] == 200
-    service.process.send_signal(signal.SIGTERM)
-    reloads = service.count_lines("reloaded") + service.end().count("reloaded")
-    assert service.count <= reloads <= 50 * service.count
-    assert all(most[pid] <= before[pid] + 8 for pid in before), (before, most)
-
-
 def threads_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 @ANY
-def test_a_port_in_use(models: Path, running: Callable[..., Running], count: str) -> None:
-    service = running(models, DRAIN_DELAY_S="0", PROCESSES="2")
-    port = service.address.split(":")[1]
+def test_a_port_in_use(models: Path, two_processes: Running, count: str) -> None:
+    port = two_processes.address.split(":")[1]
     other = start(models, PORT=port, PROCESSES=count)
     stderr = other.communicate(timeout=60)[1]
     assert other.returncode == 1
@@ -244,26 +234,26 @@ def test_processes_without_bundles_do_not_start(tmp_path: Path) -> None:
     assert f"cannot start: no bundle in {tmp_path}" in stderr
 
 
-def test_connections_to_a_dead_process_wait_for_its_successor(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, DRAIN_DELAY_S="0", PROCESSES="2")
+def test_connections_to_a_dead_process_wait_for_its_successor_and_no_child_outlives_the_parent(
+    models: Path, running: Callable[..., Running]
+) -> None:
+    service = running(models, supervised(RESTART_DELAY_S=0.1), DRAIN_DELAY_S="0", PROCESSES="2")
     first = service.pids()
     for pid in first:  # all, so that no other process can answer
         os.kill(pid, signal.SIGKILL)
     assert [service.request(*WIND)[0] for _ in range(8)] == [200] * 8
     for _ in first:
         assert "(-9)" in service.wait_for("has died")["message"]
-    service.process.send_signal(signal.SIGTERM)
-    service.end()
-
-
-def test_no_child_outlives_the_parent(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, DRAIN_DELAY_S="0", PROCESSES="2")
+    while service.count_lines("startup complete") < 4:
+        service.wait_for("")
+    children = service.pids()[2:]
+    assert len(children) == 2 and all(Path(f"/proc/{pid}").exists() for pid in children)
     service.process.kill()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in service.pids()))
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children))
 
 
-def test_metrics_of_all_processes(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, DRAIN_DELAY_S="0", PROCESSES="2")
+def test_metrics_of_all_processes(two_processes: Running) -> None:
+    service = two_processes
     for _ in range(16):
         assert service.request(*WIND)[0] == 200
 

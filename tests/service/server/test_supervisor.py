@@ -11,24 +11,16 @@ from pathlib import Path
 import pytest
 
 from service.server import supervisor
-from service.server.supervisor import EXIT_S, STALL_S, START_S, Child, Slot
+from service.server.supervisor import STALL_S, START_S, Child, Slot
 from service.server.uvicorn import CLOSE_S
 from tests.fakes import until
-from tests.service.server.running import WIND, Running
-
-QUICK = """
-from service.server import supervisor
-
-supervisor.STALL_S = 2.0
-if __name__ == "__main__":
-    import sys
-    from service.__main__ import main
-    sys.exit(main())
-"""
+from tests.service.server.running import WIND, Running, supervised
 
 
-def test_a_stopped_process_is_replaced(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, QUICK, DRAIN_DELAY_S="0", PROCESSES="2")
+def test_a_stopped_process_is_replaced_and_does_not_delay_the_end(
+    models: Path, running: Callable[..., Running]
+) -> None:
+    service = running(models, supervised(STALL_S=2, RESTART_DELAY_S=0.1), DRAIN_DELAY_S="0", PROCESSES="2")
     [stopped, other] = service.pids()
     os.kill(stopped, signal.SIGSTOP)
     assert str(stopped) in service.wait_for("does not respond and is killed")["message"]
@@ -37,21 +29,15 @@ def test_a_stopped_process_is_replaced(models: Path, running: Callable[..., Runn
     while service.count_lines("startup complete") < 3:
         service.wait_for("")
     assert service.pids()[1] == other and len(service.pids()) == 3
-    service.process.send_signal(signal.SIGTERM)
-    service.end()
-
-
-def test_a_stopped_process_does_not_delay_the_end(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, DRAIN_DELAY_S="0", PROCESSES="2")
-    os.kill(service.pids()[0], signal.SIGSTOP)
+    os.kill(other, signal.SIGSTOP)  # it does not delay the end
     service.process.send_signal(signal.SIGTERM)
     start = time.monotonic()
     service.end()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10  # without SIGCONT it would end after 30 s
 
 
 def test_a_process_that_stays_stopped_is_killed_at_the_end(models: Path, running: Callable[..., Running]) -> None:
-    service = running(models, DRAIN_DELAY_S="0", DRAIN_TIMEOUT_S="0.5", PROCESSES="2")
+    service = running(models, supervised(EXIT_S=1), DRAIN_DELAY_S="0", DRAIN_TIMEOUT_S="0.5", PROCESSES="2")
     [stopped, _] = service.pids()
     ended = threading.Event()
 
@@ -68,19 +54,19 @@ def test_a_process_that_stays_stopped_is_killed_at_the_end(models: Path, running
     service.process.send_signal(signal.SIGTERM)
     start = time.monotonic()
     assert f"process {stopped} does not end and is killed" in service.end()
-    assert time.monotonic() - start < 0.5 + CLOSE_S + EXIT_S + 2
+    assert time.monotonic() - start < 0.5 + CLOSE_S + 1 + 4
     ended.set()
     thread.join()
 
 
 def test_a_stopped_parent_kills_nobody_when_it_continues(models: Path, running: Callable[..., Running]) -> None:
     """The whole group is stopped, as by a container that is paused."""
-    service = running(models, QUICK, DRAIN_DELAY_S="0", PROCESSES="2")
+    service = running(models, supervised(STALL_S=2), DRAIN_DELAY_S="0", PROCESSES="2")
     os.killpg(service.process.pid, signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(3.2)  # over STALL_S, and over three intervals between checks
     os.killpg(service.process.pid, signal.SIGCONT)
     assert [service.request(*WIND)[0] for _ in range(8)] == [200] * 8
-    time.sleep(2)
+    time.sleep(1.2)  # over an interval between checks
     service.process.send_signal(signal.SIGTERM)
     assert "does not respond" not in service.end()
 
