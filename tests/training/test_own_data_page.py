@@ -11,6 +11,7 @@ import pytest
 from tests.code_blocks import ROOT, blocks
 from tests.fakes import serving
 from tests.training.own_pages import lines, run
+from training.fitted import schedule_for
 
 PAGE = ROOT / "docs" / "train-a-classifier.md"
 TOPICS = {
@@ -34,10 +35,16 @@ def tickets(seed: int = 1, shuffled: bool = False) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The current folder: the table of the page, no bundles, no runs."""
+    """The current folder: the table of the page, no bundles, no runs. Training has a third of the usual epochs."""
     folder = tmp_path_factory.mktemp("own")
+
+    def short(rows: int, mean_tokens: float, longest: int, started: bool) -> dict[str, float | int | bool]:
+        schedule = schedule_for(rows, mean_tokens, longest, started)
+        return {**schedule, **{key: schedule[key] // 3 for key in ("epochs", "patience", "warmup_steps")}}
+
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr("training.fitted.schedule_for", short)
         (folder / "tickets.tsv").write_text(tickets())
         yield folder
 
