@@ -14,6 +14,7 @@ import pytest
 from service.bundle.files import read_manifest, update_manifest
 from service.bundle.manifest import TranslationManifest
 from tests.code_blocks import ROOT, blocks
+from tests.training.alignments import few_alignments
 from tests.training.own_pages import arguments, lines, run
 from training.before_after import Change, described
 from training.corpora import CORPORA, Corpus, File
@@ -64,6 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "pairs.tsv").write_text(pairs(200))
         patch.setattr("training.export.quantization.CALIBRATION_PAIRS", 4)
         patch.setattr("training.evaluate.in_float32", lambda *_: [])
+        patch.setattr("training.evaluate.ALIGNMENTS", few_alignments(folder))
         run("make train RECIPE=en-fr")
         yield folder
 
