@@ -122,7 +122,8 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A classifier whose scores are sums of shares of its tokens."""
     folder = tmp_path_factory.mktemp("linear")
     probabilities = 1 / 3 + networks.SHARES[TOKENIZER.encode("wind").ids].sum(axis=0)
-    answer = {"scores": dict(zip(LABELS, probabilities.tolist(), strict=True)), "attention": None}
+    scores = dict(zip(LABELS, probabilities.tolist(), strict=True))
+    answer: dict[str, Any] = {"scores": scores, "attention": None}
     files = {
         "tokenizer.json": TOKENIZER.to_str(),
         GOLDEN: json.dumps({"tolerance": 1e-4, "cases": [{"text": "wind", "answer": answer}]}),
