@@ -125,19 +125,19 @@ def test_sigterm_drains_until_sigint(models: Path, running: Callable[..., Runnin
 
 @ANY
 def test_sighup_reloads(models: Path, tmp_path: Path, running: Callable[..., Running], count: str) -> None:
-    shutil.copytree(models, tmp_path, dirs_exist_ok=True)
-    service = running(tmp_path, DRAIN_DELAY_S="0", PROCESSES=count)
-    change_manifest(tmp_path / "toy" / "1", description="Another.")
+    folder = shutil.copytree(models, tmp_path / "models")
+    service = running(folder, DRAIN_DELAY_S="0", PROCESSES=count)
+    change_manifest(folder / "toy" / "1", description="Another.")
     service.process.send_signal(signal.SIGHUP)
     for _ in range(service.count):
         assert "loaded=['toy/1']" in service.wait_for("reloaded")["message"]
     assert {service.request("/models/toy")[1]["description"] for _ in range(8)} == {"Another."}
-    folder = tmp_path.rename(tmp_path.with_name("elsewhere"))
+    moved = folder.rename(tmp_path / "elsewhere")
     service.process.send_signal(signal.SIGHUP)
     for _ in range(service.count):
         assert "no bundle in" in service.wait_for("nothing is reloaded")["message"]
     assert service.request(*WIND)[0] == 200
-    folder.rename(tmp_path)
+    moved.rename(folder)
     check_that_many_sighups_are_few_reloads(service)
 
 
