@@ -1,9 +1,9 @@
-"""`make gpu-check`: the bundles in models/ on a GPU, in one call of less than eight minutes.
+"""`make gpu-check`: check the bundles in models/ on a GPU, in one call of less than eight minutes.
 
-Golden inputs in each precision, attention and scores beside the CPU in float32, a batch beside its texts alone, quality
-on validation data, rates beside CTranslate2 and torch where they are installed, and the service under mixed load.
-Prints tables, and writes one JSON document after each part. Exits with 1 if a guarantee does not hold. With
-`--device cpu` everything runs on the CPU, whose numbers stand in for those of CUDA.
+It runs golden inputs in each precision. It compares attention and scores with the CPU in float32, a batch with its
+texts alone, and rates with CTranslate2 and torch where they are installed. It measures quality on validation data, and
+the service under mixed load. It prints tables, and writes one JSON document after each part. The exit code is 1 if a
+guarantee does not hold. With `--device cpu` everything runs on the CPU, whose numbers stand in for those of CUDA.
 
 `python -m bench.cuda_pack` packs what another machine needs.
 """
@@ -136,7 +136,7 @@ def worst_pair(first: list[Translation], second: list[Translation]) -> Results:
 
 
 def parity(check: Check) -> Results:
-    """Full attention and scores of one translator in each precision beside the CPU in float32."""
+    """Compare full attention and scores of one translator in each precision with the CPU in float32."""
     texts = [source for source, _ in check.sample.pairs[:32]]
     reference = open_predictor(
         read_bundle(newest(TRANSLATOR), read_manifest(newest(TRANSLATOR))),

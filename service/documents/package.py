@@ -17,7 +17,7 @@ MAX_PARTS = 5_000
 MAX_UNPACKED_BYTES = 100_000_000
 """Maximum size of all parts together, unpacked."""
 COMPOUND_FILE = bytes.fromhex("d0cf11e0a1b11ae1")
-"""Begin of files of older formats, and of encrypted ones."""
+"""First bytes of files of older formats, and of encrypted files."""
 DIRECTORY_ENTRY = b"PK\x01\x02"
 
 PartReader = Callable[[bytes], Document]

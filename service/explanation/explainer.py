@@ -67,7 +67,8 @@ async def explain(
 ) -> Explained:
     """Explain the score of a text with some units.
 
-    own: methods of the network itself, which return the weight of each unit [U]; called after `evaluate`
+    own: functions for the methods of the network itself. They return the weight of each unit [U], and are called after
+        `evaluate`
     evaluate: scores sets of kept units
 
     Raises UnsupportedOption and the errors of `evaluate`.

@@ -49,10 +49,10 @@ class OpenInference:
         self._settings: Settings = state.settings
 
     async def server_live(self, raw: bytes) -> bytes:
-        return _written(messages.ServerLiveResponse(live=True))
+        return _to_bytes(messages.ServerLiveResponse(live=True))
 
     async def server_ready(self, raw: bytes) -> bytes:
-        return _written(messages.ServerReadyResponse(ready=not self._registry.problems()))
+        return _to_bytes(messages.ServerReadyResponse(ready=not self._registry.problems()))
 
     async def model_ready(self, raw: bytes) -> bytes:
         """Raises InvalidInput or ModelNotFound."""
@@ -60,17 +60,17 @@ class OpenInference:
         try:
             inference.check_model_ready(self._registry, message.name, version_of(message.version))
         except ModelNotReady:
-            return _written(messages.ModelReadyResponse(ready=False))
-        return _written(messages.ModelReadyResponse(ready=True))
+            return _to_bytes(messages.ModelReadyResponse(ready=False))
+        return _to_bytes(messages.ModelReadyResponse(ready=True))
 
     async def server_metadata(self, raw: bytes) -> bytes:
-        return _written(messages.ServerMetadataResponse(**inference.server_metadata()))
+        return _to_bytes(messages.ServerMetadataResponse(**inference.server_metadata()))
 
     async def model_metadata(self, raw: bytes) -> bytes:
         """Raises InvalidInput, ModelNotFound or ModelNotReady."""
         message = parse(messages.ModelMetadataRequest, raw)
         found = inference.model_metadata(self._registry, message.name, version_of(message.version))
-        return _written(messages.ModelMetadataResponse(**found))
+        return _to_bytes(messages.ModelMetadataResponse(**found))
 
     async def model_infer(self, raw: bytes) -> bytes:
         """Raises InvalidInput, AnswerTooLarge, and the errors of the handlers."""
@@ -84,9 +84,9 @@ class OpenInference:
         return await inference.infer(read, write_message, entry, self._registry, self._settings, counted)
 
 
-def _written(message: Any) -> bytes:
-    written: bytes = message.SerializeToString()
-    return written
+def _to_bytes(message: Any) -> bytes:
+    serialized: bytes = message.SerializeToString()
+    return serialized
 
 
 def version_of(text: str) -> int | None:
@@ -159,4 +159,4 @@ def write_message(header: dict[str, Any], tensors: list[Tensor], request: InferR
             if tensor.datatype == "BYTES":
                 values = [text.encode() for text in values]
             getattr(output.contents, CONTENTS[tensor.datatype]).extend(values)
-    return _written(message)
+    return _to_bytes(message)
