@@ -77,6 +77,7 @@ def test_generating_again_gives_another_text_that_the_url_keeps(page: Page, addr
 
 STREAM = """
 const real = window.fetch;
+let ended = "";
 window.fetch = (path, options) => {
   if (!String(path).endsWith("generate")) return real(path, options);
   const body = new ReadableStream({
@@ -85,8 +86,11 @@ window.fetch = (path, options) => {
         const token = JSON.stringify({ text, start, end: start + 1, logprob: -1 });
         stream.enqueue(new TextEncoder().encode(`event: token\\ndata: ${token}\\n\\n`));
       };
-      [..."abc"].forEach(send);
-      window.endEarly = () => stream.close();
+      ["a", "b", "c", ended].forEach(send);
+      window.endEarly = () => {
+        ended = "again";
+        stream.close();
+      };
     },
   });
   return Promise.resolve(new Response(body, { headers: { "Content-Type": "text/event-stream" } }));
@@ -95,12 +99,13 @@ window.fetch = (path, options) => {
 
 
 def test_tokens_are_streamed(page: Page, address: str) -> None:
-    """Tokens are shown before the answer is complete. A stream that ends early is an error."""
+    """Tokens are shown before the answer is complete. A stream that ends early is an error, and is asked for again."""
     page.add_init_script(STREAM)
     page.goto(f"{address}/#view=generate&prompt=xyz")
     expect(page.locator("#generate-results .growing .tokens")).to_have_text("xyzabc")
     page.evaluate("endEarly()")
-    expect(page.locator("#generate-results .problem")).to_contain_text("cannot be reached")
+    expect(page.locator("#status")).to_contain_text("cannot be reached")
+    expect(page.locator("#generate-results .growing .tokens")).to_have_text("xyzabcagain")
 
 
 def test_models_side_by_side(page: Page, address: str) -> None:
