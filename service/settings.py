@@ -104,7 +104,9 @@ class Settings(BaseSettings):
     max_requests: int = Field(default=256, gt=0, description="Maximum concurrent requests; more get a 429.")
     batch_tokens: int = Field(default=8_192, gt=0, description="Maximum padded tokens in one batch.")
     cache_bytes: int = Field(
-        default=0, ge=0, description="Maximum bytes of cached sentences of each translator; 0: none are cached."
+        default=0,
+        ge=0,
+        description="Maximum bytes of cached sentences and texts of each translator; 0: none are cached.",
     )
     cache_shared: bool = Field(default=False, description="Callers with different API keys share cached sentences.")
     queue_tokens: int = Field(

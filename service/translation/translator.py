@@ -1,6 +1,6 @@
 """The translator: texts -> translations, sentence by sentence, with tokens, scores and attention."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from service import observability
 from service.attention import check_weights, count_weights
@@ -15,7 +15,7 @@ from service.markup.protect import Format, protect
 from service.runtime import Runtime
 from service.text.casing import Truecaser
 from service.text.tokenizer import TextTokenizer
-from service.translation.cache import SentenceCache, decode
+from service.translation.cache import ResultCache, decode, translate_new
 from service.translation.engine import DEFAULT, Decoded, Options, TranslationEngine, TranslationRequest
 from service.translation.job import Job, MatchFinder, TermFinder, items_of
 from service.translation.results import SentenceEvent, TokenEvent, Translation
@@ -47,7 +47,7 @@ class Translator:
         self._answer_weights = limits.answer_weights
         self._request_tokens = limits.request_tokens
         self.scheduler = Scheduler(manifest.name, engines, limits)
-        self._cache = SentenceCache(limits.cache_bytes) if limits.cache_bytes else None
+        self._cache = ResultCache(limits.cache_bytes) if limits.cache_bytes else None
 
     def close(self) -> None:
         self.scheduler.close()
@@ -83,6 +83,28 @@ class Translator:
         InferenceTimeout.
         """
         self._check(options)
+
+        def translate_all(texts: Sequence[str]) -> Awaitable[list[Translation]]:
+            return self._translate(texts, options, format, on_token, on_sentence, join_lines, find_terms, find_match)
+
+        depends_on_more = on_token or on_sentence or find_terms or find_match or options.attention != "none"
+        if self._cache is None or depends_on_more:
+            return await translate_all(texts)
+        name = self.manifest.name
+        return await translate_new(texts, options, format, join_lines, self._cache, name, translate_all)
+
+    async def _translate(
+        self,
+        texts: Sequence[str],
+        options: Options,
+        format: Format,
+        on_token: Callable[[TokenEvent], None] | None,
+        on_sentence: Callable[[SentenceEvent], None] | None,
+        join_lines: bool,
+        find_terms: TermFinder | None,
+        find_match: MatchFinder | None,
+    ) -> list[Translation]:
+        """Translate texts that are not in the cache, except for single sentences of them."""
         streams = on_token is not None and options.width == 1
 
         def prepare() -> tuple[Job, list[TranslationRequest]]:
