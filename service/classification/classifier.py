@@ -61,6 +61,11 @@ class ClassificationResult:
     attention: list[AttentionMatrix]
 
 
+TEXTS_PER_RUN = 32
+"""Maximum texts in one run of the network on a CPU. With 128 short texts the intermediate arrays exceed the caches, and
+a token takes 1.3 to 1.5 times as long."""
+
+
 def _prediction(encoded: Encoded, truncated: bool, result: ClassificationResult) -> Prediction:
     label = max(result.scores, key=result.scores.__getitem__)
     return Prediction(label, result.scores[label], result.scores, truncated, encoded.tokens, result.attention)
@@ -131,6 +136,12 @@ class Classifier:
         return encodings
 
     def _run(self, batch: Sequence[ClassificationRequest]) -> list[ClassificationResult]:
+        """Run the network on a batch, which is in the order of lengths, in parts on a CPU."""
+        size = len(batch) if self._session.on_cuda else TEXTS_PER_RUN
+        parts = [batch[start : start + size] for start in range(0, len(batch), size)]
+        return [result for part in parts for result in self._run_padded(part)]
+
+    def _run_padded(self, batch: Sequence[ClassificationRequest]) -> list[ClassificationResult]:
         """Run the network on a padded batch."""
         lengths = np.array([request.length for request in batch], dtype=np.int64)
         ids = np.zeros((len(batch), lengths.max()), dtype=np.int64)

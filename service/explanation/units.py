@@ -73,10 +73,11 @@ class Units:
     def _retokenised(self, masks: Masks) -> list[list[int]]:
         texts = [self.text(mask) for mask in masks.tolist()]
         found: list[list[int]] = []
+        known: dict[str, list[int]] = {}
         for start in range(0, len(texts), TEXTS_AT_ONCE):
             budget.check()
             part = texts[start : start + TEXTS_AT_ONCE]
-            ids = self._tokenizer.ids_of(part)
+            ids = self._tokenizer.ids_of(part, known)
             found += [self._end_ids if is_blank(text) else row for text, row in zip(part, ids, strict=True)]
         return [row or [self._unknown_id] for row in found]
 

@@ -1,5 +1,7 @@
 """Tokenizer: text -> token ids and character offsets, and back. Offsets count Unicode code points."""
 
+import itertools
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +52,33 @@ def token_count(encoded: Encoded, limit: int) -> str:
     return str(count) if count <= 2 * limit else f"more than {2 * limit}"
 
 
+def _splits_at_spaces(tokenizer: Tokenizer) -> bool:
+    """True if the ids of a text are those of its parts between spaces, for texts without WORD_START."""
+    if tokenizer.normalizer is None or tokenizer.pre_tokenizer is None or tokenizer.post_processor is not None:
+        return False
+    if any(not token.special for token in tokenizer.get_added_tokens_decoder().values()):
+        return False
+    normalizer = json.loads(tokenizer.normalizer.__getstate__())
+    pre_tokenizer = json.loads(tokenizer.pre_tokenizer.__getstate__())
+    first, *others = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    return (
+        all(step in NORMALIZERS_OF_WORDS for step in normalizer.get("normalizers", [normalizer]))
+        and first == SPLIT_AT_SPACES
+        and all(step["type"] == "Split" for step in others)
+    )
+
+
+NORMALIZERS_OF_WORDS = [
+    {"type": "NFC"},
+    {"type": "NFKC"},
+    {"type": "Lowercase"},
+    {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+    {"type": "Strip", "strip_left": True, "strip_right": True},
+]
+"""Normalizers that change a word without its neighbours."""
+SPLIT_AT_SPACES = {"type": "Metaspace", "replacement": WORD_START, "prepend_scheme": "always", "split": True}
+
+
 class TextTokenizer:
     """A tokenizer, from the content of a bundle's tokenizer.json. Raises BundleCorrupt if it is invalid."""
 
@@ -62,6 +91,7 @@ class TextTokenizer:
         self.unknown_id: int | None = self._tokenizer.token_to_id("<unk>")
         """Id of unknown symbols."""
         self._word_start_id = self._tokenizer.token_to_id(WORD_START)
+        self._splits_at_spaces = _splits_at_spaces(self._tokenizer)
 
     @property
     def size(self) -> int:
@@ -79,9 +109,18 @@ class TextTokenizer:
         encoding = self._tokenizer.encode(piece) if len(piece) <= SHORT else self._tokenizer.encode_batch([piece])[0]
         return self._encoded(encoding, piece, start)
 
-    def ids_of(self, texts: list[str]) -> list[list[int]]:
-        """The ids of some texts, without their tokens. Other threads run meanwhile."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+    def ids_of(self, texts: Sequence[str], known: dict[str, list[int]]) -> list[list[int]]:
+        """The ids of some texts, without their tokens. Other threads run meanwhile.
+
+        known: ids of the parts of earlier texts. A tokenizer that splits at spaces reads a part once, and each text is
+            the sequence of its parts; otherwise the part is the whole text. New parts are added
+        """
+        by_spaces = self._splits_at_spaces
+        parts = [text.split(" ") if by_spaces and WORD_START not in text else [text] for text in texts]
+        new = [part for part in dict.fromkeys(itertools.chain.from_iterable(parts)) if part not in known]
+        for part, encoding in zip(new, self._tokenizer.encode_batch_fast(new), strict=True):
+            known[part] = encoding.ids
+        return [list(itertools.chain.from_iterable([known[part] for part in row])) for row in parts]
 
     def encode_beginning(self, text: str, limit: int) -> Encoded:
         """The tokens of a text; of a long text, those of a beginning with more than 2 * limit tokens.

@@ -16,7 +16,7 @@ from service.bundle.bundle import read_bundle
 from service.bundle.files import read_manifest
 from service.bundle.golden import ClassificationAnswer, ClassificationCase
 from service.bundle.manifest import ClassificationManifest
-from service.classification.classifier import Classifier, Prediction
+from service.classification.classifier import TEXTS_PER_RUN, Classifier, Prediction
 from service.errors import EmptyText, InferenceFailed, TextTooLong
 from service.runtime import Runtime, Session
 from tests.fakes import LABELS, MAX_TOKENS, TEXTS, change_manifest, source_tokenizer
@@ -79,6 +79,24 @@ def test_a_batch_of_any_lengths_equals_numpy(classifier: Classifier, batch: list
     for text, prediction in zip(batch, predictions, strict=True):
         assert not prediction.truncated
         check(prediction, TOKENIZER.encode(text).ids, detail)
+
+
+def test_more_texts_than_a_run_takes(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    run = Session.run
+
+    def counted(self: Session, inputs: Any, outputs: Any = None) -> Any:
+        sizes.append(len(inputs["ids"]))
+        return run(self, inputs, outputs)
+
+    monkeypatch.setattr(Session, "run", counted)
+    made = open_classifier(models / "toy" / "1")
+    batch = ["wind", "wind and rain"] * TEXTS_PER_RUN
+    for text, prediction in zip(batch, classify(made, batch), strict=True):
+        check(prediction, TOKENIZER.encode(text).ids, "summary")
+    made.close()
+    assert sum(sizes) == len(batch)
+    assert max(sizes) == TEXTS_PER_RUN
 
 
 def test_a_long_text_is_refused_or_truncated(classifier: Classifier) -> None:

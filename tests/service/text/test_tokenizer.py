@@ -1,3 +1,4 @@
+import functools
 import sys
 import unicodedata
 from pathlib import Path
@@ -36,6 +37,11 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> TextTokenizer:
     return TextTokenizer(path.read_bytes())
 
 
+@functools.cache
+def committed(name: str) -> TextTokenizer:
+    return TextTokenizer((REAL / name / "1" / "tokenizer.json").read_bytes())
+
+
 def visible(text: str) -> list[int]:
     """The places of the characters that a reader can see."""
     return [i for i, character in enumerate(text) if not character.isspace() and not is_blank(character)]
@@ -59,6 +65,43 @@ def check_spans(encoded: Encoded, text: str, start: int = 0, end: int | None = N
 @given(text=texts)
 def test_spans_cover_what_is_visible(tokenizer: TextTokenizer, text: str) -> None:
     check_spans(tokenizer.encode(text), text)
+
+
+WORDS = [
+    "wind",
+    "and",
+    "rain,",
+    "don't",
+    "2,5",
+    "\u2581",
+    "a\u0301",
+    "\u0301",
+    "\u00b4",
+    "日本",
+    "\n",
+    "\u00a0",
+    "",
+    "</s>",
+    "Σ",
+]
+changed_texts = st.one_of(texts, st.lists(st.sampled_from(WORDS), max_size=9).map(" ".join))
+
+
+@pytest.mark.parametrize("name", ["sms-spam", "imdb", "nsmc", "fr-en"])
+@given(batches=st.lists(st.lists(changed_texts, max_size=4), max_size=3))
+def test_ids_without_tokens(name: str, batches: list[list[str]]) -> None:
+    tokenizer = committed(name)
+    known: dict[str, list[int]] = {}
+    for batch in batches:
+        assert tokenizer.ids_of(batch, known) == [tokenizer.encode(text).ids for text in batch]
+
+
+def test_known_words_are_not_tokenised_again() -> None:
+    tokenizer, known = committed("sms-spam"), dict[str, list[int]]()
+    tokenizer.ids_of(["wind and rain", "wind rain"], known)
+    assert sorted(known) == ["and", "rain", "wind"]
+    known["rain"] = [7]
+    assert tokenizer.ids_of(["wind rain"], known) == [[*known["wind"], 7]]
 
 
 @given(text=texts, bounds=st.tuples(st.integers(0, 30), st.integers(0, 30)).map(sorted))
