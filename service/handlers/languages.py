@@ -43,10 +43,11 @@ def reachable(pairs: Pairs) -> set[tuple[str, str]]:
 
 
 def languages(registry: Registry) -> list[Language]:
-    """Source languages with the targets of their translators, by code."""
-    targets: dict[str, list[str]] = {}
-    for source, target in sorted(registry.pairs()):
-        targets.setdefault(source, []).append(target)
+    """All languages with the targets of their translators, by code. A language without a translator from it has none."""
+    pairs = sorted(registry.pairs())
+    targets: dict[str, list[str]] = {language: [] for language in sorted({code for pair in pairs for code in pair})}
+    for source, target in pairs:
+        targets[source].append(target)
     return [Language(code=code, name=name_of(code), targets=to) for code, to in targets.items()]
 
 

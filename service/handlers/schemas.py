@@ -331,7 +331,7 @@ class TranslateResponse(BaseModel):
 class Language(BaseModel):
     code: str
     name: str
-    targets: list[str]
+    targets: list[str] = Field(description="Codes of its target languages; empty if it is a target only.")
 
 
 class DetectRequest(BaseModel):

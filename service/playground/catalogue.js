@@ -81,6 +81,11 @@ export class Catalogue extends EventTarget {
     return [...direct, ...further];
   }
 
+  /** @returns {string[]} the source languages of all models */
+  sources() {
+    return this.languages.filter(({ targets }) => targets.length).map(({ code }) => code);
+  }
+
   /** @returns {string[]} the target languages of all models */
   allTargets() {
     return [...new Set(this.languages.flatMap(({ targets }) => targets))];

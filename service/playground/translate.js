@@ -103,7 +103,7 @@ export class Translate {
   /** @returns {{source: string, target: string}} the selected or detected languages, else the first ones served */
   pair() {
     const { catalogue, values, given } = this;
-    const codes = catalogue.languages.map(({ code }) => code);
+    const codes = catalogue.sources();
     // The page is in English, so English is the default source.
     const source = given || this.detected || (codes.includes("en") ? "en" : codes[0]) || "";
     const targets = catalogue.targets(source);
@@ -145,7 +145,7 @@ export class Translate {
     const { catalogue, given } = this;
     const { source, target } = this.pair();
     const found = this.detected ? `Detected: ${catalogue.language(this.detected)}` : "Detect language";
-    const codes = catalogue.languages.map(({ code }) => code);
+    const codes = catalogue.sources();
     fill(this.source, [["auto", found], ...this.#named([...codes, given])], given || "auto");
     const targets = catalogue.targets(source);
     fill(this.target, this.#named([...(targets.length ? targets : catalogue.allTargets()), target]), target);
@@ -194,7 +194,7 @@ export class Translate {
    * @returns {Promise<boolean>} false if no model translates the language of the text, or if the request was cancelled */
   async #detect(signal) {
     const { catalogue, given, values } = this;
-    const codes = catalogue.languages.map(({ code }) => code);
+    const codes = catalogue.sources();
     const language = await this.detector.language(values.q, codes, signal).catch(() => undefined);
     if (language === undefined || signal.aborted) return false;
     this.detected = given ? "" : language;

@@ -31,7 +31,10 @@ def test_the_client_detects_the_language(real_address: str) -> None:
 
 
 def test_the_client_lists_languages(api: LibreTranslateAPI) -> None:
-    assert api.languages() == [{"code": "en", "name": "English", "targets": ["xx"]}]
+    assert api.languages() == [
+        {"code": "en", "name": "English", "targets": ["xx"]},
+        {"code": "xx", "name": "xx", "targets": []},
+    ]
 
 
 def test_the_client_reads_errors(api: LibreTranslateAPI) -> None:

@@ -261,7 +261,7 @@ def test_what_is_served(limelight: Limelight, address: str) -> None:
     detail = limelight.model("toy", version=1)
     assert detail.labels == LABELS and detail.limits is not None and detail.limits["max_tokens"] == MAX_TOKENS
     assert ask(address, lambda limelight: limelight.model("toy")) == detail
-    assert limelight.languages() == [Language("en", "English", ["xx"])]
+    assert limelight.languages() == [Language("en", "English", ["xx"]), Language("xx", "xx", [])]
     assert limelight.languages() == ask(address, lambda limelight: limelight.languages())
     assert ask(address, lambda limelight: limelight.models()) == limelight.models()
     assert limelight.detect("Bonjour tout le monde")[0].language == "fr"

@@ -149,5 +149,5 @@ class AsyncLimelight:
         return await self._run(calls.model(name, version))
 
     async def languages(self) -> list[Language]:
-        """Return the source languages with the languages into which they are translated."""
+        """Return the languages with those into which they are translated."""
         return await self._run(calls.languages())

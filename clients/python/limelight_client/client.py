@@ -155,5 +155,5 @@ class Limelight:
         return self._run(calls.model(name, version))
 
     def languages(self) -> list[Language]:
-        """Return the source languages with the languages into which they are translated."""
+        """Return the languages with those into which they are translated."""
         return self._run(calls.languages())

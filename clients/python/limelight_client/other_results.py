@@ -104,12 +104,12 @@ class Detection:
 
 @dataclass(frozen=True)
 class Language:
-    """A source language."""
+    """A source or target language."""
 
     code: str
     name: str
     targets: list[str]
-    """Codes of the languages into which it is translated."""
+    """Codes of the languages into which it is translated; empty for a target only."""
 
 
 @dataclass(frozen=True)

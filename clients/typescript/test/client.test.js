@@ -102,7 +102,10 @@ test("glossaries", async () => {
 test("what is served", async () => {
   assert.deepEqual((await limelight.models()).map(({ name }) => name), ["en-xx", "toy", "writer"]);
   assert.deepEqual((await limelight.model("toy", 1)).labels, ["cold", "mild", "warm"]);
-  assert.deepEqual(await limelight.languages(), [{ code: "en", name: "English", targets: ["xx"] }]);
+  assert.deepEqual(await limelight.languages(), [
+    { code: "en", name: "English", targets: ["xx"] },
+    { code: "xx", name: "xx", targets: [] },
+  ]);
   assert.equal((await limelight.detect("Bonjour tout le monde"))[0].language, "fr");
 });
 

@@ -10,7 +10,10 @@ from service.settings import Settings
 
 
 def test_languages(registry: Registry) -> None:
-    assert languages(registry) == [Language(code="en", name="English", targets=["xx"])]
+    assert languages(registry) == [
+        Language(code="en", name="English", targets=["xx"]),
+        Language(code="xx", name="xx", targets=[]),
+    ]
     assert (name_of("fr"), name_of("zz")) == ("French", "zz")
 
 
