@@ -27,6 +27,7 @@ from service.handlers import generate as generate_handler
 from service.handlers import translate as translate_handler
 from service.handlers.documents import DocumentRequest, Upload, translate_document
 from service.handlers.encoding import AS_JSON, dumps
+from service.handlers.memories import encode_match
 from service.handlers.schemas import ClassifyRequest, GenerateRequest, TranslateRequest
 from service.handlers.translation_encoding import encode as encode_translation
 from service.registry.glossaries import parse_terms
@@ -151,16 +152,24 @@ def translate(
     glossary: Annotated[
         str | None, typer.Option(help="File of source and target terms (tsv, csv), or name of a stored glossary.")
     ] = None,
+    memory: Annotated[str | None, typer.Option(help="TMX file, or name of a stored translation memory.")] = None,
     as_json: Json = False,
     beam_size: Annotated[int, typer.Option(min=1, help="1 is greedy search.")] = 4,
 ) -> None:
     """Translate texts, and show the source words of each word. With --document: translate a file."""
     with opened() as (registry, settings):
+        if memory is not None and Path(memory).is_file():
+            memory = registry.memories.load(Path(memory))
         if document is not None:
             if glossary is not None and Path(glossary).is_file():
                 raise InvalidInput("with --document, --glossary is the name of a stored glossary")
             request = DocumentRequest(
-                source=source or "auto", target=to, model=model, beam_size=beam_size, glossary=glossary
+                source=source or "auto",
+                target=to,
+                model=model,
+                beam_size=beam_size,
+                glossary=glossary,
+                memory=memory,
             )
             write_document(document, output, request, registry, settings)
             return
@@ -176,12 +185,14 @@ def translate(
                 model=name,
                 beam_size=beam_size,
                 glossary=terms,
+                memory=memory,
                 attention_unit="word",
             )
             return asyncio.run(translate_handler.translate(request, registry, settings)).translations if lines else []
 
         def encode(translation: Translation) -> dict[str, Any]:
-            return encode_translation(translation, alternatives=False)
+            match = {} if memory is None else {"match": encode_match(translation.match)}
+            return {**encode_translation(translation, alternatives=False), **match}
 
         answer_lines(answer, show_translation, encode if as_json else None, texts, file)
 
@@ -295,6 +306,8 @@ def shaded(text: str, tokens: list[Token], weights: Floats) -> Text:
 
 def show_translation(translation: Translation) -> None:
     out.print(Text(translation.text, "bold"))
+    if (match := translation.match) is not None and not match.is_exact:
+        out.print(Text(f"memory {match.score:.0%}: {match.source} = {match.target}", "dim"))
     for sentence in translation.sentences:
         if sentence.attention and sentence.target_tokens:
             table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

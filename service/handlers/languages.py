@@ -43,7 +43,7 @@ def reachable(pairs: Pairs) -> set[tuple[str, str]]:
 
 
 def languages(registry: Registry) -> list[Language]:
-    """All languages with the targets of their translators, by code. A language without a translator from it has none."""
+    """All languages with the targets of their translators, by code. A language that is only a target has none."""
     pairs = sorted(registry.pairs())
     targets: dict[str, list[str]] = {language: [] for language in sorted({code for pair in pairs for code in pair})}
     for source, target in pairs:

@@ -86,6 +86,16 @@ class Memories:
         unfinished.replace(folder / f"{name}.tmx")
         return self.get(name)
 
+    def load(self, path: Path) -> str:
+        """Read a TMX file, which need not be in the folder, and return its name. A stored memory of this name is not
+        used. Raises InvalidInput or NotAvailable."""
+        units = read_tmx(path.read_bytes())
+        with self._lock:
+            self._refresh()
+            self._forget(f"{path.stem}.tmx")
+            self._memories[f"{path.stem}.tmx"] = StoredMemory(path.stem, units)
+        return path.stem
+
     def remove(self, name: str) -> None:
         """Delete the file of a memory. Raises MemoryNotFound or InvalidInput."""
         self.get(name)

@@ -132,6 +132,31 @@ def test_a_glossary_is_a_file_or_a_name(tmp_path: Path, monkeypatch: pytest.Monk
         run(*document, str(tmp_path / "my.csv"))
 
 
+TMX = (
+    '<tmx version="1.4"><body><tu><tuv xml:lang="en"><seg>The rain falls</seg></tuv>'
+    '<tuv xml:lang="xx"><seg>La pluie tombe</seg></tuv></tu></body></tmx>'
+)
+
+
+def test_a_memory_is_a_file_or_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stored").mkdir()
+    (tmp_path / "stored" / "ui.tmx").write_text(TMX, encoding="utf-8")
+    (tmp_path / "stored" / "mine.tmx").write_text(TMX.replace("pluie", "neige"), encoding="utf-8")
+    (tmp_path / "mine.tmx").write_text(TMX, encoding="utf-8")
+    monkeypatch.setenv("LIMELIGHT_GLOSSARIES", str(tmp_path / "stored"))
+    for memory in ("ui", str(tmp_path / "mine.tmx")):
+        assert run("translate", "The rain falls", "--memory", memory).stdout == "La pluie tombe\n"
+    similar = run("translate", "The rain fell", "--memory", "ui").stdout.splitlines()
+    assert similar[0] == doubled("The rain fell")
+    assert similar[1].startswith("memory ") and similar[1].endswith("%: The rain falls = La pluie tombe")
+    [found] = map(json.loads, run("translate", "The rain falls", "--memory", "ui", "--json").stdout.splitlines())
+    assert found["match"]["used"] is True
+    (tmp_path / "my.po").write_text('msgid "The rain falls"\nmsgstr ""\n', encoding="utf-8")
+    document = ("translate", "--document", str(tmp_path / "my.po"), "--to", "xx", "--from", "en")
+    run(*document, "--memory", str(tmp_path / "mine.tmx"))
+    assert 'msgstr "La pluie tombe"' in (tmp_path / "my_xx.po").read_text(encoding="utf-8")
+
+
 def test_progress_has_a_count_and_the_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     monkeypatch.setattr(terminal, "err", Console(file=written, force_terminal=True, width=80))
