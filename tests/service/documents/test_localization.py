@@ -58,6 +58,58 @@ def test_gettext_fills_empty_entries(tmp_path: Path) -> None:
     subprocess.run(["msgfmt", "--check-format", "-o", tmp_path / "a.mo", tmp_path / "a.po"], check=True)
 
 
+CONTEXTS = r"""msgid ""
+msgstr ""
+"Content-Type: text/plain; charset=UTF-8\n"
+"Plural-Forms: nplurals=2; plural=(n != 1);\n"
+
+#. The fifth month of a year
+msgctxt "month name"
+msgid "May"
+msgstr ""
+
+msgctxt ""
+"modal "
+"verb"
+msgid "May"
+msgstr ""
+
+msgctxt "permission"
+msgid "May"
+msgstr "Peut"
+
+msgid "May"
+msgstr ""
+
+#| msgctxt "old context"
+#| msgid "Maybe"
+msgctxt "menu"
+msgid "May"
+msgid_plural "Mays"
+msgstr[0] ""
+msgstr[1] ""
+"""
+
+
+def test_gettext_entries_with_one_text_and_different_contexts_stay_separate(tmp_path: Path) -> None:
+    """Each empty entry is a segment of its own. Contexts are not translated."""
+    document = read("a.po", CONTEXTS)
+    assert texts_of(document) == ["May", "May", "May", "May", "Mays"]
+    found = document.write(["mai", "pouvoir", "sans contexte", "menu 1", "menu 2"]).decode()
+    units = [unit for unit in po.pofile.parsestring(found.encode()).units if not unit.isheader()]
+    assert [(unit.getcontext(), str(unit.target)) for unit in units[:4]] == [
+        ("month name", "mai"),
+        ("modal verb", "pouvoir"),
+        ("permission", "Peut"),
+        ("", "sans contexte"),
+    ]
+    assert (units[4].getcontext(), units[4].target.strings) == ("menu", ["menu 1", "menu 2"])
+    kept = [line for line in CONTEXTS.splitlines() if not line.startswith("msgstr")]
+    assert [line for line in found.splitlines() if not line.startswith("msgstr")] == kept
+    (tmp_path / "a.po").write_text(found)
+    subprocess.run(["msgfmt", "--check-format", "-o", tmp_path / "a.mo", tmp_path / "a.po"], check=True)
+
+
 def test_gettext_with_one_plural_form() -> None:
     found = in_capitals("a.po", PO.replace("nplurals=2", "nplurals=1").replace('msgstr[1] ""\n', ""))
     assert 'msgstr[0] "%d DOGS"' in found

@@ -68,6 +68,13 @@ def test_batches_have_a_limit_and_repeated_segments_are_translated_once(
     assert progress[-1] == (6, 6)
 
 
+def test_contexts_of_a_po_file_are_not_translated(registry: Registry, settings: Settings) -> None:
+    entries = 'msgctxt "menu"\nmsgid "rain"\nmsgstr ""\n\n#. a day\nmsgctxt "weather"\nmsgid "rain"\nmsgstr ""\n'
+    found = run(registry, settings, "a.po", entries)
+    assert found.content.decode() == entries.replace('msgstr ""', f'msgstr "{doubled("rain")}"')
+    assert found.characters == 2 * len("rain")
+
+
 def test_a_full_queue_is_waited_for(registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     failures = [Overloaded("full"), Overloaded("full")]
 
