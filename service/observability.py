@@ -279,7 +279,8 @@ class _Fixed(Collector):
 
 def server_timing(trace: Trace, seconds: float) -> str:
     """Return the value of the header `Server-Timing`, in milliseconds (https://www.w3.org/TR/server-timing/)."""
-    return ", ".join(f"{n};dur={1000 * s:.2f}" for n, s in [*trace.phases.items(), ("total", seconds)])
+    phases = [f"{name};dur={1000 * spent:.2f}, " for name, spent in trace.phases.items()]
+    return f"{''.join(phases)}total;dur={1000 * seconds:.2f}"
 
 
 MAX_CAUSES = 5

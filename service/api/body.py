@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from service.api.access import admit, admit_by_header
 from service.api.errors import describe
 from service.api.forms import Fields, as_fields, parse_multipart, parse_urlencoded
+from service.api.headers import header
 from service.batching.offload import run_in_thread
 from service.errors import InvalidInput, PayloadTooLarge, excerpt
 from service.registry.registry import Registry
@@ -56,7 +57,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises PayloadTooLarge as soon as it exceeds the limit in bytes, encoded or decoded, InvalidInput if the gzip stream
     is damaged, and HTTPException (415) for another encoding.
     """
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    encoding = (header(request, b"content-encoding") or "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         supported = {"Accept-Encoding": "gzip, identity"}
         raise HTTPException(415, f"send the body as it is or with gzip, not with {excerpt(encoding)}", supported)
@@ -70,7 +71,7 @@ async def read_body(request: Request, limit: int) -> bytes:
 
 async def _read(request: Request, limit: int) -> bytes:
     too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
-    declared = request.headers.get("content-length", "")
+    declared = header(request, b"content-length") or ""
     if declared.isdecimal() and (len(declared) > 20 or int(declared) > limit):
         raise too_large
     body = bytearray()
@@ -113,8 +114,7 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
     media type.
     """
     settings: Settings = request.app.state.settings
-    in_body = "api_key" in schema.model_fields
-    admitted = admit_by_header(request, in_body)
+    admitted = admit_by_header(request, "api_key" in schema.model_fields)
     media_type = _media_type(request, form)
     body = await read_body(request, limit)
     if media_type == JSON:
@@ -122,14 +122,15 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
         if not admitted:
             # A body with too many values takes long to parse. Its caller is refused without its key.
             admit(request, None if await count_excess(body, settings) else _key_in_json(body))
-        await check_size(body, settings)
-        parsed = _validated(lambda: schema.model_validate_json(body, strict=True))
+        if len(body) > SMALL:
+            await check_size(body, settings)
+        parsed = _validated(schema.model_validate_json, body, strict=True)
     else:
         fields = await _fields(request, media_type, body)
         if not admitted:
             key = fields.get("api_key")
             admit(request, key if isinstance(key, str) else None)
-        parsed = _validated(lambda: schema.model_validate(fields))
+        parsed = _validated(schema.model_validate, fields)
     if settings.log_texts:
         log.info("%s", parsed.model_dump_json(exclude={"api_key"}, exclude_unset=True))
     return parsed
@@ -137,7 +138,9 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
 
 def _media_type(request: Request, form: bool) -> str:
     """The media type of the body. Raises HTTPException (415)."""
-    content_type = request.headers.get("content-type")
+    content_type = header(request, b"content-type")
+    if content_type == JSON:
+        return JSON
     if content_type is None:
         # `curl -X POST /translate?q=...` sends neither a body nor a media type.
         empty = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
@@ -205,10 +208,10 @@ def count_values(body: bytes) -> int:
     return 1 + int(np.count_nonzero(separators & outside))
 
 
-def _validated(validate: Callable[[], M]) -> M:
+def _validated(validate: Callable[..., M], content: bytes | Fields, **options: bool) -> M:
     """Raises InvalidInput with the first errors."""
     try:
-        return validate()
+        return validate(content, **options)
     except ValidationError as error:
         raise InvalidInput(describe(error)) from None
 

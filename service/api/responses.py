@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import HTTPException, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
+from service.api.headers import header
 from service.batching.offload import run_in_thread
 from service.errors import excerpt
 from service.handlers.encoding import AS_JSON, DTYPES, JSON, MSGPACK, Answer, Encoding, as_msgpack, dumps
@@ -26,8 +27,7 @@ class FastJSON(JSONResponse):
 def accepted(request: Request) -> list[tuple[str, dict[str, str]]]:
     """Media types of the Accept header with their parameters, in the order of the header."""
     found: list[tuple[str, dict[str, str]]] = []
-    header = request.headers.get("accept")
-    for part in header.split(",") if header else ():
+    for part in (header(request, b"accept") or "").split(","):
         media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
         found.append((media_type, dict(p.split("=", 1) for p in parameters if "=" in p)))
     return found
@@ -35,7 +35,7 @@ def accepted(request: Request) -> list[tuple[str, dict[str, str]]]:
 
 def encoding_of(request: Request) -> Encoding:
     """The first supported encoding of the Accept header, else JSON. Raises HTTPException (406) for another dtype."""
-    if request.headers.get("accept", ANY) in (ANY, JSON):
+    if header(request, b"accept") in (None, ANY, JSON):
         return AS_JSON
     for media_type, parameters in accepted(request):
         if media_type == MSGPACK:
@@ -56,12 +56,14 @@ CHUNK_BYTES = 131_072
 
 async def encode_answer(answer: Answer, encoding: Encoding) -> bytes:
     """Encode an answer, in a thread if it is large."""
+    if answer.size <= LARGE:
+        return _encode(answer, encoding)
+    return await run_in_thread(lambda: _encode(answer, encoding))
 
-    def encode() -> bytes:
-        with timed(answer.model, "encode"):
-            return encoding.dumps(answer.encode(encoding))
 
-    return encode() if answer.size <= LARGE else await run_in_thread(encode)
+def _encode(answer: Answer, encoding: Encoding) -> bytes:
+    with timed(answer.model, "encode"):
+        return encoding.dumps(answer.encode(encoding))
 
 
 async def respond(request: Request, answer: Answer, encoding: Encoding) -> Response:

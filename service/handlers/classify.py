@@ -7,7 +7,7 @@ from service.batching import budget
 from service.batching.offload import run_in_thread_if_long
 from service.bundle.manifest import ONE_QUERY, Manifest
 from service.classification.classifier import Prediction
-from service.handlers.encoding import AS_JSON, Encoding, rounded, token, weights_in
+from service.handlers.encoding import AS_JSON, Encoding, rounded, tokens_of, weights_in
 from service.handlers.schemas import ClassifyRequest
 from service.handlers.texts import check_texts
 from service.registry.registry import Registry
@@ -68,7 +68,7 @@ def encode(prediction: Prediction, encoding: Encoding = AS_JSON) -> dict[str, An
         "score": rounded(prediction.score),
         "scores": {label: rounded(score) for label, score in prediction.scores.items()},
         "truncated": prediction.truncated,
-        "tokens": [token(t) for t in prediction.tokens],
+        "tokens": tokens_of(prediction.tokens),
         "attention": [encoding.attention(matrix) for matrix in prediction.attention],
     }
 

@@ -97,6 +97,14 @@ class Answer(Protocol):
         """The answer as JSON-like values."""
 
 
+def tokens_of(values: Iterable[Token]) -> list[dict[str, Any]]:
+    """Tokens in the form of `schemas.Token`. One comprehension, because a call of `token` for each takes twice as
+    long."""
+    return [
+        {"text": one.text, "start": one.start, "end": one.end} if one.special is None else token(one) for one in values
+    ]
+
+
 def token(value: Token) -> dict[str, Any]:
     """A token in the form of `schemas.Token`."""
     encoded: dict[str, Any] = {"text": value.text, "start": value.start, "end": value.end}

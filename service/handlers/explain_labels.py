@@ -16,7 +16,7 @@ from service.explanation.explainer import explain as explain_units
 from service.explanation.faithfulness import SHARES, Faithfulness
 from service.explanation.subsets import Floats, Masks
 from service.explanation.units import Units
-from service.handlers.encoding import Encoding, rounded, token
+from service.handlers.encoding import Encoding, rounded, tokens_of
 from service.handlers.explain_schemas import ExplainRequest
 from service.settings import Settings
 from service.text.tokenizer import Encoded, Token
@@ -53,7 +53,7 @@ class ExplanationAnswer:
             "score": rounded(explained.score),
             "empty_score": None if explained.empty_score is None else rounded(explained.empty_score),
             "unit": self.unit,
-            "tokens": [token(one) for one in self.tokens],
+            "tokens": tokens_of(self.tokens),
             "explanations": [encode_explanation(one) for one in explained.explanations],
             "random": None if explained.random is None else encode_faithfulness(explained.random),
             "evaluations": explained.evaluations,

@@ -18,7 +18,7 @@ from service.explanation.subsets import Indices
 from service.explanation.units import Units
 from service.generation.engine import greedy_request
 from service.generation.generator import Generator
-from service.handlers.encoding import Encoding, rounded, token
+from service.handlers.encoding import Encoding, rounded, token, tokens_of
 from service.handlers.explain_labels import encode_faithfulness
 from service.handlers.explain_schemas import ExplainRequest
 from service.handlers.output_scorers import CompletionScorer, Output, TranslationScorer
@@ -61,7 +61,7 @@ class OutputAnswer:
             "version": str(self.manifest.version),
             "output": self.output,
             "unit": self.unit,
-            "tokens": [token(one) for one in self.tokens],
+            "tokens": tokens_of(self.tokens),
             "output_tokens": [
                 {**token(one), "logprob": rounded(log_prob)}
                 for one, log_prob in zip(self.output_tokens, influences.log_probs.tolist(), strict=True)

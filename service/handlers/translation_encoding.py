@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from service.batching import budget
-from service.handlers.encoding import AS_JSON, Encoding, rounded, token
+from service.handlers.encoding import AS_JSON, Encoding, rounded, tokens_of
 from service.handlers.glossaries import Route
 from service.handlers.memories import encode_match
 from service.handlers.pivot import PivotTranslation
@@ -43,8 +43,8 @@ def encode_sentence(sentence: Sentence, alternatives: bool, encoding: Encoding, 
         "text": sentence.text,
         "score": rounded(sentence.score),
         "source": {"start": sentence.start, "end": sentence.end},
-        "source_tokens": [token(t) for t in sentence.source_tokens],
-        "target_tokens": [token(t) for t in sentence.target_tokens],
+        "source_tokens": tokens_of(sentence.source_tokens),
+        "target_tokens": tokens_of(sentence.target_tokens),
         "attention": [encoding.attention(matrix) for matrix in sentence.attention],
     }
     for target, log_prob in zip(encoded["target_tokens"], sentence.log_probs, strict=False):

@@ -8,8 +8,6 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,11 +47,19 @@ class Reload:
     """Model -> reason. The version loaded before, if any, continues."""
 
 
-@dataclass
 class Readers:
-    """The number of requests that may use the entries of one state of the registry."""
+    """Counts the requests that may use the entries of one state of the registry. A context manager that ends one."""
 
-    count: int = 0
+    def __init__(self, lock: threading.Lock):
+        self._lock = lock
+        self.count = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1
 
 
 class Registry(Lookup):
@@ -78,11 +84,11 @@ class Registry(Lookup):
         self._models = models
         self._runtime = runtime
         self._limits = limits
-        self._readers = Readers()
         self._changing = threading.Lock()
         """Held during a load or reload, so that only one runs at a time."""
         self._swapping = threading.Lock()
         """Guards `_entries` together with `_readers`. Held only briefly."""
+        self._readers = Readers(self._swapping)
         self._draining = False
         self._rounds = 0
         """Number of calls of `check`."""
@@ -132,17 +138,11 @@ class Registry(Lookup):
             return self.is_default(entry)
         return entry.state is State.REFUSED and entry is self._named_default()
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Hold the current entries loaded for the duration of a request."""
+    def reading(self) -> Readers:
+        """Hold the current entries loaded until the end of a `with` block, the duration of a request."""
         with self._swapping:
-            readers = self._readers
-            readers.count += 1
-        try:
-            yield
-        finally:
-            with self._swapping:
-                readers.count -= 1
+            self._readers.count += 1
+            return self._readers
 
     # Load
 
@@ -208,7 +208,7 @@ class Registry(Lookup):
             gone = [entry for entry in self.entries() if not any(entry is kept for kept in kept_entries)]
             report.removed = [str(entry) for entry in gone if entry.version not in fresh.get(entry.name, {})]
             with self._swapping:
-                self._entries, readers, self._readers = fresh, self._readers, Readers()
+                self._entries, readers, self._readers = fresh, self._readers, Readers(self._swapping)
             _unload(gone, readers)
             settle()
         for model, reason in report.refused.items():
