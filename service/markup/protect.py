@@ -19,6 +19,7 @@ from service.batching import budget
 from service.bundle.conventions import UNKNOWN_SYMBOL
 from service.markup.html import OBJECT, read_html
 from service.markup.messages import ARGUMENT, LINE_BREAK, message_syntax
+from service.markup.pairs import pairs_around_words
 from service.markup.pieces import TRIGGERS, find_pieces
 from service.markup.plain import read_text
 from service.markup.quotes import quotes_as_tags
@@ -98,11 +99,21 @@ def _protected(raw: str, mapped: MappedText, tags: list[Tag], escape: Callable[[
     mapped, tags = quotes_as_tags(mapped, tags)
     spans, tags = _with_enclosed_tags(mapped, tags)
     spans = _joined(mapped.text, spans, {tag.place for tag in tags})
-    replaced, places = mapped.replace([(start, end, PIECE) for start, end, _, _ in spans])
-    pieces = [Piece(int(places[start]), raw[first:last]) for start, _, first, last in spans]
+    pairs = pairs_around_words(mapped.text, [span[:2] for span in spans], [tag.place for tag in tags])
+    replaced, places = mapped.replace(
+        [(start, end, "" if number in pairs else PIECE) for number, (start, end, _, _) in enumerate(spans)]
+    )
+    pieces: list[Piece] = []
+    around: list[Tag] = []
     starts, ends = replaced.starts.copy(), replaced.ends.copy()
-    for piece, (_, _, first, last) in zip(pieces, spans, strict=True):
+    for number, (start, _, first, last) in enumerate(spans):
+        if number in pairs:
+            around.append(Tag(start, raw[first:last], pairs[number]))
+            continue
+        piece = Piece(int(places[start]), raw[first:last])
+        pieces.append(piece)
         starts[piece.place], ends[piece.place] = first, last
+    tags = sorted([*tags, *around], key=operator.attrgetter("place"))
     tags = [replace(tag, place=int(places[tag.place])) for tag in tags]
     return ProtectedText(raw, replace(replaced, starts=starts, ends=ends), tags, pieces, escape)
 
