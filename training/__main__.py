@@ -20,6 +20,7 @@ from training.calibration import calibrate as calibrate_bundle
 from training.compare import HEADER, compare_lengths, parse_vary
 from training.compare import compare as compare_recipes
 from training.corpora import CorpusError, label_counts
+from training.distributed import rank
 from training.export.bundle import export as export_bundle
 from training.faithfulness import measure as measure_faithfulness
 from training.fit import fit as fit_recipe
@@ -74,6 +75,8 @@ def train(
     """Fit, export and evaluate: from your data to a bundle in one command."""
     loaded = opened(recipe, Changes(data, columns, skip_bad_rows, name, version))
     fit_recipe(loaded, epochs, minutes, fresh)
+    if rank() > 0:
+        return
     with stage("export"):
         folder = export_bundle(loaded, models, replace)
     with stage("evaluate"):

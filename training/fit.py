@@ -14,6 +14,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, Timer
 
+from training.distributed import RankData, of_rank_0, process_group, rank, rank_0_first, trainer_options, world_size
 from training.pretraining import PretrainingTask
 from training.progress import ProgressLine, console, quiet
 from training.recipe import AnyRecipe, PrecisionName
@@ -65,9 +66,13 @@ class Journal(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         now = time.monotonic()
+        # A rank knows the training loss of its share only.
+        values = {name: trainer.strategy.reduce(value) for name, value in sorted(trainer.callback_metrics.items())}
+        if not trainer.is_global_zero:
+            return
         saved = json.loads(self.path.read_text())
         saved["minutes"] = round(saved["minutes"] + (now - self.since) / 60, 2)
-        metrics = {name: round(float(value), 5) for name, value in sorted(trainer.callback_metrics.items())}
+        metrics = {name: round(float(value), 5) for name, value in values.items()}
         saved["epochs"] = saved["epochs"][: trainer.current_epoch] + [metrics]
         self.path.write_text(json.dumps(saved))
         self.since = now
@@ -76,14 +81,22 @@ class Journal(L.Callback):
 def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = None, fresh: bool = False) -> Path:
     """Start or resume a run, and return its folder. A finished run is not trained again, unless `fresh` deletes it.
 
-    `epochs` overrides the recipe's. `minutes` limits the training time; the learning rate is zero at its end. Raises
-    RecipeError, CorpusError or RunError before any training.
+    `epochs` overrides the recipe's. `minutes` limits the training time; the learning rate is zero at its end. Under
+    `torchrun` the processes train one network together. Raises RecipeError, CorpusError or RunError before any
+    training.
     """
+    with process_group():
+        return fit_together(recipe, epochs or recipe.optimisation.epochs, minutes, fresh)
+
+
+def fit_together(recipe: AnyRecipe, last: int, minutes: float | None, fresh: bool) -> Path:
+    """`fit` in each process of a group, or in one process. `last` is the number of epochs."""
     L.seed_everything(recipe.seed, verbose=False)
-    folder, last = run_folder(recipe), epochs or recipe.optimisation.epochs
-    if fresh and folder.exists():
-        shutil.rmtree(folder)
-    task = prepare_run(recipe)
+    folder = run_folder(recipe)
+    with rank_0_first():
+        if fresh and rank() == 0 and folder.exists():
+            shutil.rmtree(folder)
+        task = prepare_run(recipe)
     done, limit = read_journal(folder).get("finished") or [0, None]
     if done >= last and (limit is None or minutes is not None and minutes <= limit):
         console.print(f"{folder} is finished; nothing to train (--fresh trains again)")
@@ -91,15 +104,17 @@ def fit(recipe: AnyRecipe, epochs: int | None = None, minutes: float | None = No
     if isinstance(task, ClassificationTask) and task.recipe.pretraining and not task.recipe.warm_start:
         task.pretrained = pretrain(task, folder / "pretraining")
     train(task, folder, last, minutes)
-    (folder / "task.json").write_text(json.dumps({**read_journal(folder), "finished": [last, minutes]}))
+    if rank() == 0:
+        (folder / "task.json").write_text(json.dumps({**read_journal(folder), "finished": [last, minutes]}))
     return folder
 
 
 def pretrain(task: ClassificationTask, folder: Path) -> Path:
     """Pre-train embedding and first layer, and return the checkpoint."""
-    if not (folder / "task.json").is_file():
-        folder.mkdir(exist_ok=True)
-        (folder / "task.json").write_text(json.dumps({"minutes": 0.0, "epochs": []}))
+    with rank_0_first():
+        if not (folder / "task.json").is_file():
+            folder.mkdir(exist_ok=True)
+            (folder / "task.json").write_text(json.dumps({"minutes": 0.0, "epochs": []}))
     pretraining = PretrainingTask(task.recipe, task.tokenizer)
     if len(read_journal(folder)["epochs"]) < pretraining.options.epochs:
         train(pretraining, folder, pretraining.options.epochs)
@@ -111,7 +126,7 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: f
     options, last = task.optimisation, folder / "last.ckpt"
     timer = Timer(duration=timedelta(minutes=minutes), verbose=False) if minutes else None
     if timer is not None:
-        task.elapsed_share = lambda: timer.time_elapsed() / (60 * (minutes or 1))
+        task.elapsed_share = lambda: of_rank_0(timer.time_elapsed() / (60 * (minutes or 1)))
     monitor, mode = task.monitor
     task.load("train")
     task.load("valid")
@@ -127,7 +142,7 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: f
     ]
     trainer = L.Trainer(
         accelerator="auto",
-        devices=1,
+        **trainer_options(),
         max_epochs=epochs,
         precision="bf16-mixed" if chosen_precision(options.precision) == "bfloat16" else "32-true",
         gradient_clip_val=1.0,
@@ -142,4 +157,8 @@ def train(task: AnyTask | PretrainingTask, folder: Path, epochs: int, minutes: f
         task.initialise()
     with warnings.catch_warnings(), threads(1 if options.batch_tokens < SMALL_BATCH else torch.get_num_threads()):
         quiet()
-        trainer.fit(task, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        data = None
+        if world_size() > 1:
+            L.seed_everything(task.recipe.seed + rank(), verbose=False)  # dropout differs between ranks
+            data = RankData(task)
+        trainer.fit(task, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
