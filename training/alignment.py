@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from service.bundle.manifest import AttentionOutput, TranslationManifest
+from training.corpora import CORPORA, data_folder, is_present
+from training.corpora.download import unpack
 from training.graphs.parity import decode_in_steps, open_graphs
 
 ALIGNMENTS = Path(__file__).parent / "alignments"
@@ -62,6 +64,28 @@ def read_alignments(path: Path) -> list[AlignedPair]:
                 possible.add(found)
                 if origin == "?" or not origin.endswith("?"):
                     sure.add(found)
+        pairs.append(AlignedPair(source, target, source_words, target_words, sure, possible))
+    return pairs
+
+
+def read_numbered(text: str) -> list[AlignedPair]:
+    """Read the lines of the Hansards: two tokenised sentences and links by number, `i-j` (sure) or `i?j` (possible).
+
+    The first line is a header. Raises ValueError for a link to a word that is not there.
+    """
+    pairs = []
+    for line in text.splitlines()[1:]:
+        source, target, links = line.split("\t")
+        sure: Links = set()
+        possible: Links = set()
+        for link in links.split():
+            i, j = map(int, re.split("[-?]", link))
+            possible.add((i, j))
+            if "?" not in link:
+                sure.add((i, j))
+        source_words, target_words = ([m.span() for m in re.finditer(r"\S+", one)] for one in (source, target))
+        if any(i >= len(source_words) or j >= len(target_words) for i, j in possible):
+            raise ValueError(f"a link of {links!r} is outside of its sentences")
         pairs.append(AlignedPair(source, target, source_words, target_words, sure, possible))
     return pairs
 
@@ -167,15 +191,22 @@ def alignment_scores(
 
 def report(folder: Path, manifest: TranslationManifest) -> Iterator[tuple[str, list[list[str]]]]:
     """Yield each file of manual alignments for the languages of a bundle, with a row per layer and head: name, error
-    rate, precision, recall. `*` marks the summary.
+    rate, precision, recall. `*` marks the summary. The Hansards are among the files if they are in the data folder.
+
+    Raises CorpusError.
     """
     summaries = {attention_name(output) for output in manifest.attention if output.summary}
-    for path in sorted(ALIGNMENTS.glob(f"{manifest.source}-{manifest.target}*.tsv")):
-        scores = alignment_scores(folder, manifest, read_alignments(path))
-        yield (
-            path.name,
-            [
-                [f"{name}{' *' if name in summaries else ''}", *(f"{value:.3f}" for value in astuple(one))]
-                for name, one in scores.items()
-            ],
-        )
+    files = {
+        path.name: read_alignments(path)
+        for path in sorted(ALIGNMENTS.glob(f"{manifest.source}-{manifest.target}*.tsv"))
+    }
+    corpus = CORPORA["alignment-en-fr"]
+    if (manifest.source, manifest.target) == ("en", "fr") and is_present(corpus):
+        [file] = corpus.files["test"]
+        files[file.name] = read_numbered(unpack(data_folder() / corpus.folder / file.name, file.sha256))
+    for name, pairs in files.items():
+        yield name, [_row(*scored, summaries) for scored in alignment_scores(folder, manifest, pairs).items()]
+
+
+def _row(name: str, scores: AlignmentScores, summaries: set[str]) -> list[str]:
+    return [f"{name}{' *' if name in summaries else ''}", *(f"{value:.3f}" for value in astuple(scores))]

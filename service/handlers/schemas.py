@@ -69,7 +69,11 @@ class TranslateRequest(BaseModel):
     logprobs: bool = Field(
         False, description="Return the log-probability of each target token, with words also their confidence."
     )
-    alignment: bool = Field(False, description="Return links between the words of each sentence and its translation.")
+    alignment: bool | Literal["symmetric"] = Field(
+        False,
+        description="Return links between the words of each sentence and its translation. `symmetric` also reads the "
+        "translation with the model of the reverse direction, and combines both alignments.",
+    )
     api_key: str | None = Field(None, description="API key, if keys are needed and no `Authorization: Bearer` is sent.")
     attention: AttentionDetail = Field("summary", description="Attention matrices to return.")
     attention_unit: AttentionUnit = Field("token", description=UNIT)

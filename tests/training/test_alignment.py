@@ -1,5 +1,8 @@
 """Manual alignments, and the alignment error rate of a translator's attention."""
 
+import gzip
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +20,12 @@ from training.alignment import (
     linked,
     membership,
     read_alignments,
+    read_numbered,
+    report,
     score,
     word_weights,
 )
+from training.corpora import CORPORA, File
 
 HEADER = "en\tfr\tlinks\n"
 
@@ -89,3 +95,31 @@ def test_precision_and_recall() -> None:
     found = score([{(0, 0), (2, 1), (2, 2)}], [pair])
     assert found.precision == pytest.approx(2 / 3) and found.recall == pytest.approx(1 / 2)
     assert found.error_rate == pytest.approx(1 - (1 + 2) / (3 + 2))
+
+
+def test_links_by_number() -> None:
+    [pair] = read_numbered("en\tfr\tlinks\n2 o'clock .\t2 heures .\t0-0 1?1 2-2\n")
+    assert [pair.source[a:b] for a, b in pair.source_words] == ["2", "o'clock", "."]
+    assert [pair.target[a:b] for a, b in pair.target_words] == ["2", "heures", "."]
+    assert (pair.sure, pair.possible) == ({(0, 0), (2, 2)}, {(0, 0), (1, 1), (2, 2)})
+    with pytest.raises(ValueError, match="outside"):
+        read_numbered("en\tfr\tlinks\na b\tx\t0-1\n")
+
+
+def test_the_hansards_of_the_data_folder_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, text = (
+        max((REAL_MODELS / "en-fr").iterdir()),
+        "en\tfr\tlinks\nThe dog sleeps .\tLe chien dort .\t0-0 1-1 2-2 3-3\n",
+    )
+    manifest = read_manifest(folder, TranslationManifest)
+    monkeypatch.setattr("training.alignment.ALIGNMENTS", tmp_path)
+    monkeypatch.setenv("LIMELIGHT_DATA", str(tmp_path))
+    assert list(report(folder, manifest)) == []
+    corpus = CORPORA["alignment-en-fr"]
+    hansards = [File("hansards.tsv.gz", hashlib.sha256(text.encode()).hexdigest())]
+    monkeypatch.setitem(CORPORA, "alignment-en-fr", replace(corpus, files={"test": hansards}))
+    (tmp_path / corpus.folder).mkdir(parents=True)
+    (tmp_path / corpus.folder / "hansards.tsv.gz").write_bytes(gzip.compress(text.encode()))
+    [(name, rows)] = report(folder, manifest)
+    assert name == "hansards.tsv.gz"
+    assert [row[1:] for row in rows if row[0].endswith("*")] == [["0.000", "1.000", "1.000"]]

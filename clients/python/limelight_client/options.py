@@ -50,8 +50,8 @@ class TranslateOptions(ModelOptions, total=False):
     """Name of a stored translation memory."""
     memory_threshold: float
     """Least score of a similar text of the memory, from 0.5 to 1."""
-    alignment: bool
-    """Return links between the words of each sentence and its translation."""
+    alignment: bool | Literal["symmetric"]
+    """Return links between the words of each sentence and its translation; `symmetric`: of both directions."""
     attention: Detail
     """Attention matrices to return."""
     attention_unit: Unit
