@@ -22,7 +22,12 @@ def quiet() -> None:
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(lightning|torch|torchmetrics|onnx|onnxscript|gensim|copyreg|sklearn)\b")
-    for advice in (".*does not have many workers", ".*exists and is not empty", ".*smaller than the logging interval"):
+    for advice in (
+        ".*does not have many workers",
+        ".*exists and is not empty",
+        ".*smaller than the logging interval",
+        "Glyph .* missing",
+    ):
         warnings.filterwarnings("ignore", message=advice)
 
 
