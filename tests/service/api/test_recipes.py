@@ -59,16 +59,18 @@ def test_weblate_with_deepl(client: TestClient) -> None:
     answer = client.post(
         "/v2/translate",
         json={
-            **{"text": ['No rain <x id="8"></x> and wind', "A day"], "source_lang": "EN", "target_lang": "XX"},
+            "text": ['No rain <x id="8"></x> and wind', "A day", 'No <x id="3"></x>wind<x id="9"></x> day'],
+            **{"source_lang": "EN", "target_lang": "XX"},
             **{"formality": "default", "tag_handling": "xml", "ignore_tags": ["x"]},
             "glossary_id": made.json()["glossary_id"],
         },
         headers=headers,
     )
     assert answer.status_code == 200, answer.text
-    first, second = (each["text"] for each in answer.json()["translations"])
+    first, second, third = (each["text"] for each in answer.json()["translations"])
     assert first.count('<x id="8"></x>') == 1 and "pluie" in first
     assert second == doubled("A day")
+    assert third == 'NNoo <x id="3"></x>wwiinndd<x id="9"></x> ddaayy'
 
 
 DJANGO = r"""# SOME DESCRIPTIVE TITLE.
