@@ -1,4 +1,4 @@
-"""A classifier goes on from a bundle with the same labels: a small network, a small public corpus and 120 rows."""
+"""Fine-tuning of a classifier with the labels of its bundle: a small network, a small public corpus and 120 rows."""
 
 import gzip
 import hashlib
@@ -14,7 +14,7 @@ import pytest
 from service.bundle.files import read_manifest
 from service.bundle.manifest import ClassificationManifest
 from tests.training.own_pages import run
-from training.corpora import CORPORA, File
+from training.corpora import CORPORA, File, Split
 from training.opening import Changes, open_recipe
 from training.recipe_files import overlay, read_recipe
 
@@ -37,9 +37,11 @@ def table(rows: int, seed: int) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The current folder, with the bundle sms-spam/1 that a small public corpus was used for."""
     folder = tmp_path_factory.mktemp("labels")
-    public, files = CORPORA["sms-spam"], {}
+    public = CORPORA["sms-spam"]
+    files: dict[Split, list[File]] = {}
+    splits: tuple[Split, ...] = ("train", "test")
     (folder / "data" / public.folder).mkdir(parents=True)
-    for seed, split in enumerate(("train", "test")):
+    for seed, split in enumerate(splits):
         text = f"label\ttext\n{table(200, seed)}"
         (folder / "data" / public.folder / f"{split}.tsv.gz").write_bytes(gzip.compress(text.encode()))
         files[split] = [File(f"{split}.tsv.gz", hashlib.sha256(text.encode()).hexdigest())]
