@@ -10,6 +10,7 @@ from rich.console import Console
 from service.bulk.inputs import Source
 from service.bulk.job import BLOCK_ROWS, Job, run
 from service.bulk.progress import Progress
+from service.bulk.ray_data import run_on_ray
 from service.bulk.tasks import TaskName
 from service.errors import InvalidInput
 from service.settings import Settings
@@ -36,6 +37,7 @@ def bulk(
         list[str] | None, typer.Option(help="Field of the request as NAME=VALUE, such as beam_size=1.")
     ] = None,
     block_rows: Annotated[int, typer.Option(min=1, help="Rows that are answered and written together.")] = BLOCK_ROWS,
+    ray: Annotated[bool, typer.Option("--ray", help="Use the machines of a Ray cluster (extra `ray`).")] = False,
 ) -> None:
     """Answer every row of a file with all cores. After a kill, the same command continues."""
     options = {"model": model, **dict(map(parse_option, option or []))}
@@ -45,7 +47,7 @@ def bulk(
         raise InvalidInput("--from and --to are for translations")
     job = Job(Source(source, column, tuple(keep or ())), output, task, options, block_rows)
     try:
-        summary = run(job, Settings(), Progress())
+        summary = (run_on_ray if ray else run)(job, Settings(), Progress())
     except KeyboardInterrupt:
         err.print("interrupted; the same command continues")
         raise typer.Exit(130) from None

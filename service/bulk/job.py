@@ -55,7 +55,7 @@ def run(job: Job, settings: Settings, progress: Progress) -> dict[str, int]:
 
     Raises LimelightError; then the finished blocks stay, and the same call resumes the job.
     """
-    task, settings = job.task, settings.model_copy(update={"max_texts": NO_LIMIT})
+    task, settings = job.task, settings_of(settings)
     form = form_of(job.source, task)
     with output.opened(job.output) as folder:
         first = open_registry(task, settings)
@@ -71,6 +71,11 @@ def run(job: Job, settings: Settings, progress: Progress) -> dict[str, int]:
         finally:
             for registry in registries:
                 registry.close()
+
+
+def settings_of(settings: Settings) -> Settings:
+    """The settings of a job: a block may have any number of texts."""
+    return settings.model_copy(update={"max_texts": NO_LIMIT})
 
 
 def open_registry(task: Task, settings: Settings) -> Registry:
