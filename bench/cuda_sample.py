@@ -15,6 +15,10 @@ class Sample:
     labelled: dict[str, list[tuple[str, str]]]
     """Classifier -> labels with texts."""
 
+    def of(self, rows: int) -> "Sample":
+        """The first rows of each data set."""
+        return Sample(self.pairs[:rows], {name: labelled[:rows] for name, labelled in self.labelled.items()})
+
 
 def read_sample(file: Path | None) -> Sample:
     """Read a sample from a file, or take it from the corpora (LIMELIGHT_DATA), which needs the package training."""

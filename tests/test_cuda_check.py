@@ -50,6 +50,24 @@ def test_a_failing_part_does_not_stop_the_others(
     assert '"second"' in (tmp_path / "out").read_text()
 
 
+def test_a_slow_rate_is_measured_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def run() -> int:
+        calls.append(3)
+        return 3
+
+    monkeypatch.setattr(cuda, "RATE_S", 0.0)
+    assert cuda.per_second(run) > 0 and len(calls) == 1
+    monkeypatch.setattr(cuda, "RATE_S", 0.01)
+    assert cuda.per_second(run) > 0 and len(calls) > 2
+
+
+def test_a_sample_has_no_more_rows_than_asked_for() -> None:
+    sample = Sample([("a", "b")] * 5, {"toy": [("good", "fine")] * 2}).of(3)
+    assert len(sample.pairs) == 3 and len(sample.labelled["toy"]) == 2
+
+
 def test_parts_of_an_archive(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(bytes(range(25)))
     parts = cuda_pack.write_parts(tmp_path / "a.tar", 10)
