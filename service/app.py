@@ -119,6 +119,17 @@ def create_app(settings: Settings) -> FastAPI:
         # FastAPI's telemetry looks up three providers per request. OpenTelemetry's own instrumentation replaces it.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    add_state(app, settings, registry)
+    errors.install(app)
+    for module in ROUTES:
+        app.include_router(module.router)
+    playground.install(app)
+    add_middleware(app, settings, registry)
+    return app
+
+
+def add_state(app: FastAPI, settings: Settings, registry: Registry) -> None:
+    """Set what the routes share."""
     app.state.settings = settings
     app.state.registry = registry
     app.state.documents = DocumentJobs(registry, settings)
@@ -129,12 +140,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.reload_processes = lambda: None
     app.state.reloading = asyncio.Lock()
     app.state.grpc = None if settings.grpc_port is None else grpc_server(app)
-    errors.install(app)
-    for module in ROUTES:
-        app.include_router(module.router)
-    playground.install(app)
-    add_middleware(app, settings, registry)
-    return app
 
 
 def grpc_server(app: FastAPI) -> Any:

@@ -136,6 +136,15 @@ def show_prediction(answer: tuple[str, Prediction]) -> None:
     out.print(shaded(text, prediction.tokens, weights[0]) if weights else Text(text))
 
 
+Document = Annotated[Path | None, typer.Option(help="Translate a document instead.", dir_okay=False, exists=True)]
+Output = Annotated[
+    Path | None, typer.Option(help="File for the translated document; by default beside it.", dir_okay=False)
+]
+Glossary = Annotated[
+    str | None, typer.Option(help="File of source and target terms (tsv, csv), or name of a stored glossary.")
+]
+
+
 @app.command()
 def translate(
     texts: Texts = None,
@@ -143,15 +152,9 @@ def translate(
     source: Annotated[str | None, typer.Option("--from", help="Source language, if there are several.")] = None,
     model: Model = None,
     file: File = None,
-    document: Annotated[
-        Path | None, typer.Option(help="Translate a document instead.", dir_okay=False, exists=True)
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="File for the translated document; by default beside it.", dir_okay=False)
-    ] = None,
-    glossary: Annotated[
-        str | None, typer.Option(help="File of source and target terms (tsv, csv), or name of a stored glossary.")
-    ] = None,
+    document: Document = None,
+    output: Output = None,
+    glossary: Glossary = None,
     memory: Annotated[str | None, typer.Option(help="TMX file, or name of a stored translation memory.")] = None,
     as_json: Json = False,
     beam_size: Annotated[int, typer.Option(min=1, help="1 is greedy search.")] = 4,
@@ -163,14 +166,8 @@ def translate(
         if document is not None:
             if glossary is not None and Path(glossary).is_file():
                 raise InvalidInput("with --document, --glossary is the name of a stored glossary")
-            request = DocumentRequest(
-                source=source or "auto",
-                target=to,
-                model=model,
-                beam_size=beam_size,
-                glossary=glossary,
-                memory=memory,
-            )
+            languages = {"source": source or "auto", "target": to}
+            request = DocumentRequest(**languages, model=model, beam_size=beam_size, glossary=glossary, memory=memory)
             write_document(document, output, request, registry, settings)
             return
         name = model or default_translator(registry, source, to)

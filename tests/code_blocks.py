@@ -78,6 +78,8 @@ def shell(line: str, address: str) -> str:
     if words[0] == "docker":
         assert (ROOT / "docker-compose.yml").is_file()
         return ""
+    if words[0] == ".venv/bin/torchrun":
+        words = [".venv/bin/python", *words[words.index("-m") :]]
     assert words[0] == ".venv/bin/python", f"{words[0]} is not supported"
     if words[1:3] == ["-m", "service"]:
         return run(sys.executable, *words[1:])
