@@ -38,6 +38,7 @@ from training.recipe import (
 )
 from training.run import RunError
 from training.start import StartError
+from training.word_calibration import calibrate_words
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train recipes and export them as ONNX bundles.")
 
@@ -151,11 +152,14 @@ def evaluate(
 
 @app.command()
 def calibrate(recipe: RecipeName, data: Data = None, columns: Columns = None, models: Models = Path("models")) -> None:
-    """Fit the temperature of a classifier on the validation split, and write it to the manifest."""
+    """Fit the temperature of a classifier, or the confidence of a translator's words, on the validation split."""
     loaded = open_recipe(recipe, Changes(data, columns), start=False)
-    if not isinstance(loaded, ClassificationRecipe):
-        raise RecipeError(f"{recipe} is not a classifier, and only classifiers are calibrated")
-    show(calibrate_bundle(loaded, models), "")
+    if isinstance(loaded, GenerationRecipe):
+        raise RecipeError(f"{recipe} is a language model, which is not calibrated")
+    if isinstance(loaded, ClassificationRecipe):
+        show(calibrate_bundle(loaded, models), "")
+    else:
+        show(calibrate_words(loaded, models), "")
 
 
 @app.command()

@@ -130,9 +130,8 @@ class Translate(Task):
         found = await translate(self._request(list(texts)), registry, settings)
         if not self._in_sentences:
             return [{"translation": translation.text} for translation in found.translations]
-        words = self.request.attention_unit == "word"
         alternatives = self.request.alternatives > 0
-        encoded = [encode_translation(one, alternatives, words=words) for one in found.translations]
+        encoded = [encode_translation(one, alternatives) for one in found.translations]
         return [{"translation": one["text"], "sentences": one["sentences"]} for one in encoded]
 
 

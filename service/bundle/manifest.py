@@ -136,6 +136,13 @@ class SpecialIds(Section):
     """The id of <unk>, if the network generates it to copy an unknown symbol of the source. Null otherwise."""
 
 
+class WordCalibration(Section):
+    """Logistic function of the log-odds of a word: the probability that the word is right."""
+
+    slope: float = Field(gt=0)
+    intercept: float
+
+
 class Limits(_SectionByTask):
     """Limits of a classifier, and the base of the limits of other tasks."""
 
@@ -293,6 +300,7 @@ class TranslationManifest(Manifest):
     limits: TranslationLimits
     stand_ins: list[Annotated[str, Field(pattern="^[\ue000-\uf8ff]$")]] = []
     """Private-use characters that have a token of their own and that the network copies (`conventions.STAND_INS`)."""
+    word_calibration: WordCalibration | None = None
 
 
 class GenerationManifest(Manifest):

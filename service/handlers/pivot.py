@@ -131,7 +131,7 @@ def _compose(text: str, before: Sequence[Sentence], after: Sequence[Sentence]) -
         _product(before, after),
         alternatives if len(after) == 1 else [],
         [log_prob for one in after for log_prob in one.log_probs],
-        _terms(before, after),
+        terms=_terms(before, after),
     )
 
 

@@ -231,7 +231,8 @@ class TargetToken(Token):
         None, description="Log-probability given the source and the tokens before it. Present if requested."
     )
     confidence: float | None = Field(
-        None, description="Probability of a word, the product of those of its tokens. Present for words if requested."
+        None,
+        description="Probability that a word is right, calibrated if the model is. Present for words if requested.",
     )
 
 

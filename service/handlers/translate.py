@@ -67,7 +67,6 @@ class TranslationAnswer:
     def encode(self, encoding: Encoding) -> dict[str, Any]:
         manifests = [translator.manifest for translator in self.route]
         alternatives = self.plan.request.alternatives > 0
-        words = self.plan.request.attention_unit == "word"
         guesses = [detection(guess).model_dump() for guess in self.plan.guesses]
         texts = self.plan.texts if self.plan.request.glossary else []
         terms = [{"glossary": used_terms(*pair)} for pair in zip(self.translations, texts, strict=False)]
@@ -80,7 +79,7 @@ class TranslationAnswer:
             "version": "+".join(str(manifest.version) for manifest in manifests) or None,
             "translations": [
                 {
-                    **encode(translation, alternatives, encoding, words),
+                    **encode(translation, alternatives, encoding),
                     **used,
                     **match,
                     **parts,
@@ -116,7 +115,7 @@ async def translate(
     if request.attention_unit == "word":
         in_tokens = translations
         translations = await run_in_thread_if_long(
-            plan.texts, lambda: [in_words(one, text) for one, text in zip(in_tokens, plan.texts, strict=True)]
+            plan.texts, lambda: list(map(in_words, in_tokens, plan.texts, plan.routes))
         )
     return TranslationAnswer(plan, translations)
 
@@ -330,10 +329,9 @@ def _emit_sentence(event: SentenceEvent, plan: TranslationPlan, places: list[int
         place = places[event.translation]
         sentence = _as_sent(event.sentence, place, plan)
         translation = Translation(sentence.text, [sentence], [])
-        words = plan.request.attention_unit == "word"
-        if words:
-            translation = in_words(translation, plan.texts[place])
-        encoded = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON, words)
+        if plan.request.attention_unit == "word":
+            translation = in_words(translation, plan.texts[place], plan.routes[place])
+        encoded = encode_sentence(translation.sentences[0], plan.request.alternatives > 0, AS_JSON)
         return {**_position(event, places), "sentence": encoded}
 
     # A batch ends for many sentences together. Encoding waits until the event is sent.

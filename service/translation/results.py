@@ -61,6 +61,8 @@ class Sentence:
     """Other hypotheses with their scores, best first."""
     log_probs: Sequence[float] = ()
     """Log-probability of each target token, if requested; of each word, if tokens are merged into words."""
+    confidences: Sequence[float] = ()
+    """Probability that each word is right, if tokens are merged into words and log-probabilities are requested."""
     terms: Sequence[UsedTerm] = ()
     """Terms of the glossary, in the order of the source."""
     match: Match | None = None

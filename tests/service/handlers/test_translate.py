@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from service.bundle.manifest import WordCalibration
 from service.errors import EmptyText, MissingParameter, UnsupportedFormat, UnsupportedLanguagePair
 from service.handlers.encoding import AS_JSON
 from service.handlers.schemas import TranslateRequest, TranslateResponse
 from service.handlers.translate import plan_translation, translate
 from service.registry.registry import Registry
 from service.settings import Settings
+from service.translation.confidence import confidence
 from tests.fakes import doubled
 
 PAIR = {"source": "en", "target": "xx"}
@@ -72,7 +74,9 @@ def test_errors(registry: Registry, settings: Settings, fields: dict[str, Any], 
         asyncio.run(plan_translation(request(**fields), registry, settings))
 
 
-def test_log_probabilities_of_tokens_and_confidence_of_words(registry: Registry, settings: Settings) -> None:
+def test_log_probabilities_of_tokens_and_confidence_of_words(
+    registry: Registry, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     body = {"q": "No rainy abc.", "source": "en", "target": "xx", "logprobs": True, "length_penalty": 0}
     answers = [
         asyncio.run(translate(TranslateRequest.model_validate({**body, "attention_unit": unit}), registry, settings))
@@ -85,6 +89,15 @@ def test_log_probabilities_of_tokens_and_confidence_of_words(registry: Registry,
     assert total > answers[0].translations[0].sentences[0].score  # which includes </s>
     assert sum(word["logprob"] for word in words) == pytest.approx(total, abs=1e-5)
     assert all(word["confidence"] == pytest.approx(math.exp(word["logprob"]), abs=1e-5) for word in words)
+    calibration = WordCalibration(slope=0.5, intercept=1.0)
+    translator = registry.translator("en", "xx", None, None)
+    manifest = translator.manifest.model_copy(update={"word_calibration": calibration})
+    monkeypatch.setattr(translator, "manifest", manifest)
+    calibrated = asyncio.run(
+        translate(TranslateRequest.model_validate({**body, "attention_unit": "word"}), registry, settings)
+    )
+    for word in calibrated.encode(AS_JSON)["translations"][0]["sentences"][0]["target_tokens"]:
+        assert word["confidence"] == pytest.approx(confidence(word["logprob"], calibration), abs=1e-5)
     plain = asyncio.run(translate(TranslateRequest.model_validate({**body, "logprobs": False}), registry, settings))
     target_tokens = plain.encode(AS_JSON)["translations"][0]["sentences"][0]["target_tokens"]
     assert all("logprob" not in token for token in target_tokens)
