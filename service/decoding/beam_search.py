@@ -106,8 +106,6 @@ class BeamSearch(Generic[State]):
         self._state: State | None = None
         self._num_rows = 0
         """Rows that `_parents` refers to: those of the last step, then those of sentences that joined since."""
-        self._num_new = 0
-        """Sentences that joined since the last step."""
         self._history = History()
         self._keys: list[int] = []
         self._finished: list[list[_Finished]] = []
@@ -140,7 +138,6 @@ class BeamSearch(Generic[State]):
         self._tokens = np.concatenate([self._tokens, np.full(count * beam_size, self._special.bos)])
         self._parents = np.concatenate([self._parents, self._num_rows + np.repeat(np.arange(count), beam_size)])
         self._num_rows += count
-        self._num_new += count
         self._join_copies(requests)
         self._set_requests([*self._requests, *requests])
 
@@ -169,7 +166,6 @@ class BeamSearch(Generic[State]):
         candidates, attention = self._run_step(stride)
         values, tokens, rows = self._best_continuations(candidates, stride)
         self._lengths = self._lengths + 1
-        self._num_new = 0
         self._steps_to_limit -= 1
         ends = tokens == self._special.eos
         if any_ends := ends.any():
@@ -220,14 +216,13 @@ class BeamSearch(Generic[State]):
         With beam size 1 the best one can be enough: [B, 1].
         """
         must_end = None
-        first = self._per_row(self._lengths == 0) if self._num_new else None
         if self._steps_to_limit <= 0:
             must_end = self._per_row(self._lengths >= [request.max_length for request in self._requests])
-        elif self.beam_size == 1 and self._copies_left is None and first is None:
+        elif self.beam_size == 1 and self._copies_left is None:
             best = candidates.token_ids[:, :1]
             if not self._special.mask.take(best, mode="clip").any():
                 return self._scores + candidates.log_probs[:, :1], best, np.arange(len(best))[:, None]
-        log_probs, choices = constrain(candidates, self._special, must_end, self._copies_left, first)
+        log_probs, choices = constrain(candidates, self._special, must_end, self._copies_left)
         totals = (self._scores.reshape(-1, 1) + log_probs).reshape(len(self), -1)  # [B, W * C]
         values, indices = best_candidates(totals, 2 * self.beam_size)
         return values, choices.take(indices), indices // log_probs.shape[1] // stride

@@ -25,8 +25,6 @@ class SpecialTokens:
     copies: tuple[int, ...] = ()
     """K copy tokens. Each stands for a piece of the source that is copied: a stand-in, or <unk> for an unknown symbol
     (Luong et al. 2015b, "Addressing the Rare Word Problem"). Forbidden, unless a request allows them."""
-    continuations: tuple[int, ...] = ()
-    """Ids that continue a word. A hypothesis does not start with one if another token is a candidate."""
 
     @property
     def num_maskable(self) -> int:
@@ -42,13 +40,6 @@ class SpecialTokens:
         return mask
 
     @cached_property
-    def continues(self) -> Flags:
-        """True for the ids of `continuations`, by token id. Ids beyond its end use the last value."""
-        continues = np.zeros(max(self.continuations, default=0) + 2, np.bool_)
-        continues[list(self.continuations)] = True
-        return continues
-
-    @cached_property
     def copy_index(self) -> Ids:
         """Index among `copies` by token id, -1 for other tokens. Ids beyond its end use the last value."""
         index = np.full(max(self.copies, default=0) + 2, -1, np.int64)
@@ -57,15 +48,10 @@ class SpecialTokens:
 
 
 def constrain(
-    candidates: Candidates,
-    special: SpecialTokens,
-    must_end: Flags | None = None,
-    copies_left: Ids | None = None,
-    first: Flags | None = None,
+    candidates: Candidates, special: SpecialTokens, must_end: Flags | None = None, copies_left: Ids | None = None
 ) -> tuple[NDArray[np.float64], Ids]:
     """Return log-probabilities and ids [R, C], with impossible candidates at -inf.
 
-    first [R]: rows without a token. None: no row.
     must_end [R]: rows that can only produce </s>. None: no row.
     copies_left [R, K]: how often a row may still produce each copy token. None: never.
     """
@@ -75,10 +61,6 @@ def constrain(
         index = special.copy_index.take(token_ids, mode="clip")  # [R, C]
         allowed = (index >= 0) & (np.take_along_axis(copies_left, index.clip(0), axis=1) > 0)
         log_probs[allowed] = candidates.log_probs[allowed]
-    if first is not None:
-        inside = special.continues.take(token_ids, mode="clip")  # [R, C]
-        others = ~inside & (token_ids != special.eos) & np.isfinite(log_probs)
-        log_probs[inside & (first & others.any(axis=1))[:, None]] = -np.inf
     if must_end is not None:
         token_ids = token_ids.copy()
         log_probs[must_end] = -np.inf

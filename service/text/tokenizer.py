@@ -157,16 +157,6 @@ class TextTokenizer:
             tokens.append(Token(surface, start + shift, end + shift))
         return Encoded(ids, tokens)
 
-    def continuations(self) -> list[int]:
-        """The ids of pieces that continue a word: they begin with a letter. Empty if the tokenizer does not mark where
-        words start."""
-        first = self._tokenizer.encode("a", add_special_tokens=False).tokens[:1]
-        if not first or not first[0].startswith(WORD_START):
-            return []
-        special = set(self._tokenizer.get_added_tokens_decoder())
-        vocabulary = self._tokenizer.get_vocab().items()
-        return sorted(token_id for piece, token_id in vocabulary if piece[:1].isalpha() and token_id not in special)
-
     def token_id(self, token: str) -> int:
         """Return the id of a token. Raises BundleCorrupt if there is no such token."""
         token_id: int | None = self._tokenizer.token_to_id(token)

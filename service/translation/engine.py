@@ -143,15 +143,13 @@ class TranslationEngine:
         encode: Session,
         step: Session,
         stand_ins: Mapping[int, int] | None = None,
-        continuations: Sequence[int] = (),
     ):
-        """stand_ins: source ids of the stand-ins -> their target ids. continuations: target ids inside words."""
+        """stand_ins: source ids of the stand-ins -> their target ids."""
         ids = manifest.special_ids
         self._unknown = ids.unknown
         self._stand_ins = dict(stand_ins or {})
         unknown = () if ids.unknown is None else (ids.unknown,)
-        copies = (*unknown, *self._stand_ins.values())
-        self._special = SpecialTokens(ids.bos, ids.eos, tuple(ids.never), copies, tuple(continuations))
+        self._special = SpecialTokens(ids.bos, ids.eos, tuple(ids.never), (*unknown, *self._stand_ins.values()))
         self._max_target_tokens = manifest.limits.max_target_tokens
         self._outputs = manifest.attention
         self._summaries = [output for output in manifest.attention if output.summary and output.kind == "cross"]

@@ -42,8 +42,7 @@ class Translator:
         self.precision = step.graph.precision
         tokenizers = self.source_tokenizer, self.target_tokenizer
         stand_ins = {tokenizers[0].token_id(char): tokenizers[1].token_id(char) for char in manifest.stand_ins}
-        inside = self.target_tokenizer.continuations()
-        engines = [TranslationEngine(manifest, encode, step, stand_ins, inside) for _ in range(step.concurrency)]
+        engines = [TranslationEngine(manifest, encode, step, stand_ins) for _ in range(step.concurrency)]
         self._answer_weights = limits.answer_weights
         self._request_tokens = limits.request_tokens
         self.scheduler = Scheduler(manifest.name, engines, limits)

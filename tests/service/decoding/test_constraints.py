@@ -41,15 +41,3 @@ def test_copies_are_counted() -> None:
     copies_left = np.array([[1, 0], [0, 2], [3, 3]])
     count_copies(copies_left, special, np.array([1, 5, 9]))
     assert copies_left.tolist() == [[0, 0], [0, 1], [3, 3]]
-
-
-def test_the_first_token_starts_a_word() -> None:
-    special = SpecialTokens(bos=0, eos=2, forbidden=(0,), continuations=(5, 7))
-    found = candidates([[5, 1, 2], [5, 1, 2], [7, 5, 2], [5, 0, 2]], [[0.5, 0.3, 0.1]] * 4)
-    log_probs, _ = constrain(found, special, first=np.array([True, False, True, True]))
-    assert np.isneginf(log_probs).tolist() == [
-        [True, False, False],
-        [False, False, False],  # not the first token
-        [False, False, False],  # nothing else is possible but the end
-        [False, True, False],
-    ]

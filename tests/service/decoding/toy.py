@@ -17,9 +17,7 @@ PAD, EOS, BOS = 0, 1, 5
 WORDS = [2, 3, 4]
 """Tokens that a hypothesis can contain. V - 1 is forbidden too."""
 V = 7
-INSIDE = 4
-"""A token that continues a word."""
-SPECIAL = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS, V - 1), continuations=(INSIDE,))
+SPECIAL = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS, V - 1))
 COPYING = SpecialTokens(bos=BOS, eos=EOS, forbidden=(PAD, BOS), copies=(4, V - 1))
 """The toy with two copy tokens. The second is one of the most likely tokens after every second prefix."""
 ATTENTION = frozenset({"prefix", "last"})
@@ -104,12 +102,6 @@ def score(sentence: int, tokens: list[int], alpha: float) -> float:
     return float(total / len(ended) ** alpha)
 
 
-def first_words(row: Floats, beam_size: int) -> list[int]:
-    """Return the words that may come first: without INSIDE, if there are others among the candidates."""
-    candidates = np.argsort(-row, kind="stable")[: 2 * beam_size + SPECIAL.num_maskable].tolist()
-    return [word for word in WORDS if word != INSIDE or not {2, 3} & set(candidates)]
-
-
 def reference_beam_search(
     sentence: int, max_length: int, alpha: float, beam_size: int, copies: Mapping[int, int] | None = None
 ) -> list[tuple[float, list[int]]]:
@@ -125,8 +117,6 @@ def reference_beam_search(
         candidates = []
         for total, tokens in live:
             row = log_probs(sentence, [BOS, *tokens])
-            if copies is None:
-                words = WORDS if tokens else first_words(row, beam_size)
             possible = [word for word in words if tokens.count(word) < limits.get(word, max_length)]
             choices = [EOS, *possible] if len(tokens) < max_length else [EOS]
             candidates += [(total + float(row[choice]), tokens, choice) for choice in choices]
@@ -143,7 +133,7 @@ def reference_greedy_search(sentence: int, max_length: int) -> list[int]:
     found: list[int] = []
     while len(found) < max_length:
         row = log_probs(sentence, [BOS, *found])
-        best = max([EOS, *(WORDS if found else first_words(row, 1))], key=lambda token: row[token])
+        best = max([EOS, *WORDS], key=lambda token: row[token])
         if best == EOS:
             break
         found.append(best)
@@ -153,5 +143,4 @@ def reference_greedy_search(sentence: int, max_length: int) -> list[int]:
 def every_hypothesis(sentence: int, max_length: int, alpha: float) -> list[tuple[float, list[int]]]:
     """Return all hypotheses up to a length with their scores, best first."""
     found = [list(tokens) for length in range(max_length + 1) for tokens in product(WORDS, repeat=length)]
-    found = [tokens for tokens in found if tokens[:1] != [INSIDE]]
     return sorted(((score(sentence, tokens, alpha), tokens) for tokens in found), reverse=True)
