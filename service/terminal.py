@@ -166,8 +166,10 @@ def translate(
         if document is not None:
             if glossary is not None and Path(glossary).is_file():
                 raise InvalidInput("with --document, --glossary is the name of a stored glossary")
-            languages = {"source": source or "auto", "target": to}
-            request = DocumentRequest(**languages, model=model, beam_size=beam_size, glossary=glossary, memory=memory)
+            source = source or "auto"
+            request = DocumentRequest(
+                source=source, target=to, model=model, beam_size=beam_size, glossary=glossary, memory=memory
+            )
             write_document(document, output, request, registry, settings)
             return
         name = model or default_translator(registry, source, to)

@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from service.bundle.files import update_manifest
 from service.bundle.manifest import CARD, Manifest, Metric
+from training.card import with_rows
 from training.corpora import labelled_texts
 from training.evaluate import open_registry
 from training.export.bundle import exported_version
@@ -80,19 +81,11 @@ def calibrate(recipe: ClassificationRecipe, models: Path) -> Manifest:
     data = f"{' + '.join(Path(corpus).name for corpus in recipe.data.corpora)} valid ({len(rows)} texts)"
     errors = {RAW: probabilities, CALIBRATED: at_temperature(probabilities, temperature)}
     metrics = [metric for metric in classifier.manifest.metrics if metric.name not in errors]
-    metrics += [
+    new = [
         Metric(name=name, value=round(calibration_error(scores, labels), 4), data=data, detail=f"T = {temperature}")
         for name, scores in errors.items()
     ]
-    folder = models / recipe.name / str(version)
-    card = folder / CARD
-    card.write_text(with_rows(card.read_text(encoding="utf-8"), metrics[-len(errors) :]), encoding="utf-8")
-    return update_manifest(folder, temperature=temperature, metrics=[metric.model_dump() for metric in metrics])
-
-
-def with_rows(card: str, metrics: list[Metric]) -> str:
-    """The card with the rows of some metrics behind that of the calibration error of the test split."""
-    names = tuple(f"| {metric.name} |" for metric in metrics)
-    rows = "".join(f"| {m.name} | {m.value:.4g} | {m.data} | {m.detail} |\n" for m in metrics)
-    lines = [line for line in card.splitlines(keepends=True) if not line.startswith(names)]
-    return "".join(line + rows * line.startswith("| calibration error |") for line in lines)
+    card = models / recipe.name / str(version) / CARD
+    card.write_text(with_rows(card.read_text(encoding="utf-8"), metrics, new), encoding="utf-8")
+    every = [metric.model_dump() for metric in [*metrics, *new]]
+    return update_manifest(card.parent, temperature=temperature, metrics=every)

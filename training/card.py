@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.bundle.manifest import ClassificationManifest, Manifest, TranslationManifest
+from service.bundle.manifest import ClassificationManifest, Manifest, Metric, TranslationManifest
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -62,3 +62,13 @@ The training texts are not part of this bundle.
 {training.minutes:.1f} minutes on {training.hardware}, seed {training.seed}; recipe `{manifest.name}` \
 (sha256 `{training.recipe_sha256[:12]}`), stored in `bundle.json`.
 """
+
+
+def with_rows(card: str, others: list[Metric], new: list[Metric]) -> str:
+    """The card with the rows of some metrics behind the last row of the others."""
+    names = tuple(f"| {metric.name} |" for metric in new)
+    kept = [line for line in card.splitlines(keepends=True) if not line.startswith(names)]
+    starts = tuple(f"| {metric.name} |" for metric in others)
+    last = max((place for place, line in enumerate(kept) if line.startswith(starts)), default=-1)
+    rows = [f"| {m.name} | {m.value:.4g} | {m.data} | {m.detail} |\n" for m in new]
+    return "".join([*kept[: last + 1], *(rows if last >= 0 else []), *kept[last + 1 :]])

@@ -21,7 +21,7 @@ from training.tokenization import BOS, EOS, PAD, UNK
 PAIRS = 300_000
 """Maximum number of training pairs whose tokens are counted."""
 MIN_PAIRS = 100_000
-"""With fewer training pairs the output layer knows the whole vocabulary: they lack too many tokens of the language."""
+"""Minimum training pairs for a smaller output layer. Fewer pairs lack too many tokens of the language."""
 MIN_COUNT = 5
 """Minimum number of times that a token occurs in the translations of these pairs."""
 

@@ -21,6 +21,7 @@ from service.text.words import Words
 from service.translation.confidence import confidence, logit
 from service.translation.engine import Options
 from service.translation.translator import Translator
+from training.card import with_rows
 from training.corpora import SentencePair, sentence_pairs
 from training.evaluate import open_registry
 from training.export.bundle import exported_version
@@ -106,13 +107,3 @@ def judged(translator: Translator, pairs: Sequence[SentencePair]) -> tuple[Float
         log_probs += [log_prob for sentence in sentences for log_prob in sentence.log_probs]
         odd += [number % 2 == 1] * len(words)
     return np.array(log_probs), np.array(right), np.array(odd)
-
-
-def with_rows(card: str, others: list[Metric], new: list[Metric]) -> str:
-    """The card with the rows of some metrics behind the last row of the others."""
-    names = tuple(f"| {metric.name} |" for metric in new)
-    kept = [line for line in card.splitlines(keepends=True) if not line.startswith(names)]
-    starts = tuple(f"| {metric.name} |" for metric in others)
-    last = max((place for place, line in enumerate(kept) if line.startswith(starts)), default=-1)
-    rows = [f"| {m.name} | {m.value:.4g} | {m.data} | {m.detail} |\n" for m in new]
-    return "".join([*kept[: last + 1], *(rows if last >= 0 else []), *kept[last + 1 :]])

@@ -57,7 +57,8 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises PayloadTooLarge as soon as it exceeds the limit in bytes, encoded or decoded, InvalidInput if the gzip stream
     is damaged, and HTTPException (415) for another encoding.
     """
-    encoding = (header(request, b"content-encoding") or "identity").strip().lower()
+    encoding = header(request, b"content-encoding")
+    encoding = "identity" if encoding is None else encoding.strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         supported = {"Accept-Encoding": "gzip, identity"}
         raise HTTPException(415, f"send the body as it is or with gzip, not with {excerpt(encoding)}", supported)
@@ -122,8 +123,7 @@ async def parse_body(request: Request, schema: type[M], limit: int, form: bool =
         if not admitted:
             # A body with too many values takes long to parse. Its caller is refused without its key.
             admit(request, None if await count_excess(body, settings) else _key_in_json(body))
-        if len(body) > SMALL:
-            await check_size(body, settings)
+        await check_size(body, settings)
         parsed = _validated(schema.model_validate_json, body, strict=True)
     else:
         fields = await _fields(request, media_type, body)

@@ -27,7 +27,8 @@ class FastJSON(JSONResponse):
 def accepted(request: Request) -> list[tuple[str, dict[str, str]]]:
     """Media types of the Accept header with their parameters, in the order of the header."""
     found: list[tuple[str, dict[str, str]]] = []
-    for part in (header(request, b"accept") or "").split(","):
+    accept = header(request, b"accept")
+    for part in accept.split(",") if accept else ():
         media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
         found.append((media_type, dict(p.split("=", 1) for p in parameters if "=" in p)))
     return found

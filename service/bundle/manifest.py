@@ -301,6 +301,7 @@ class TranslationManifest(Manifest):
     stand_ins: list[Annotated[str, Field(pattern="^[\ue000-\uf8ff]$")]] = []
     """Private-use characters that have a token of their own and that the network copies (`conventions.STAND_INS`)."""
     word_calibration: WordCalibration | None = None
+    """For the confidence of words (`translation/confidence.py`)."""
 
 
 class GenerationManifest(Manifest):

@@ -50,7 +50,7 @@ class Encoding:
 
 
 VALUES_AT_ONCE = 20_000
-"""Values that are written at once; orjson does not release the GIL meanwhile."""
+"""Maximum values in one call of orjson, which holds the GIL."""
 
 
 def json_weights(weights: Floats) -> Any:

@@ -115,7 +115,7 @@ async def translate(
     if request.attention_unit == "word":
         in_tokens = translations
         translations = await run_in_thread_if_long(
-            plan.texts, lambda: list(map(in_words, in_tokens, plan.texts, plan.routes))
+            plan.texts, lambda: [in_words(*each) for each in zip(in_tokens, plan.texts, plan.routes, strict=True)]
         )
     return TranslationAnswer(plan, translations)
 

@@ -1,7 +1,8 @@
 """The confidence of a translated word: the probability that it is right.
 
-The network's own probability of a word says how likely it is to write the word, not how often such words are right. A
-logistic function of it is fitted on validation pairs (Platt 1999, "Probabilistic Outputs for Support Vector Machines").
+The probability that the network gives to a word differs from the share of such words that are right. A logistic
+function maps one to the other (Platt 1999, "Probabilistic Outputs for Support Vector Machines"). It is fitted on
+validation pairs.
 """
 
 import math

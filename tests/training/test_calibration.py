@@ -5,7 +5,8 @@ import pytest
 
 from service.bundle.manifest import Metric
 from service.classification.calibration import calibrated
-from training.calibration import at_temperature, calibration_error, fit_temperature, with_rows
+from training.calibration import at_temperature, calibration_error, fit_temperature
+from training.card import with_rows
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
@@ -28,7 +29,10 @@ def test_the_service_computes_the_same(temperature: float = 0.7) -> None:
 
 
 def test_the_rows_of_the_card() -> None:
+    others = [Metric(name=name, value=1, data="a", detail="") for name in ("accuracy", "calibration error")]
     card = "| accuracy | 0.9 | a | |\n| calibration error | 0.03 | a test | |\n\nText\n"
     for value in (0.02, 0.01):
-        card = with_rows(card, [Metric(name="calibration error (raw)", value=value, data="a valid", detail="T = 2")])
+        card = with_rows(
+            card, others, [Metric(name="calibration error (raw)", value=value, data="a valid", detail="T = 2")]
+        )
     assert card.splitlines()[2:] == ["| calibration error (raw) | 0.01 | a valid | T = 2 |", "", "Text"]

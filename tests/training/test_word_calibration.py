@@ -5,7 +5,8 @@ import pytest
 
 from service.bundle.manifest import Metric, WordCalibration
 from service.translation.confidence import confidence
-from training.word_calibration import calibration_error, fit, right_words, with_rows
+from training.card import with_rows
+from training.word_calibration import calibration_error, fit, right_words
 
 
 def test_the_function_is_recovered() -> None:
